@@ -1,0 +1,1 @@
+"""The control plane: from tables to jobs. Imports no torch."""

@@ -1,0 +1,53 @@
+"""Token reductions by name: `none`, `sta:r=48`, `sta:r=64,at=3-11-19`, `random:r=48`.
+
+A method is one file in this folder holding one class decorated with `@register`; the file's name is the
+method's name and the class's dataclass fields are its settings. Nothing here loads torch, so that a sweep can be
+checked before anything is queued.
+"""
+
+import dataclasses
+from importlib import import_module
+from pkgutil import iter_modules
+
+from models.reduction._base import REGISTRY, Reduction
+
+__all__ = ["Reduction", "methods", "parse"]
+
+
+def methods() -> list[str]:
+    """The names of all methods."""
+    return sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def parse(text: str) -> Reduction:
+    """The reduction that `text` names; ValueError saying what is wrong and what would be valid."""
+    name, colon, rest = text.strip().partition(":")
+    if name not in methods():
+        raise ValueError(f"unknown reduction {name!r} in {text!r}; valid reductions: {', '.join(methods())}")
+    import_module(f"{__name__}.{name}")
+    method = REGISTRY[name]
+    fields = {field.name: field for field in dataclasses.fields(method)}
+    settings: dict[str, object] = {}
+    for item in rest.split(",") if colon else []:
+        key, equals, value = item.partition("=")
+        if not equals or key not in fields or key in settings:
+            valid = ", ".join(f"{k}=…" for k in fields) or "none at all"
+            raise ValueError(f"bad setting {item!r} in reduction {text!r}; {name} takes {valid}, each once")
+        settings[key] = _number(value, key, text) if key != "at" else _blocks(value, text)
+    missing = [k for k, f in fields.items() if f.default is dataclasses.MISSING and k not in settings]
+    if missing:
+        raise ValueError(f"reduction {text!r} lacks {missing[0]}=…, as in {name}:{missing[0]}=48")
+    return method(**settings)
+
+
+def _number(value: str, key: str, text: str) -> int:
+    if not value.isascii() or not value.isdigit():
+        raise ValueError(f"{key}={value} in reduction {text!r} must be a whole number, 0 or more")
+    return int(value)
+
+
+def _blocks(value: str, text: str) -> tuple[int, ...]:
+    blocks = tuple(_number(part, "at", text) for part in value.split("-"))
+    if list(blocks) != sorted(set(blocks)) or blocks[0] < 1:
+        raise ValueError(f"at={value} in reduction {text!r} must name blocks from 1 on, ascending, as in at=1-9-17")
+    return blocks

@@ -1,0 +1,61 @@
+"""STA: Semantic-aware Temporal Accumulation (Ding et al., ICCV 2023, section 3), without training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from models.reduction._base import Staged, register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@register
+@dataclass(frozen=True)
+class STA(Staged):
+    """Drops tokens that repeat earlier slots (high accumulated mass) and carry little content (low importance)."""
+
+    def keep(self, tokens: Tensor, keys: Tensor, stage: int) -> Tensor:
+        slots, count = tokens.shape[1:3]
+        importance = semantic_importance(tokens)
+        kept: list[Tensor] = [tokens] * slots
+        # Slots are visited forward, backward, forward, … (F-B-F, section 3.3).
+        for step, slot in enumerate(range(slots) if stage % 2 else reversed(range(slots))):
+            current = keys[:, slot]
+            if step == 0:
+                score = similarity_to_odd(current)
+                kept[slot] = score.argsort(dim=-1, stable=True)[:, : count - self.r]
+                # As in the reference code, all tokens of the first slot, the dropped ones too, spread mass to the second.
+                previous, mass = current, current.new_ones(current.shape[:2])
+                continue
+            mass = accumulate(current, previous, mass)
+            score = mass * (1 - importance[:, slot])
+            kept[slot] = score.argsort(dim=-1, stable=True)[:, : count - self.r]
+            mass = mass.gather(1, kept[slot])
+            mass = mass / mass.sum(dim=-1, keepdim=True)
+            previous = current.gather(1, kept[slot][..., None].expand(-1, -1, current.shape[-1]))
+        out = kept[0].new_empty((*tokens.shape[:2], count - self.r))
+        for slot, positions in enumerate(kept):
+            out[:, slot] = positions
+        return out
+
+
+def semantic_importance(tokens: Tensor) -> Tensor:
+    """(B, T, N, C) → (B, T, N) in [0, 1]: L1 norm over channels, min-max normalised within each slot (section 3.2)."""
+    norm = tokens.abs().sum(dim=-1)
+    low, high = norm.amin(dim=-1, keepdim=True), norm.amax(dim=-1, keepdim=True)
+    return (norm - low) / (high - low).clamp_min(1e-12)
+
+
+def similarity_to_odd(keys: Tensor) -> Tensor:
+    """(B, N, D) → (B, N): for an even position its largest cosine to any odd one; odd ones come before all of these."""
+    score = keys.new_full(keys.shape[:2], -2.0)
+    score[:, 0::2] = (keys[:, 0::2] @ keys[:, 1::2].transpose(1, 2)).amax(dim=-1)
+    return score
+
+
+def accumulate(current: Tensor, previous: Tensor, mass: Tensor) -> Tensor:
+    """Each previous token (B, M, D) spreads its mass (B, M) over the current ones (B, N, D); returns (B, N)."""
+    transition = (current @ previous.transpose(1, 2)).softmax(dim=1)
+    return (transition @ mass[..., None])[..., 0]

@@ -1,0 +1,154 @@
+"""The ViT that VideoMAE fine-tunes: no class token, fixed positions, mean pooling; any reduction between its blocks.
+
+Parameter names are VideoMAE's, so its checkpoints load as they are. One set of weights serves every reduction.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.catalog import Architecture, architecture
+from models.reduction import Reduction, parse
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention whose bias is (q_bias, 0, v_bias)."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.q_bias = nn.Parameter(torch.zeros(dim))
+        self.v_bias = nn.Parameter(torch.zeros(dim))
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, N, C) → the same, and the keys (B, heads, N, C / heads)."""
+        bias = torch.cat((self.q_bias, torch.zeros_like(self.v_bias), self.v_bias))
+        qkv = F.linear(x, self.qkv.weight, bias)
+        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(mixed.transpose(1, 2).flatten(2)), k
+
+
+class Mlp(nn.Module):
+    """The two-layer perceptron of a block, four times as wide inside."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, 4 * dim)
+        self.fc2 = nn.Linear(4 * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = Attention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = Mlp(dim)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, N, C) → the same, and the attention keys (B, heads, N, C / heads)."""
+        mixed, keys = self.attn(self.norm1(x))
+        x = x + mixed
+        return x + self.mlp(self.norm2(x)), keys
+
+
+class PatchEmbed(nn.Module):
+    """Cuts a clip (B, 3, T, H, W) into tubelets: (B, slots · patches, C), slot by slot."""
+
+    def __init__(self, arch: Architecture) -> None:
+        super().__init__()
+        size = (arch.tubelet, arch.patch, arch.patch)
+        self.proj = nn.Conv3d(3, arch.dim, size, size)
+
+    def forward(self, video: Tensor) -> Tensor:
+        return self.proj(video).flatten(2).transpose(1, 2)
+
+
+class VisionTransformer(nn.Module):
+    """A video ViT with a token reduction that can be switched at any time."""
+
+    positions: Tensor
+
+    def __init__(self, arch: Architecture, num_classes: int) -> None:
+        super().__init__()
+        self.arch = arch
+        self.num_classes = num_classes
+        self.patch_embed = PatchEmbed(arch)
+        self.register_buffer(
+            "positions", sinusoid(arch.slots * arch.tokens_per_slot, arch.dim), persistent=False
+        )
+        self.blocks = nn.ModuleList(Block(arch.dim, arch.heads) for _ in range(arch.depth))
+        self.fc_norm = nn.LayerNorm(arch.dim, eps=1e-6)
+        self.head = nn.Linear(arch.dim, num_classes)
+        self.apply(_initialise)
+        self.set_reduction("none")
+
+    def set_reduction(self, text: str) -> None:
+        """Switch to the reduction that `text` names, as `sta:r=48`; ValueError where it does not fit this model."""
+        reduction = parse(text)
+        reduction.check(self.arch)
+        self.reduction: Reduction = reduction
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Clips (B, 3, T, H, W), normalised → logits (B, num_classes)."""
+        expected = (3, self.arch.frames, self.arch.image, self.arch.image)
+        if tuple(video.shape[1:]) != expected:
+            raise ValueError(f"clips must have the shape (B, {', '.join(map(str, expected))}), got {tuple(video.shape)}")
+        x = self.patch_embed(video)
+        x = x + self.positions
+        slots, stages = self.arch.slots, self.reduction.stages(self.arch.depth)
+        for number, block in enumerate(self.blocks, 1):
+            x, keys = block(x)
+            if number in stages:
+                x = self._reduce(x.unflatten(1, (slots, -1)), keys, stages.index(number) + 1)
+                slots = max(slots // 2, 1)
+        return self.head(self.fc_norm(x.mean(1)))
+
+    def _reduce(self, tokens: Tensor, keys: Tensor, stage: int) -> Tensor:
+        """One stage: tokens (B, T, N, C) → the kept ones (B, T · kept, C), neighbouring slots now side by side."""
+        # Which tokens stay is decided in float32 also under mixed precision; no gradient flows through the choice.
+        with torch.no_grad(), torch.autocast(tokens.device.type, enabled=False):
+            m = F.normalize(keys.float().mean(1), dim=-1).unflatten(1, tokens.shape[1:3])
+            kept = self.reduction.keep(tokens.float(), m, stage)
+        return tokens.gather(2, kept[..., None].expand(-1, -1, -1, tokens.shape[-1])).flatten(1, 2)
+
+
+def sinusoid(count: int, dim: int) -> Tensor:
+    """Fixed sine-cosine positions (1, count, dim), as in VideoMAE."""
+    rate = 10000.0 ** (-2.0 * (torch.arange(dim, dtype=torch.float64) // 2) / dim)
+    angle = torch.arange(count, dtype=torch.float64)[:, None] * rate
+    even = torch.arange(dim) % 2 == 0
+    return torch.where(even, angle.sin(), angle.cos()).float()[None]
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Conv3d):
+        bound = 1 / math.sqrt(module.weight[0].numel())
+        nn.init.uniform_(module.weight, -bound, bound)
+
+
+def create_model(name: str, reduction: str = "none", num_classes: int | None = None) -> VisionTransformer:
+    """The model called `name`, randomly initialised, in float32.
+
+    reduction: as `sta:r=48`; `model.set_reduction` switches it later. num_classes: the architecture's own unless given.
+    ValueError where a name or a setting is not valid.
+    """
+    arch = architecture(name)
+    parse(reduction).check(arch)
+    model = VisionTransformer(arch, num_classes or arch.num_classes)
+    model.set_reduction(reduction)
+    return model
