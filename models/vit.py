@@ -103,7 +103,7 @@ class VisionTransformer(nn.Module):
         """Clips (B, 3, T, H, W), normalised → logits (B, num_classes)."""
         expected = (3, self.arch.frames, self.arch.image, self.arch.image)
         if tuple(video.shape[1:]) != expected:
-            raise ValueError(f"clips must have the shape (B, {', '.join(map(str, expected))}), got {tuple(video.shape)}")
+            raise ValueError(f"clips must have the shape (B, *{expected}), got {tuple(video.shape)}")
         x = self.patch_embed(video)
         x = x + self.positions
         slots, stages = self.arch.slots, self.reduction.stages(self.arch.depth)

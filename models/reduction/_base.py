@@ -71,9 +71,8 @@ class Staged(Reduction):
             if block > arch.depth:
                 raise ValueError(f"{self._text()}: there is no block {block}; the model has {arch.depth}")
             if self.r > tokens // 2:
-                raise ValueError(
-                    f"{self._text()}: r is at most half of a slot's tokens, {tokens // 2} of {tokens} after block {block}"
-                )
+                limit = f"half of a slot's {tokens} tokens after block {block}, {tokens // 2}"
+                raise ValueError(f"{self._text()}: r is at most {limit}")
             if slots % 2 and slots > 1:
                 raise ValueError(f"{self._text()}: {slots} slots after block {block} cannot be joined in pairs")
             slots, tokens = max(slots // 2, 1), (tokens - self.r) * (2 if slots > 1 else 1)

@@ -26,7 +26,7 @@ class STA(Staged):
             if step == 0:
                 score = similarity_to_odd(current)
                 kept[slot] = score.argsort(dim=-1, stable=True)[:, : count - self.r]
-                # As in the reference code, all tokens of the first slot, the dropped ones too, spread mass to the second.
+                # As in the reference code, the first slot's dropped tokens too spread their mass to the second slot.
                 previous, mass = current, current.new_ones(current.shape[:2])
                 continue
             mass = accumulate(current, previous, mass)
