@@ -4,7 +4,10 @@ Parameter names are VideoMAE's, so its checkpoints load as they are. One set of 
 """
 
 import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -84,9 +87,7 @@ class VisionTransformer(nn.Module):
         self.arch = arch
         self.num_classes = num_classes
         self.patch_embed = PatchEmbed(arch)
-        self.register_buffer(
-            "positions", sinusoid(arch.slots * arch.tokens_per_slot, arch.dim), persistent=False
-        )
+        self.register_buffer("positions", sinusoid(arch.slots * arch.tokens_per_slot, arch.dim), persistent=False)
         self.blocks = nn.ModuleList(Block(arch.dim, arch.heads) for _ in range(arch.depth))
         self.fc_norm = nn.LayerNorm(arch.dim, eps=1e-6)
         self.head = nn.Linear(arch.dim, num_classes)
@@ -117,7 +118,7 @@ class VisionTransformer(nn.Module):
     def _reduce(self, tokens: Tensor, keys: Tensor, stage: int) -> Tensor:
         """One stage: tokens (B, T, N, C) → the kept ones (B, T · kept, C), neighbouring slots now side by side."""
         # Which tokens stay is decided in float32 also under mixed precision; no gradient flows through the choice.
-        with torch.no_grad(), torch.autocast(tokens.device.type, enabled=False):
+        with torch.no_grad(), _full_precision(tokens.device.type):
             m = F.normalize(keys.float().mean(1), dim=-1).unflatten(1, tokens.shape[1:3])
             kept = self.reduction.keep(tokens.float(), m, stage)
         return tokens.gather(2, kept[..., None].expand(-1, -1, -1, tokens.shape[-1])).flatten(1, 2)
@@ -125,10 +126,15 @@ class VisionTransformer(nn.Module):
 
 def sinusoid(count: int, dim: int) -> Tensor:
     """Fixed sine-cosine positions (1, count, dim), as in VideoMAE."""
-    rate = 10000.0 ** (-2.0 * (torch.arange(dim, dtype=torch.float64) // 2) / dim)
-    angle = torch.arange(count, dtype=torch.float64)[:, None] * rate
-    even = torch.arange(dim) % 2 == 0
-    return torch.where(even, angle.sin(), angle.cos()).float()[None]
+    # NumPy, because torch.arange on the meta device makes torch import its compiler, which takes seconds.
+    channel = np.arange(dim)
+    angle = np.arange(count)[:, None] * 10000.0 ** (-2.0 * (channel // 2) / dim)
+    return torch.tensor(np.where(channel % 2 == 0, np.sin(angle), np.cos(angle)), dtype=torch.float32)[None]
+
+
+def _full_precision(device: str) -> AbstractContextManager[Any]:
+    """Switches automatic mixed precision off on devices that have it (the meta device has not)."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def _initialise(module: nn.Module) -> None:

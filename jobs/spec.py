@@ -1,0 +1,209 @@
+"""What can be asked of a job: frozen dataclasses with stable ids. Imports nothing heavy.
+
+A job answers one or more cells. A record's id is made of its cell and of every setting that can change the value, so
+that the planner can tell without running anything whether a value is already there. A job's id is made of its record
+ids, so that the same work asked for again finds the folder of the first attempt.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+METRICS = {
+    "top1": "%",
+    "top5": "%",
+    "gflops": "GFLOPs",
+    "clips_per_s": "clips/s",
+    "clips_per_s_e2e": "clips/s",
+}
+"""Every metric with its unit. clips_per_s is the model alone, clips_per_s_e2e includes reading and decoding."""
+
+PRECISIONS = ("fp32", "fp16", "bf16")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value that a table needs. `dataset` and `views` are empty where the metric does not depend on them."""
+
+    model: str
+    reduction: str
+    dataset: str
+    views: str
+    metric: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A weights file or folder, as it was found when the job was planned."""
+
+    path: str
+    size: int
+    """Bytes; the planner's cheap proof, with `modified_ns`, that the file is still the same."""
+    modified_ns: int
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A list of labelled videos and how clips are taken from them (protocol: section "Evaluation")."""
+
+    name: str
+    labels: str
+    """Path of the label file, `<path> <label>` a line."""
+    labels_sha256: str
+    root: str
+    """Folder to which the label file's relative paths belong."""
+    num_classes: int
+    sampling: str
+    """`kinetics` (dense) or `ssv2` (segments)."""
+    stride: int
+    """Every how many frames one is taken; dense sampling only."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every kind of job has. Subclasses say which settings enter a record's identity."""
+
+    kind: ClassVar[str]
+    exclusive: ClassVar[bool] = False
+    """Whether it must have its machine to itself, as every timing must."""
+
+    cells: tuple[Cell, ...]
+
+    def settings(self, cell: Cell) -> dict[str, Any]:
+        """Everything beside the cell that can change its value."""
+        raise NotImplementedError
+
+    def record_id(self, cell: Cell) -> str:
+        return digest({"cell": asdict(cell), "settings": self.settings(cell)})
+
+    @property
+    def id(self) -> str:
+        return digest({"kind": self.kind, "records": sorted(self.record_id(cell) for cell in self.cells)})
+
+
+@dataclass(frozen=True)
+class Evaluate(Job):
+    """Accuracy of one model on one dataset: every reduction and view grid of `cells` in one pass over the videos."""
+
+    kind: ClassVar[str] = "evaluate"
+
+    model: str
+    checkpoint: Checkpoint
+    dataset: Dataset
+    precision: str
+    limit: int
+    """Only the first so many videos; 0: all."""
+    batch_size: int
+    """Clips in a forward pass."""
+    block: int
+    """Videos that are finished and saved together; a killed task repeats one block at most."""
+    decoders: int
+    """Decoder processes a task."""
+    decode_timeout_s: float
+    """Seconds after which a video counts as unreadable."""
+    tolerance: float
+    """Share of unreadable videos above which the job fails."""
+    threads: int
+    """CPU threads a task."""
+
+    def settings(self, cell: Cell) -> dict[str, Any]:
+        dataset = asdict(self.dataset)
+        dataset.pop("labels")  # its digest says more
+        return {
+            "checkpoint": asdict(self.checkpoint),
+            "dataset": dataset,
+            "precision": self.precision,
+            "limit": self.limit,
+        }
+
+    def requests(self) -> dict[str, tuple[str, ...]]:
+        """For each reduction the view grids that some cell needs."""
+        grids: dict[str, dict[str, None]] = {}
+        for cell in self.cells:
+            grids.setdefault(cell.reduction, {})[cell.views] = None
+        return {reduction: tuple(views) for reduction, views in grids.items()}
+
+
+@dataclass(frozen=True)
+class Count(Job):
+    """GFLOPs of any number of models and reductions; needs neither weights nor videos."""
+
+    kind: ClassVar[str] = "count"
+
+    counter: str
+    """`meta` (torch's counter, no weights) or `fvcore` (on real tensors)."""
+
+    def settings(self, cell: Cell) -> dict[str, Any]:
+        return {"counter": self.counter}
+
+
+@dataclass(frozen=True)
+class Measure(Job):
+    """Throughput of one model under one reduction: one cell, `clips_per_s` or `clips_per_s_e2e`."""
+
+    kind: ClassVar[str] = "measure"
+    exclusive: ClassVar[bool] = True
+
+    precision: str
+    batch_size: int
+    """Clips in a forward pass."""
+    samples: int
+    """Timed samples after the warm-up."""
+    threads: int
+    """CPU threads."""
+    dataset: Dataset | None = None
+    """The videos that an end-to-end measurement reads."""
+    decoders: int = 1
+    decode_timeout_s: float = 60.0
+
+    def settings(self, cell: Cell) -> dict[str, Any]:
+        settings: dict[str, Any] = {
+            "precision": self.precision,
+            "batch_size": self.batch_size,
+            "samples": self.samples,
+            "threads": self.threads,
+        }
+        if self.dataset:
+            settings |= {"dataset": asdict(self.dataset), "decoders": self.decoders}
+        return settings
+
+
+KINDS: dict[str, type[Job]] = {job.kind: job for job in (Evaluate, Count, Measure)}
+
+
+def digest(value: Any) -> str:
+    """A short stable id of plain data."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def to_dict(job: Job) -> dict[str, Any]:
+    """Plain data from which `from_dict` makes the job again."""
+    return {"kind": job.kind} | asdict(job)
+
+
+def from_dict(data: dict[str, Any]) -> Job:
+    """The job that `to_dict` wrote; ValueError where `data` is not one."""
+    data = dict(data)
+    try:
+        job = KINDS[data.pop("kind")]
+        data["cells"] = tuple(Cell(**cell) for cell in data["cells"])
+        if data.get("checkpoint"):
+            data["checkpoint"] = Checkpoint(**data["checkpoint"])
+        if data.get("dataset"):
+            data["dataset"] = Dataset(**data["dataset"])
+        return job(**data)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a job: {error}") from error
+
+
+def split(count: int, size: int) -> list[tuple[int, int]]:
+    """The blocks (start, end) that `count` videos are cut into; they do not depend on how many tasks share them."""
+    return [(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def share(blocks: Sequence[tuple[int, int]], task: int, tasks: int) -> list[tuple[int, int]]:
+    """The blocks of one of `tasks` tasks: without padding or duplicates, and none left out."""
+    return list(blocks[task::tasks])
