@@ -7,9 +7,13 @@ ids, so that the same work asked for again finds the folder of the first attempt
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
+
+from models.catalog import architecture
+from models.reduction import parse
 
 METRICS = {
     "top1": "%",
@@ -168,6 +172,30 @@ class Measure(Job):
         if self.dataset:
             settings |= {"dataset": asdict(self.dataset), "decoders": self.decoders}
         return settings
+
+
+def parse_views(text: str) -> tuple[int, int]:
+    """(clips, crops) of a view grid such as `5x3`; ValueError otherwise."""
+    found = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", text)
+    if not found:
+        raise ValueError(f"bad views {text!r}; write CLIPSxCROPS, as in 5x3")
+    return int(found[1]), int(found[2])
+
+
+def canonical(reduction: str, model: str) -> str:
+    """The one spelling of `reduction` on `model`; ValueError where either is not valid."""
+    arch = architecture(model)
+    parsed = parse(reduction)
+    parsed.check(arch)
+    return parsed.canonical(arch)
+
+
+def stand_in(reduction: str, model: str, instead: str) -> tuple[str, str]:
+    """`reduction` of `model` carried over to the model run `instead`, and a note where that could not be exact."""
+    target = architecture(instead)
+    fitted, note = parse(reduction).fit(architecture(model), target)
+    fitted.check(target)
+    return fitted.canonical(target), note
 
 
 KINDS: dict[str, type[Job]] = {job.kind: job for job in (Evaluate, Count, Measure)}

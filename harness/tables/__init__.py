@@ -1,0 +1,145 @@
+"""Tables declared as data: the paper's, one TOML file each in this folder, and a user's own TOML file.
+
+A table is the product of its rows and its columns. Each row and each column sets some fields of a cell (model,
+reduction, dataset, views, metric); what is common to all stands at the top:
+
+    title = "Drop numbers of ViT-B"
+    model = "vit_base"
+    dataset = "k400"
+    views = "5x3"
+
+    [[rows]]                      # one by one, with labels of one's own …
+    label = "STA, r = 48"
+    reduction = "sta:r=48"
+
+    [columns]                     # … or as lists, of which every combination becomes one
+    metric = ["top1", "gflops", "clips_per_s"]
+"""
+
+import itertools
+import tomllib
+from collections import Counter
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jobs.spec import METRICS, Cell
+
+FIELDS = tuple(field.name for field in fields(Cell))
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One place in a table, and the cell that fills it, in the paper's terms (before any stand-in)."""
+
+    row: str
+    column: str
+    cell: Cell
+    inferred: str
+    """Why and from what the settings were inferred, where the paper does not print them."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A declared table. `name` is also the key of its published numbers, if there are any."""
+
+    name: str
+    title: str
+    corner: str
+    """What the row labels are."""
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+
+def table_names() -> list[str]:
+    """The names of the tables that come with the harness."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load_table(name: str) -> Table:
+    """The table called `name`, or declared in the TOML file `name`; ValueError saying what is wrong where."""
+    if name in table_names():
+        return _load(FOLDER / f"{name}.toml")
+    path = Path(name)
+    if path.suffix != ".toml":
+        raise ValueError(f"unknown table {name!r}; valid tables: {', '.join(table_names())}, or your own TOML file")
+    if path.stem in table_names():
+        raise ValueError(f"{name}: {path.stem} is the name of a built-in table; give the file another name")
+    return _load(path)
+
+
+@cache
+def _load(path: Path) -> Table:
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ValueError(f"cannot read table {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"table {path} is not text") from None
+    try:
+        return _declare(path.stem, tomllib.loads(text))
+    except ValueError as error:
+        raise ValueError(f"table {path}: {error}") from None
+
+
+def _declare(name: str, data: dict[str, Any]) -> Table:
+    common = {key: _text(key, data.pop(key)) for key in FIELDS if key in data}
+    title = _text("title", data.pop("title", name))
+    corner = _text("corner", data.pop("corner", ""))
+    rows, columns = _axis("rows", data.pop("rows", None)), _axis("columns", data.pop("columns", None))
+    if data:
+        valid = ", ".join(("title", "corner", "rows", "columns", *FIELDS))
+        raise ValueError(f"unknown key {next(iter(data))!r}; valid keys: {valid}")
+    entries = []
+    for row, column in itertools.product(rows, columns):
+        settings = common | row | column
+        if clash := (row.keys() & column.keys()) - {"label", "inferred"}:
+            raise ValueError(f"{clash.pop()!r} is set both in row {row['label']!r} and in column {column['label']!r}")
+        place = f"row {row['label']!r}, column {column['label']!r}"
+        entries.append(Entry(row["label"], column["label"], _cell(settings, place), settings.get("inferred", "")))
+    return Table(name, title, corner, _labels("rows", rows), _labels("columns", columns), tuple(entries))
+
+
+def _axis(axis: str, data: Any) -> list[dict[str, str]]:
+    """Rows or columns as settings with a label each."""
+    if isinstance(data, dict) and data:
+        for key, values in data.items():
+            if key not in FIELDS or not isinstance(values, list) or not values:
+                raise ValueError(f"{axis}.{key} must be a non-empty list of values for one of {', '.join(FIELDS)}")
+        combinations = itertools.product(*([(key, _text(key, v)) for v in values] for key, values in data.items()))
+        return [dict(items) | {"label": " ".join(value for _, value in items)} for items in combinations]
+    if isinstance(data, list) and data and all(isinstance(one, dict) for one in data):
+        for one in data:
+            if unknown := [key for key in one if key not in ("label", "inferred", *FIELDS)]:
+                valid = ", ".join(("label", "inferred", *FIELDS))
+                raise ValueError(f"unknown key {unknown[0]!r} in {axis}; valid keys: {valid}")
+        settings = [{key: _text(key, value) for key, value in one.items()} for one in data]
+        return [{"label": " ".join(v for k, v in one.items() if k in FIELDS)} | one for one in settings]
+    raise ValueError(f"it needs {axis}: [[{axis}]] entries, or [{axis}] with lists")
+
+
+def _labels(axis: str, settings: list[dict[str, str]]) -> tuple[str, ...]:
+    labels = Counter(one["label"] for one in settings)
+    if twice := [label for label, count in labels.items() if count > 1]:
+        raise ValueError(f"{axis} has the label {twice[0]!r} twice")
+    return tuple(labels)
+
+
+def _cell(settings: dict[str, str], place: str) -> Cell:
+    metric = settings.get("metric", "")
+    if metric not in METRICS:
+        raise ValueError(f"{place}: unknown metric {metric!r}; valid metrics: {', '.join(METRICS)}")
+    needed = {"model", "reduction"}
+    needed |= {"dataset", "views"} if metric in ("top1", "top5", "clips_per_s_e2e") else set()
+    if missing := [key for key in FIELDS if key in needed and not settings.get(key)]:
+        raise ValueError(f"{place}: {metric} needs a {missing[0]}")
+    return Cell(metric=metric, **{key: settings[key] if key in needed else "" for key in FIELDS[:-1]})
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{key} must be text in quotes, not {value!r}")
+    return value
