@@ -1,0 +1,268 @@
+"""The generated video set: what the demo trains on and evaluates, made on the spot from seeds alone.
+
+    python -m jobs.data.demo ROOT [--split val] [--workers 2]
+
+Sixteen classes are eight motions times two looks. In every video two copies of one object lie on a torus,
+half a period apart. The state of the object is its place on the torus, its angle and its zoom, all periodic,
+and the first state is drawn uniformly; a motion moves one of the four at constant speed. So a single
+frame has the same distribution under every motion, no motion ever ends (nothing leaves the frame or stops
+growing), and whatever clip and crop is taken shows the class.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+VERSION = "demo-1"
+"""Names the set: it changes whenever a pixel of any video would."""
+
+WIDTH, HEIGHT, FPS = 96, 72, 25
+FRAMES = (128, 136)
+"""Least and most frames of a video: 32 to 34 at stride 4, so that 16 clips start at different frames."""
+
+SIZES = {"train": 1024, "val": 64}
+"""Videos a split, the same number of every class."""
+
+MOTIONS = ("left", "right", "up", "down", "approaching", "receding", "clockwise", "counterclockwise")
+LOOKS = ("checkered", "squares")
+CLASSES = tuple(f"{motion}-{look}" for motion in MOTIONS for look in LOOKS)
+
+# (axis of the state, sign): x and y grow rightwards and downwards, the angle clockwise on the screen.
+_FLOWS = {
+    "left": ("x", -1), "right": ("x", 1), "up": ("y", -1), "down": ("y", 1),
+    "approaching": ("zoom", 1), "receding": ("zoom", -1),
+    "clockwise": ("angle", 1), "counterclockwise": ("angle", -1),
+}  # fmt: skip
+
+# Slowest and fastest speed along each axis of the state, per step of 4 frames: pixels, periods of zoom,
+# radians. All lie well below half of the period of what they move, so no direction is aliased.
+_SPEEDS = {"x": (3.2, 5.0), "y": (3.2, 5.0), "zoom": (0.10, 0.17), "angle": (0.17, 0.30)}
+_STEP = 4
+
+_RADIUS = (18.0, 22.0)  # of an object, pixels; two copies fit side by side on the torus
+_ZOOM_PERIOD = 2.4  # an object looks the same when magnified by this
+_CORNER = {"checkered": 1.0, "squares": 1.25}  # how far a look reaches, in radii
+_NOISE = 3  # largest noise, in grey levels of 255
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video of a split: what it shows and the seed of everything else."""
+
+    split: str
+    index: int
+
+    @property
+    def label(self) -> int:
+        return self.index % len(CLASSES)
+
+    @property
+    def motion(self) -> str:
+        return MOTIONS[self.label // len(LOOKS)]
+
+    @property
+    def look(self) -> str:
+        return LOOKS[self.label % len(LOOKS)]
+
+    @property
+    def path(self) -> str:
+        """Relative to the root of the set."""
+        return f"{self.split}/{CLASSES[self.label]}/{self.index:05d}.mp4"
+
+    @property
+    def seed(self) -> tuple[int, int]:
+        return (sorted(SIZES).index(self.split), self.index)
+
+
+def videos(split: str) -> list[Video]:
+    """Every video of a split, in the order of its label file. ValueError on an unknown split."""
+    if split not in SIZES:
+        raise ValueError(f"no split {split!r}: choose from {', '.join(sorted(SIZES))}")
+    return [Video(split, index) for index in range(SIZES[split])]
+
+
+def render(motion: str, look: str, seed: tuple[int, ...], backwards: bool = False) -> np.ndarray:
+    """The pixels of one video, uint8 (F, HEIGHT, WIDTH, 3), F in FRAMES: the same on any machine.
+
+    `backwards` plays the motion against time from the same first frame, which is the opposite motion.
+    Computed in float64 and rounded, so that a last bit of difference in a machine's sine does not show.
+    """
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(FRAMES[0], FRAMES[1], endpoint=True))
+    radius = rng.uniform(*_RADIUS)
+    state = {
+        "x": rng.uniform(0, WIDTH),
+        "y": rng.uniform(0, HEIGHT),
+        "zoom": rng.uniform(0, 1),
+        "angle": rng.uniform(0, 2 * math.pi),
+    }
+    pace = rng.uniform(0, 1)
+    backdrop = _backdrop(rng)
+    light, dark = _colours(rng)
+    noise = rng.integers(-_NOISE, _NOISE, size=(count, HEIGHT * WIDTH, 1), dtype=np.int8, endpoint=True)
+
+    axis, sign = _FLOWS[motion]
+    slowest, fastest = _SPEEDS[axis]
+    speed = (slowest + pace * (fastest - slowest)) / _STEP * sign * (-1 if backwards else 1)
+    frames = np.empty((count, HEIGHT * WIDTH, 3), np.uint8)
+    for t in range(count):
+        covered, cover, tone = _object(look, radius, **(state | {axis: state[axis] + speed * t}))
+        frame = backdrop.copy()
+        frame[covered] += (dark + (light - dark) * tone[:, None] - frame[covered]) * cover[:, None]
+        frames[t] = np.rint(frame + noise[t]).clip(0, 255)
+    return frames.reshape(count, HEIGHT, WIDTH, 3)
+
+
+def _object(
+    look: str, radius: float, x: float, y: float, zoom: float, angle: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pixels on which the two copies lie, numbered row by row, with their cover and tone there, 0 … 1."""
+    column = np.arange(WIDTH) + WIDTH / 4 - x
+    copy = np.floor(column / (WIDTH / 2))
+    dx = column - copy * (WIDTH / 2) - WIDTH / 4
+    row = np.arange(HEIGHT)[:, None] - y + copy % 2 * (HEIGHT / 2)
+    dy = row - np.floor(row / HEIGHT + 0.5) * HEIGHT
+    squared = dx**2 + dy**2
+    covered = np.flatnonzero(squared < (_CORNER[look] * radius) ** 2)
+    dx, dy, distance = dx[covered % WIDTH], dy.ravel()[covered], np.sqrt(squared.ravel()[covered])
+    across = dx * math.cos(angle) + dy * math.sin(angle)
+    along = dy * math.cos(angle) - dx * math.sin(angle)
+
+    if look == "squares":
+        distance = np.maximum(distance / _CORNER[look], np.maximum(abs(across), abs(along)) * 1.15)
+    phase = 2 * math.pi * (np.log(np.maximum(distance, 0.5) / radius) / math.log(_ZOOM_PERIOD) - zoom)
+    # A wave is made square, with edges as steep as the pixels bear: pixels a radian of its phase.
+    wave = np.clip(np.sin(phase) * distance * math.log(_ZOOM_PERIOD) / (2 * math.pi), -1, 1)
+    if look == "checkered":
+        twice_sine = 2 * across * along / np.maximum(distance, 0.5) ** 2  # of twice the polar angle
+        wave *= np.clip(twice_sine * distance / 2, -1, 1)
+    return covered, np.clip((radius - distance) / 1.5, 0, 1), 0.5 + 0.5 * wave
+
+
+def _backdrop(rng: np.random.Generator) -> np.ndarray:
+    """A still, softly textured ground with one plain disc on it that does not move; (HEIGHT * WIDTH, 3)."""
+    rows, columns = np.arange(HEIGHT)[:, None], np.arange(WIDTH)[None, :]
+    ground = np.empty((HEIGHT, WIDTH, 3))
+    ground[:] = rng.uniform(80, 170, size=3)
+    for _ in range(4):
+        turn, wavelength, phase = rng.uniform(0, math.pi), rng.uniform(10, 50), rng.uniform(0, 2 * math.pi)
+        ripple = np.sin((columns * math.cos(turn) + rows * math.sin(turn)) * 2 * math.pi / wavelength + phase)
+        ground += ripple[..., None] * rng.uniform(-12, 12, size=3)
+    x, y, radius = rng.uniform(0, WIDTH), rng.uniform(0, HEIGHT), rng.uniform(4, 7)
+    disc = np.clip(radius - np.hypot(columns - x, rows - y), 0, 1)
+    return (ground + (rng.uniform(30, 225, size=3) - ground) * disc[..., None]).reshape(-1, 3)
+
+
+def _colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A light and a dark colour, (3,) each, their contrast drawn at random and never small."""
+    middle, contrast = rng.uniform(105, 150), rng.uniform(55, 95)
+    return middle + contrast + rng.uniform(-25, 25, size=3), middle - contrast + rng.uniform(-25, 25, size=3)
+
+
+def encode(frames: np.ndarray, file: Path) -> None:
+    """Write uint8 frames (F, H, W, 3) as H.264 in mp4, beside `file` first and renamed when whole."""
+    import av
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with av.open(str(beside), "w", format="mp4") as container:
+            options = {"crf": "23", "preset": "veryfast", "threads": "1"}
+            stream = container.add_stream("libx264", rate=Fraction(FPS), options=options)
+            stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
+            for frame in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+        os.replace(beside, file)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def generate(root: Path, split: str, workers: int = 2, report: Callable[[str], None] | None = None) -> Path:
+    """Make what is missing of a split under `root`; returns its label file, `root`/<split>.txt.
+
+    Every file appears whole or not at all and the label file comes last, so a generation that was cut off
+    goes on where it was. ValueError where `root` holds another version of the set; RuntimeError where a
+    worker failed (its traceback is on stderr).
+    """
+    wanted = videos(split)
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}")
+    root = root.absolute()
+    _stamp(root)
+    missing = [video for video in wanted if not (root / video.path).exists()]
+    if missing:
+        if report:
+            report(f"making {len(missing)} of {len(wanted)} {split} videos in {root}")
+        _share_out(root, missing, workers)
+    labels = root / f"{split}.txt"
+    text = "".join(f"{video.path} {video.label}\n" for video in wanted)
+    if missing or not labels.exists() or labels.read_text() != text:
+        _write(labels, text)
+    return labels
+
+
+def _stamp(root: Path) -> None:
+    """Mark `root` with the version of the set, so that two versions never mix in one folder."""
+    root.mkdir(parents=True, exist_ok=True)
+    stamp = root / "VERSION"
+    if not stamp.exists():
+        _write(stamp, VERSION + "\n")
+    elif (found := stamp.read_text().strip()) != VERSION:
+        raise ValueError(f"{root} holds {found}, and this is {VERSION}: choose another folder or delete it")
+
+
+def _write(file: Path, text: str) -> None:
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    beside.write_text(text)
+    os.replace(beside, file)
+
+
+def _share_out(root: Path, missing: list[Video], workers: int) -> None:
+    # Fixed shares rather than a queue: the videos cost the same, and nothing is left waiting on a queue
+    # when the parent is killed.
+    context = multiprocessing.get_context("spawn")
+    shares = [missing[k::workers] for k in range(min(workers, len(missing)))]
+    processes = [context.Process(target=_make, args=(root, share, os.getpid())) for share in shares]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if failed := [process.exitcode for process in processes if process.exitcode]:
+        raise RuntimeError(f"{len(failed)} of {len(processes)} workers failed (exit codes {failed})")
+
+
+def _make(root: Path, share: list[Video], parent: int) -> None:
+    for video in share:
+        if os.getppid() != parent:
+            return
+        encode(render(video.motion, video.look, video.seed), root / video.path)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m jobs.data.demo", description="Generate the demo videos.")
+    parser.add_argument("root", type=Path, help="folder of the set; what is already there is kept")
+    parser.add_argument("--split", choices=sorted(SIZES), action="append", help="default: every split")
+    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+    options = parser.parse_args(argv)
+    try:
+        for split in options.split or sorted(SIZES):
+            print(generate(options.root, split, options.workers, report=print))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
