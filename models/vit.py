@@ -127,9 +127,8 @@ class VisionTransformer(nn.Module):
 def sinusoid(count: int, dim: int) -> Tensor:
     """Fixed sine-cosine positions (1, count, dim), as in VideoMAE."""
     # NumPy, because torch.arange on the meta device makes torch import its compiler, which takes seconds.
-    channel = np.arange(dim)
-    angle = np.arange(count)[:, None] * 10000.0 ** (-2.0 * (channel // 2) / dim)
-    return torch.tensor(np.where(channel % 2 == 0, np.sin(angle), np.cos(angle)), dtype=torch.float32)[None]
+    angle = np.arange(count)[:, None] * 10000.0 ** (-np.arange(0, dim, 2) / dim)
+    return torch.tensor(np.stack((np.sin(angle), np.cos(angle)), -1).reshape(1, count, dim), dtype=torch.float32)
 
 
 def _full_precision(device: str) -> AbstractContextManager[Any]:

@@ -1,0 +1,91 @@
+"""Counts what one clip costs, in fvcore's convention, which is the one that papers print.
+
+One multiply-add counts one. Convolutions, linear layers, matrix products (the reduction's own too) and both products
+of attention count; LayerNorm counts 5 an element; activations, softmax and additions are free.
+"""
+
+import warnings
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.vit import VisionTransformer
+
+
+def count_flops(model: VisionTransformer, with_fvcore: bool = False) -> int:
+    """Multiply-adds of one clip through `model` with its present reduction.
+
+    The model runs on the meta device, so only shapes are computed: it may itself have been made under
+    `torch.device("meta")`, and no memory is taken for weights or activations. with_fvcore: ask fvcore instead, which
+    traces a real forward pass on the model's own device and weights; slow, and the check on the other way.
+    """
+    arch, weight = model.arch, next(model.parameters())
+    clip = torch.empty(1, 3, arch.frames, arch.image, arch.image, dtype=weight.dtype, device="meta")
+    if with_fvcore:
+        if weight.is_meta:
+            raise ValueError("fvcore traces a real forward pass and needs a model with weights, not one on meta")
+        return _fvcore(model, torch.zeros_like(clip, device=weight.device))
+    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
+    shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+    with torch.no_grad(), _Layers() as layers, FlopCounterMode(display=False) as products:
+        functional_call(model, shapes, clip)
+    return layers.total + products.get_total_flops() // 2  # torch counts a multiply-add as two
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[int, tuple[int, ...]]:
+    return input.numel() * weight.shape[0], (*input.shape[:-1], weight.shape[0])
+
+
+def _layer_norm(input: Tensor, shape: Any, weight: Tensor | None = None, *_: Any, **__: Any) -> tuple[int, torch.Size]:
+    return input.numel() * (4 if weight is None else 5), input.shape
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, **_: Any) -> tuple[int, tuple[int, ...]]:
+    products = query.numel() * key.shape[-2] + prod(query.shape[:-1]) * prod(value.shape[-2:])
+    return products, (*query.shape[:-1], value.shape[-1])
+
+
+_RULES: dict[Callable[..., Any], Callable[..., tuple[int, tuple[int, ...]]]] = {
+    F.linear: _linear,
+    F.layer_norm: _layer_norm,
+    F.scaled_dot_product_attention: _attention,
+}
+
+
+class _Layers(TorchFunctionMode):
+    """Counts the layers that a ViT consists of, and skips them: their meta kernels take most of the time.
+
+    What is not in _RULES runs on, and torch's FlopCounterMode counts its products.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func not in _RULES:
+            return func(*args, **(kwargs or {}))
+        count, shape = _RULES[func](*args, **(kwargs or {}))
+        self.total += count
+        return args[0].new_empty(shape)
+
+
+def _fvcore(model: VisionTransformer, clip: Tensor) -> int:
+    def attention(inputs: list[Any], outputs: list[Any]) -> int:
+        query, key, value = (tensor.type().sizes() for tensor in inputs[:3])
+        return prod(query) * key[-2] + prod(query[:-1]) * prod(value[-2:])
+
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it uses TorchScript, which torch deprecates
+        from fvcore.nn import FlopCountAnalysis
+
+        analysis = FlopCountAnalysis(model, clip).set_op_handle("aten::scaled_dot_product_attention", attention)
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+        return int(analysis.total())
