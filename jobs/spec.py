@@ -159,6 +159,8 @@ class Measure(Job):
     """CPU threads."""
     dataset: Dataset | None = None
     """The videos that an end-to-end measurement reads."""
+    block: int = 1
+    """Videos that make one timed sample of an end-to-end measurement."""
     decoders: int = 1
     decode_timeout_s: float = 60.0
 
@@ -170,7 +172,7 @@ class Measure(Job):
             "threads": self.threads,
         }
         if self.dataset:
-            settings |= {"dataset": asdict(self.dataset), "decoders": self.decoders}
+            settings |= {"dataset": asdict(self.dataset), "block": self.block, "decoders": self.decoders}
         return settings
 
 

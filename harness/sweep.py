@@ -1,0 +1,100 @@
+"""python -m harness.sweep TABLE…: measure every cell of the tables that has no record yet."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from harness import launch, watch
+from harness.arguments import add_common, stop, whole_number
+from harness.plan import Plan, Planner, make_plan
+from harness.profiles import Profile, load_profile, resolve
+from harness.tables import load_table, table_names
+from results.files import private_folder
+from results.progress import read_job, read_progress
+from results.records import read_records
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m harness.sweep", description=__doc__)
+    parser.add_argument("tables", nargs="+", metavar="TABLE", help=f"{', '.join(table_names())}, or a TOML file")
+    add_common(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print the jobs and what would be submitted, and stop")
+    parser.add_argument("--no-wait", action="store_true", help="return once everything is submitted")
+    parser.add_argument("--no-fuse", action="store_true", help="run every cell alone, sharing no work")
+    parser.add_argument("--limit", type=whole_number, default=0, metavar="N", help="only the first N videos")
+    options = parser.parse_args(arguments)
+    runs: Path = options.runs.absolute()
+    try:
+        profile = load_profile(options.profile, options.set)
+        tables = [load_table(name) for name in dict.fromkeys(options.tables)]
+        planner = Planner(profile, runs, options.limit)
+        have = {record.id for record in read_records(runs)[0]}
+        if not options.dry_run:
+            private_folder(runs)
+            _prepare(make_plan(tables, planner, have), profile, runs)
+            planner = Planner(profile, runs, options.limit)
+        plan = make_plan(tables, planner, have, read_progress(runs), fuse=not options.no_fuse)
+        if options.dry_run:
+            _show(plan, planner, runs)
+            return 0
+        started = launch.submit(plan, profile, runs, planner.parallel_tasks()) if plan.jobs else 0
+    except (ValueError, OSError) as error:
+        return stop(error)
+    where = "this machine" if profile.launch.executor == "local" else "SLURM"
+    print(f"{len(plan.cells)} cells, {plan.done} done already; {started} tasks of {len(plan.jobs)} jobs on {where}")
+    if options.no_wait:
+        return 0 if not plan.jobs else 1
+    try:
+        watch.wait(plan, runs)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where this one was", file=sys.stderr)
+        return 1
+    return _conclude(plan, runs, options)
+
+
+def _prepare(plan: Plan, profile: Profile, runs: Path) -> None:
+    """Make the data of generated datasets, where a needed label file is missing."""
+    for name in dict.fromkeys(job.dataset.name for job in plan.jobs if getattr(job, "dataset", None)):
+        dataset = profile.datasets[name]
+        if dataset.prepare and not resolve(dataset.labels, profile, runs).exists():
+            print(f"making the videos of {name} …", flush=True)
+            command = [sys.executable, "-m", dataset.prepare, str(resolve(dataset.root, profile, runs))]
+            if subprocess.run(command).returncode:
+                raise ValueError(f"{' '.join(command[1:])} failed")
+
+
+def _show(plan: Plan, planner: Planner, runs: Path) -> None:
+    launch_settings = planner.profile.launch
+    print(f"{len(plan.cells)} cells, {plan.done} done already, {len(plan.jobs)} jobs to run")
+    for job in plan.jobs:
+        tasks = plan.tasks[job.id]
+        each = f"{launch_settings.cpus_per_task} CPU, {launch_settings.gpus_per_task} GPU"
+        print(f"\njob {job.id} for {', '.join(plan.tables[job.id])}: {job.kind}, {len(job.cells)} cells")
+        print(f"  {tasks} task{'s' * (tasks > 1)} of {each}, up to {launch_settings.time_min} min")
+        for cell in job.cells[:40]:
+            print(f"  {' '.join(value for value in vars(cell).values() if value)}")
+        if len(job.cells) > 40:
+            print(f"  … and {len(job.cells) - 40} more")
+    if plan.jobs:
+        tasks = sum(plan.tasks.values())
+        print(f"\nsubmitted as ({launch_settings.executor}, {tasks} tasks):")
+        print(launch.script(plan.jobs[0], tasks, planner.profile, runs))
+
+
+def _conclude(plan: Plan, runs: Path, options: argparse.Namespace) -> int:
+    """Say how it went; 0 where every cell has its record."""
+    have = {record.id for record in read_records(runs)[0]}
+    for planned in plan.jobs:
+        if any(planned.record_id(cell) not in have for cell in planned.cells):
+            job = read_job(runs, planned.id)
+            error = job.error or "it ended without a word; the same command goes on"
+            print(f"job {job.id} ({', '.join(plan.tables[job.id])}) {job.state}: {error}", file=sys.stderr)
+    missing = sum(cell.record not in have for cell in plan.cells)
+    again = f" --runs {options.runs}" if str(options.runs) != "runs" else ""
+    print(f"{len(plan.cells) - missing} of {len(plan.cells)} cells have a record; python -m harness.report{again}")
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""GFLOPs, by fvcore's convention: one multiply-add counts as one. No weights are allocated unless fvcore counts."""
+
+import time
+
+import torch
+
+from jobs.spec import METRICS, Count
+from jobs.task import Task
+from models import count_flops, create_model
+from results.records import Record
+
+_SOURCES = {"meta": "torch's counter on the meta device", "fvcore": "fvcore on real tensors"}
+
+
+def run(job: Count, task: Task) -> None:
+    """Count every cell of the job."""
+    for number, cell in enumerate(job.cells):
+        task.check_cancelled()
+        started, began = task.now(), time.perf_counter()
+        with torch.device("cpu" if job.counter == "fvcore" else "meta"):
+            model = create_model(cell.model, cell.reduction)
+        flops = count_flops(model, with_fvcore=job.counter == "fvcore")
+        task.write(
+            Record(
+                id=job.record_id(cell),
+                cell=vars(cell),
+                value=flops / 1e9,
+                unit=METRICS[cell.metric],
+                status="done",
+                settings=job.settings(cell),
+                samples={"multiply_adds": flops, "seconds": time.perf_counter() - began},
+                notes=[f"counted by {_SOURCES[job.counter]}, one clip, one multiply-add as one"],
+                provenance=task.provenance(),
+                profile=task.profile,
+                job=job.id,
+                started=started,
+                ended=task.now(),
+            )
+        )
+        task.update(number + 1, len(job.cells))

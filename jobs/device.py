@@ -1,0 +1,37 @@
+"""The device a job runs on, and how a model is made ready for it."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from models import create_model, load_checkpoint
+
+_DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+# ImageNet's statistics, which VideoMAE normalises with (protocol: section "Evaluation").
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+
+def pick_device() -> torch.device:
+    """The GPU of this task where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def ready_model(name: str, num_classes: int, device: torch.device, checkpoint: str = "") -> nn.Module:
+    """The model on `device`, for inference, with the weights in `checkpoint` if one is given."""
+    model = create_model(name, num_classes=num_classes)
+    if checkpoint:
+        load_checkpoint(model, checkpoint)
+    return model.eval().to(device)
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Mixed precision for fp16 and bf16, nothing for fp32."""
+    return nullcontext() if precision == "fp32" else torch.autocast(device.type, _DTYPES[precision])
+
+
+def normalise(clips: Tensor) -> Tensor:
+    """uint8 clips (B, T, H, W, 3) → float (B, 3, T, H, W) with ImageNet's mean and standard deviation."""
+    mean, std = (clips.new_tensor(values, dtype=torch.float32) * 255 for values in (_MEAN, _STD))
+    return ((clips - mean) / std).permute(0, 4, 1, 2, 3)

@@ -1,0 +1,197 @@
+"""Accuracy in one pass: each video is decoded once, each distinct view runs once a reduction, all cells come of that.
+
+Videos are cut into blocks that do not depend on how many tasks share them. Batches are filled within a block, across
+its videos, so a block's scores are the same whoever computes it, and a task that is killed repeats one block at most.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jobs.data.labels import Item, read_labels
+from jobs.data.pool import DecodePool
+from jobs.data.reader import ClipRequest, Unreadable, Video
+from jobs.data.views import View, views_of
+from jobs.device import autocast, normalise, pick_device, ready_model
+from jobs.scores import Block, BlockStore, Totals, ViewScores, total
+from jobs.spec import METRICS, Dataset, Evaluate, share, split
+from jobs.task import Task, file_sha256
+from models.catalog import Architecture, architecture
+from models.vit import VisionTransformer
+from results.records import Record
+
+
+def run(job: Evaluate, task: Task) -> None:
+    """Do this task's blocks of the job; whoever finds all blocks finished writes the records."""
+    listed = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
+    items = listed[: job.limit or None]
+    blocks = split(len(items), job.block)
+    store = BlockStore(task.folder / "blocks")
+    mine = share(blocks, task.index, task.count)
+    open_blocks = [block for block in mine if block not in store.finished(mine)]
+    ready = sum(end - start for start, end in mine) - sum(end - start for start, end in open_blocks)
+    task.update(ready, sum(end - start for start, end in mine))
+    if open_blocks:
+        scorer = Scorer(job, task)
+        skipped = 0
+        for block, content in scorer.blocks(items, open_blocks):
+            store.write(block, content)
+            skipped += len(content.skipped)
+            ready += block[1] - block[0]
+            task.update(ready, sum(end - start for start, end in mine))
+            _check_tolerance(job, skipped, len(items), next(iter(content.skipped.values()), ""))
+    if len(store.finished(blocks)) == len(blocks):
+        totals = total(store, blocks, items, job.cells, task.folder / "videos.csv")
+        try:
+            first = totals.skipped[0] if totals.skipped else {"video": "", "reason": ""}
+            _check_tolerance(job, len(totals.skipped), len(items), f"{first['video']}: {first['reason']}")
+        except ValueError:
+            for block in blocks:  # so that the next attempt looks at the unreadable videos again
+                if store.read(block).skipped:
+                    store.remove(block)
+            raise
+        _write_records(job, task, totals, len(listed))
+
+
+class Scorer:
+    """Decodes blocks of videos and scores their views under every reduction that is asked for."""
+
+    def __init__(self, job: Evaluate, task: Task | None = None) -> None:
+        self.job = job
+        self.task = task
+        self.requests = job.requests()
+        self.device = pick_device()
+        torch.set_num_threads(job.threads)
+        self.model = ready_model(job.model, job.dataset.num_classes, self.device, job.checkpoint.path)
+        assert isinstance(self.model, VisionTransformer)
+        self.grids = tuple(dict.fromkeys(grid for grids in self.requests.values() for grid in grids))
+
+    def blocks(self, items: list[Item], blocks: list[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Block]]:
+        """Score `blocks` of `items` in order; decoding runs ahead by up to a block."""
+        request = clip_request(self.job.dataset, architecture(self.job.model), self.grids)
+        wanted = (((block, item), item.file, request) for block in blocks for item in items[slice(*block)])
+        with DecodePool(self.job.decoders, self.job.decode_timeout_s, ahead=self.job.block) as pool:
+            videos: dict[int, Video] = {}
+            content, began = Block(), time.perf_counter()
+            for (block, item), found in pool.read(wanted):
+                if self.task:
+                    self.task.check_cancelled()
+                if isinstance(found, Unreadable):
+                    content.skipped[item.index] = str(found)
+                else:
+                    videos[item.index] = found
+                if item.index == block[1] - 1:
+                    self.score(videos, content)
+                    content.seconds = time.perf_counter() - began
+                    yield block, content
+                    videos, content, began = {}, Block(), time.perf_counter()
+
+    @torch.inference_mode()
+    def score(self, videos: dict[int, Video], content: Block) -> None:
+        """Run every distinct view of `videos` under every reduction, batches filled across the videos."""
+        frames = {index: torch.from_numpy(video.frames).to(self.device) for index, video in videos.items()}
+        content.scores = {index: {} for index in videos}
+        for reduction, grids in self.requests.items():
+            self.model.set_reduction(reduction)
+            clips: list[tuple[int, View]] = []
+            for index, video in videos.items():
+                distinct, members = distinct_views(self.job, video, grids)
+                clips += [(index, view) for view in distinct]
+                empty = np.empty((len(distinct), self.job.dataset.num_classes), np.float32)
+                content.scores[index][reduction] = ViewScores(empty, members)
+            scores = self._forward(clips, videos, frames)
+            content.forwards += len(clips)
+            start = 0
+            for index in videos:
+                target = content.scores[index][reduction].probabilities
+                target[:] = scores[start : start + len(target)]
+                start += len(target)
+
+    def _forward(
+        self, clips: list[tuple[int, View]], videos: dict[int, Video], frames: dict[int, Tensor]
+    ) -> np.ndarray:
+        """Softmax (views, classes) of `clips`, in batches."""
+        side = architecture(self.job.model).image
+        out = []
+        for start in range(0, len(clips), self.job.batch_size):
+            if self.task:
+                self.task.check_cancelled()
+            batch = [
+                cut(frames[index], videos[index], view, side)
+                for index, view in clips[start : start + self.job.batch_size]
+            ]
+            with autocast(self.job.precision, self.device):
+                logits = self.model(normalise(torch.stack(batch)))
+            out.append(logits.float().softmax(dim=-1))
+        return torch.cat(out).cpu().numpy() if out else np.empty((0, self.job.dataset.num_classes), np.float32)
+
+
+def clip_request(dataset: Dataset, arch: Architecture, grids: tuple[str, ...]) -> ClipRequest:
+    """What the decoders need to know to read just the frames of `grids`."""
+    return ClipRequest(dataset.sampling, grids, arch.image, arch.frames, dataset.stride)
+
+
+def distinct_views(job: Evaluate, video: Video, grids: tuple[str, ...]) -> tuple[list[View], dict[str, np.ndarray]]:
+    """The distinct views of a video under `grids`, and for each grid which of them make it up."""
+    arch = architecture(job.model)
+    height, width = video.frames.shape[1:3]
+    number: dict[View, int] = {}
+    members = {}
+    for grid in grids:
+        views = views_of(
+            job.dataset.sampling, video.num_frames, height, width, grid, arch.image, arch.frames, job.dataset.stride
+        )
+        members[grid] = np.array([number.setdefault(view, len(number)) for view in views])
+    return list(number), members
+
+
+def cut(frames: Tensor, video: Video, view: View, side: int) -> Tensor:
+    """One view: uint8 (T, side, side, 3) of the decoded frames (F, H, W, 3)."""
+    rows = torch.from_numpy(np.searchsorted(video.numbers, view.frames)).to(frames.device)
+    height, width = frames.shape[1:3]
+    top, left = (0, view.offset) if width >= height else (view.offset, 0)
+    return frames[rows, top : top + side, left : left + side]
+
+
+def _check_tolerance(job: Evaluate, skipped: int, listed: int, example: str) -> None:
+    if skipped == listed:
+        raise ValueError(f"none of the {listed} videos could be read; the first: {example}")
+    if skipped > job.tolerance * listed:
+        limit = f"evaluate.tolerance = {job.tolerance:g} allows {int(job.tolerance * listed)}"
+        raise ValueError(f"{skipped} of {listed} videos could not be read, {limit}; the first: {example}")
+
+
+def _write_records(job: Evaluate, task: Task, totals: Totals, listed: int) -> None:
+    provenance = task.provenance()
+    provenance["checkpoint_sha256"] = file_sha256(Path(job.checkpoint.path))
+    folder = f"jobs/{job.id}"
+    for cell in job.cells:
+        correct = totals.correct[cell]
+        task.write(
+            Record(
+                id=job.record_id(cell),
+                cell=vars(cell),
+                value=100 * correct / totals.evaluated,
+                unit=METRICS[cell.metric],
+                status="done" if totals.evaluated == listed else "partial",
+                settings=job.settings(cell) | {"batch_size": job.batch_size},
+                samples={
+                    "correct": correct,
+                    "per_video": f"{folder}/videos.csv",
+                    "per_view": f"{folder}/blocks",
+                    "decodes": totals.decodes,
+                    "forwards": totals.forwards,
+                },
+                counts={"evaluated": totals.evaluated, "listed": listed},
+                skipped=totals.skipped,
+                provenance=provenance,
+                profile=task.profile,
+                job=job.id,
+                started=task.started(),
+                ended=task.now(),
+            )
+        )

@@ -1,0 +1,159 @@
+"""Throughput: clips/s of the model alone, or end to end with reading and decoding.
+
+Protocol: section "Evaluation", throughput: mixed precision at a fixed batch size, warm-up, then timed samples.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from jobs.data.labels import read_labels
+from jobs.device import autocast, pick_device, ready_model
+from jobs.evaluate import Scorer
+from jobs.spec import METRICS, Cell, Checkpoint, Evaluate, Measure, split
+from jobs.task import Task
+from models.catalog import architecture
+from results.records import Record
+
+WARM_UP_MIN, WARM_UP_MAX = 10, 50
+"""Warm-up iterations: at least, and at most (the reference code's number)."""
+STABLE = 0.02
+"""The warm-up ends when the medians of two neighbouring windows of five differ by less than this share."""
+IQR_LIMIT = 0.10
+"""A timing whose interquartile range exceeds this share of its median is flagged."""
+
+
+def run(job: Measure, task: Task) -> None:
+    """Measure the job's one cell."""
+    (cell,) = job.cells
+    torch.set_num_threads(job.threads)
+    started = task.now()
+    measure = model_only if cell.metric == "clips_per_s" else end_to_end
+    rates, details = measure(job, cell, task)
+    median, iqr = spread(rates)
+    flags = [f"IQR is {100 * iqr / median:.0f} % of the median"] if iqr > IQR_LIMIT * median else []
+    task.write(
+        Record(
+            id=job.record_id(cell),
+            cell=vars(cell),
+            value=median,
+            unit=METRICS[cell.metric],
+            status="done",
+            settings=job.settings(cell) | {"device": pick_device().type},
+            samples={"clips_per_s": rates, "median": median, "iqr": iqr} | details,
+            flags=flags,
+            provenance=task.provenance(),
+            profile=task.profile,
+            job=job.id,
+            started=started,
+            ended=task.now(),
+        )
+    )
+
+
+def spread(values: list[float]) -> tuple[float, float]:
+    """Median and interquartile range."""
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return median, high - low
+
+
+def model_only(job: Measure, cell: Cell, task: Task) -> tuple[list[float], dict[str, Any]]:
+    """clips/s of forward passes over one random batch; what STA drops in number does not depend on content."""
+    device, arch = pick_device(), architecture(cell.model)
+    model = ready_model(cell.model, arch.num_classes, device)
+    model.set_reduction(cell.reduction)  # type: ignore[operator]
+    stream = torch.Generator().manual_seed(0)
+    video = torch.randn(job.batch_size, 3, arch.frames, arch.image, arch.image, generator=stream).to(device)
+    step = timed_forward(model, video, job.precision)
+    warm_up = list(stable_warm_up(step))
+    rates = []
+    for number in range(job.samples):
+        task.check_cancelled()
+        rates.append(job.batch_size / step())
+        task.update(number + 1, job.samples)
+    details = {
+        "warm_up_seconds": warm_up,
+        "attention": attention_kernel(model, video, job.precision),
+        "weights": "random",
+        "input": "random",
+        "peak_memory": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
+    }
+    return rates, details
+
+
+def timed_forward(model: nn.Module, video: torch.Tensor, precision: str) -> Callable[[], float]:
+    """A function that runs one forward pass and returns its seconds, by CUDA events on a GPU."""
+
+    @torch.inference_mode()
+    def on_gpu() -> float:
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        with autocast(precision, video.device):
+            model(video)
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) / 1000
+
+    @torch.inference_mode()
+    def on_cpu() -> float:
+        start = time.perf_counter()
+        with autocast(precision, video.device):
+            model(video)
+        return time.perf_counter() - start
+
+    return on_gpu if video.device.type == "cuda" else on_cpu
+
+
+def stable_warm_up(step: Callable[[], float]) -> Iterator[float]:
+    """Run `step` until its time is stable, yielding each time."""
+    times: list[float] = []
+    while len(times) < WARM_UP_MAX:
+        times.append(step())
+        yield times[-1]
+        before, now = statistics.median(times[-10:-5] or [0.0]), statistics.median(times[-5:])
+        if len(times) >= WARM_UP_MIN and abs(now - before) < STABLE * before:
+            return
+
+
+@torch.inference_mode()
+def attention_kernel(model: nn.Module, video: torch.Tensor, precision: str) -> list[str]:
+    """The names of the attention operators that one forward pass ran."""
+    with torch.profiler.profile() as profile, autocast(precision, video.device):
+        model(video)
+    names = {event.key for event in profile.key_averages() if "scaled_dot_product" in event.key}
+    return sorted(name.removeprefix("aten::") for name in names if name != "aten::scaled_dot_product_attention")
+
+
+def end_to_end(job: Measure, cell: Cell, task: Task) -> tuple[list[float], dict[str, Any]]:
+    """clips/s with reading, decoding and resizing: one sample a block of videos, the first block is the warm-up."""
+    assert job.dataset
+    evaluate = Evaluate(
+        cells=(cell,),
+        model=cell.model,
+        checkpoint=Checkpoint("", 0, 0),
+        dataset=job.dataset,
+        precision=job.precision,
+        limit=0,
+        batch_size=job.batch_size,
+        block=job.block,
+        decoders=job.decoders,
+        decode_timeout_s=job.decode_timeout_s,
+        tolerance=1.0,
+        threads=job.threads,
+    )
+    items = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
+    blocks = split(len(items), job.block)[: job.samples + 1]
+    if len(blocks) < 3:
+        raise ValueError(f"{Path(job.dataset.labels)} has too few videos to time: {len(items)}")
+    rates, forwards, skipped = [], 0, 0
+    for number, (_, content) in enumerate(Scorer(evaluate, task).blocks(items, blocks)):
+        rates.append(content.forwards / content.seconds)
+        forwards += content.forwards
+        skipped += len(content.skipped)
+        task.update(number + 1, len(blocks))
+    return rates[1:], {"warm_up": rates[:1], "forwards": forwards, "unreadable": skipped, "weights": "random"}

@@ -1,0 +1,54 @@
+"""What submitit calls on the node: run tasks, one after the other, and leave word of each."""
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from jobs.task import Cancelled, Task, load_job
+from results.progress import ProgressWriter, lives, read_job
+
+_MODULES = {"evaluate": "jobs.evaluate", "count": "jobs.count", "measure": "jobs.measure"}
+WAIT_S = 1.0
+
+
+def run_tasks(runs: str, tasks: Sequence[tuple[str, int]], after: Sequence[tuple[int, float]] = ()) -> None:
+    """Run each (job id, task index) of `tasks`; first wait for the end of the processes (id, creation time) in `after`.
+
+    A task that fails leaves its reason in its progress file and does not stop the next. Raises RuntimeError at the end
+    if any failed, so that the scheduler sees it too.
+    """
+    while any(lives(pid, created) for pid, created in after):
+        time.sleep(WAIT_S)
+    failed = [job_id for job_id, index in tasks if not run_task(Path(runs), job_id, index)]
+    if failed:
+        raise RuntimeError(f"{len(failed)} of {len(tasks)} tasks failed: {', '.join(failed)}")
+
+
+def run_task(runs: Path, job_id: str, index: int) -> bool:
+    """Run one task; False where it failed."""
+    if read_job(runs, job_id).tasks[index].state == "running":
+        print(f"task {index} of job {job_id} is running already: nothing to do here", flush=True)
+        return True
+    progress = ProgressWriter(runs, job_id, index)
+    try:
+        job, data = load_job(runs, job_id)
+        task = Task(runs, job_id, index, data["tasks"], data["profile"], progress)
+        task.check_cancelled()
+        action: Callable[..., None] = import_module(_MODULES[job.kind]).run
+        action(job, task)
+    except Cancelled:
+        progress.fail("cancelled")
+        return False
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        expected = isinstance(error, ValueError | OSError)
+        progress.fail(str(error) if expected else f"{type(error).__name__}: {error}")
+        return False
+    except BaseException:
+        progress.fail("interrupted")
+        raise
+    progress.finish()
+    return True

@@ -1,0 +1,168 @@
+"""Scores on disk: one file a block of videos, and the accuracies that all blocks together give.
+
+A block's file holds the softmax of every distinct view, and for each view grid which of them make it up. It is written
+beside its place and moved in, so it is there whole or not at all, and a task that starts again skips it.
+"""
+
+import csv
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jobs.data.labels import Item
+from jobs.spec import Cell
+from results.files import private_folder
+
+
+@dataclass
+class ViewScores:
+    """One reduction's scores of one video: `probabilities` (V, classes) float32 of its distinct views, and for each
+    view grid the rows that make it up, `members[grid]` (clips · crops,)."""
+
+    probabilities: np.ndarray
+    members: dict[str, np.ndarray]
+
+    def video_score(self, grid: str) -> np.ndarray:
+        """The mean over the grid's views of the softmax, (classes,) float64 (protocol: section "Evaluation")."""
+        return self.probabilities[self.members[grid]].mean(axis=0, dtype=np.float64)
+
+
+@dataclass
+class Block:
+    """What came of a block of videos."""
+
+    scores: dict[int, dict[str, ViewScores]] = field(default_factory=dict)
+    """By video index and reduction."""
+    skipped: dict[int, str] = field(default_factory=dict)
+    """By video index, why it could not be read."""
+    forwards: int = 0
+    """Clips that went through a model."""
+    seconds: float = 0.0
+    """Wall time from asking for the first video to the last score."""
+
+
+class BlockStore:
+    """The finished blocks of one job, in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = private_folder(folder)
+
+    def path(self, block: tuple[int, int]) -> Path:
+        return self.folder / f"{block[0]:07d}-{block[1]:07d}.npz"
+
+    def finished(self, blocks: list[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Those of `blocks` whose files are there."""
+        names = set(os.listdir(self.folder))
+        return {block for block in blocks if self.path(block).name in names}
+
+    def write(self, block: tuple[int, int], content: Block) -> None:
+        arrays: dict[str, np.ndarray] = {}
+        for index, by_reduction in content.scores.items():
+            for reduction, scores in by_reduction.items():
+                arrays[f"{index}|{reduction}"] = scores.probabilities
+                for grid, rows in scores.members.items():
+                    arrays[f"{index}|{reduction}|{grid}"] = rows
+        summary = {
+            "videos": sorted(content.scores),
+            "skipped": content.skipped,
+            "forwards": content.forwards,
+            "seconds": content.seconds,
+        }
+        handle, temporary = tempfile.mkstemp(prefix=".block.", suffix=".tmp", dir=self.folder)
+        try:
+            with open(handle, "wb") as file:
+                np.savez(file, summary=np.array(json.dumps(summary)), **arrays)  # type: ignore[arg-type]
+                file.flush()
+                os.fsync(handle)
+            os.replace(temporary, self.path(block))
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    def read(self, block: tuple[int, int]) -> Block:
+        """The block as written; a damaged file is removed, so that the next attempt makes it again, and ValueError."""
+        try:
+            with np.load(self.path(block), allow_pickle=False) as file:
+                summary = json.loads(str(file["summary"]))
+                content = Block({}, {int(k): v for k, v in summary["skipped"].items()})
+                content.forwards, content.seconds = summary["forwards"], summary["seconds"]
+                content.scores = {index: {} for index in summary["videos"]}
+                members = []
+                for name in file.files:
+                    index, *rest = name.split("|")
+                    if len(rest) == 1:
+                        content.scores[int(index)][rest[0]] = ViewScores(file[name], {})
+                    elif len(rest) == 2:
+                        members.append((int(index), *rest, file[name]))
+                for number, reduction, grid, rows in members:
+                    content.scores[number][reduction].members[grid] = rows
+                return content
+        except Exception as error:
+            self.remove(block)
+            raise ValueError(f"the scores in {self.path(block)} are damaged and were removed: run it again") from error
+
+    def remove(self, block: tuple[int, int]) -> None:
+        self.path(block).unlink(missing_ok=True)
+
+
+@dataclass
+class Totals:
+    """What a whole job comes to; grows with the number of cells, not of videos."""
+
+    correct: dict[Cell, int]
+    evaluated: int = 0
+    skipped: list[dict[str, str]] = field(default_factory=list)
+    forwards: int = 0
+    seconds: float = 0.0
+
+    @property
+    def decodes(self) -> int:
+        """Videos opened: each once."""
+        return self.evaluated + len(self.skipped)
+
+
+def total(
+    store: BlockStore, blocks: list[tuple[int, int]], items: list[Item], cells: tuple[Cell, ...], per_video: Path
+) -> Totals:
+    """Add up all blocks, and write what was predicted for each video to the CSV file `per_video`."""
+    totals = Totals(dict.fromkeys(cells, 0))
+    columns = list(dict.fromkeys((cell.reduction, cell.views) for cell in cells))
+    handle, temporary = tempfile.mkstemp(prefix=".videos.", suffix=".tmp", dir=per_video.parent)
+    with open(handle, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerow(["video", "label", *(f"{reduction} {views}" for reduction, views in columns), "skipped"])
+        for item, scores, reason in _videos(store, blocks, items, totals):
+            predicted: list[Any] = []
+            ranks = {}
+            for reduction, views in columns if scores else ():
+                score = scores[reduction].video_score(views)
+                predicted.append(int(score.argmax()))
+                better = (score > score[item.label]).sum() + (score[: item.label] == score[item.label]).sum()
+                ranks[reduction, views] = int(better)
+            for cell in cells if scores else ():
+                totals.correct[cell] += ranks[cell.reduction, cell.views] < (5 if cell.metric == "top5" else 1)
+            writer.writerow([item.path, item.label, *(predicted or [""] * len(columns)), reason])
+    os.replace(temporary, per_video)
+    return totals
+
+
+def _videos(
+    store: BlockStore, blocks: list[tuple[int, int]], items: list[Item], totals: Totals
+) -> Iterator[tuple[Item, dict[str, ViewScores], str]]:
+    for block in blocks:
+        content = store.read(block)
+        totals.forwards += content.forwards
+        totals.seconds += content.seconds
+        for item in items[slice(*block)]:
+            if item.index in content.skipped:
+                totals.skipped.append({"video": item.path, "reason": content.skipped[item.index]})
+                yield item, {}, content.skipped[item.index]
+            else:
+                totals.evaluated += 1
+                yield item, content.scores[item.index], ""

@@ -1,0 +1,86 @@
+"""One task of a job: where it keeps its files, how it reports, and how it is told to stop."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.spec import Job, from_dict
+from results.files import read_json
+from results.progress import ProgressWriter, job_folder, read_job
+from results.provenance import collect, utc_now
+from results.records import Record, write_record
+
+
+class Cancelled(Exception):
+    """The user asked for this job to stop."""
+
+
+@dataclass
+class Task:
+    """What a running task knows of itself. `index` is counted from 0, of `count` tasks that share the job."""
+
+    runs: Path
+    job_id: str
+    index: int
+    count: int
+    profile: str
+    progress: ProgressWriter
+
+    @property
+    def folder(self) -> Path:
+        """The job's folder, shared by its tasks."""
+        return job_folder(self.runs, self.job_id)
+
+    def update(self, done: int, total: int) -> None:
+        """Report that `done` of `total` steps are behind us."""
+        self.progress.update(done, total)
+
+    def check_cancelled(self) -> None:
+        """Raise Cancelled where the user asked for this job to stop."""
+        if cancel_file(self.runs, self.job_id).exists():
+            raise Cancelled("cancelled")
+
+    def write(self, record: Record) -> None:
+        """Write a record, once: the first one stays."""
+        write_record(self.runs, record)
+
+    def provenance(self) -> dict[str, Any]:
+        """Machine, versions, commit and SLURM ids of this task, and hosts and restarts of all tasks of the job."""
+        tasks = [
+            {"host": task.host, "restarts": task.restarts, "started": task.started, "slurm": task.slurm}
+            for task in read_job(self.runs, self.job_id).tasks
+        ]
+        return collect() | {"tasks": tasks, "restarts": sum(task["restarts"] for task in tasks)}
+
+    def started(self) -> str:
+        """When the first task of this job began, ISO 8601 in UTC."""
+        return min((task.started for task in read_job(self.runs, self.job_id).tasks if task.started), default=utc_now())
+
+    def now(self) -> str:
+        return utc_now()
+
+
+def cancel_file(runs: Path, job_id: str) -> Path:
+    """The file whose presence tells a job's tasks to stop."""
+    return job_folder(runs, job_id) / "cancelled"
+
+
+def load_job(runs: Path, job_id: str) -> tuple[Job, dict[str, Any]]:
+    """The job that the driver wrote into its folder, and the whole file; ValueError where it is not one."""
+    path = job_folder(runs, job_id) / "job.json"
+    try:
+        data = read_json(path)
+        return from_dict(data["spec"]), data
+    except (OSError, KeyError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes; of a folder, of its files in order of name."""
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        with open(file, "rb") as handle:
+            while chunk := handle.read(1 << 22):
+                digest.update(chunk)
+    return digest.hexdigest()
