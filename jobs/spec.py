@@ -200,6 +200,11 @@ def stand_in(reduction: str, model: str, instead: str) -> tuple[str, str]:
     return fitted.canonical(target), note
 
 
+def tokens_per_slot(model: str) -> int:
+    """How many tokens a time slot of `model` has before any is dropped."""
+    return architecture(model).tokens_per_slot
+
+
 KINDS: dict[str, type[Job]] = {job.kind: job for job in (Evaluate, Count, Measure)}
 
 

@@ -1,0 +1,48 @@
+"""python -m harness.report [TABLE…]: the tables, measured beside published, from records and printed numbers alone."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from harness.arguments import add_common, stop
+from harness.profiles import load_profile
+from harness.tables import load_table, table_names
+from harness.views import view_table
+from results.progress import read_progress
+from results.records import best_by_cell, read_records
+from results.render import formats, render, to_json
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m harness.report", description=__doc__)
+    names = ", ".join(table_names())
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"{names}, or a TOML file; all that have results")
+    add_common(parser)
+    parser.add_argument("--format", choices=formats(), default="github", help="how to print the tables (github)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a cell instead")
+    options = parser.parse_args(arguments)
+    runs: Path = options.runs
+    try:
+        profile = load_profile(options.profile, options.set)
+        tables = [load_table(name) for name in dict.fromkeys(options.tables or table_names())]
+        records, warnings = read_records(runs)
+        best, jobs = best_by_cell(records), read_progress(runs)
+        views = [view_table(table, profile, best, jobs) for table in tables]
+    except (ValueError, OSError) as error:
+        return stop(error)
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if not options.tables:
+        views = [view for view in views if any(entry.status != "pending" for entry in view.in_order())]
+    if options.json:
+        print(json.dumps(to_json(views), indent=1))
+    elif views:
+        print(render(views, options.format), end="")
+    else:
+        print(f"no results in {runs} yet; begin with python -m harness.sweep table2", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

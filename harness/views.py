@@ -1,0 +1,138 @@
+"""From a declared table and what is on disk to what a renderer shows: values, states, and the notes that go with them."""
+
+from collections.abc import Iterable, Mapping
+
+from harness.plan import measured_cell
+from harness.profiles import Profile
+from harness.tables import Entry as Declared
+from harness.tables import Table
+from jobs.spec import Cell, tokens_per_slot
+from results.progress import JobProgress
+from results.published import load_published
+from results.records import CellKey, Record, cell_key
+from results.render.view import Entry, TableView
+
+NAMED = 20
+"""Unreadable videos named under a table; a record names all of them."""
+
+
+def view_table(
+    table: Table, profile: Profile, best: Mapping[CellKey, Record], jobs: Iterable[JobProgress]
+) -> TableView:
+    """The table as it stands. ValueError where a cell is not valid."""
+    published = load_published(table.name)
+    under_way = _by_cell(jobs)
+    entries: dict[tuple[str, str], Entry] = {}
+    used: list[Record] = []
+    measured: dict[Cell, Cell] = {}
+    for declared in table.entries:
+        place = (declared.row, declared.column)
+        try:
+            cell, note = measured_cell(declared.cell, profile)
+        except ValueError as error:
+            raise ValueError(f"{table.name}, row {declared.row!r}, column {declared.column!r}: {error}") from None
+        measured[declared.cell] = cell
+        record = best.get(cell_key(cell))
+        printed = published[place].value if place in published else None
+        if record:
+            used.append(record)
+            entries[place] = _measured(declared, record, printed, note)
+        else:
+            entries[place] = _unmeasured(declared, under_way.get(cell_key(cell)), printed, note)
+    notes = _stand_ins(measured, bool(published)) + _coverage(used) + _provenance(used)
+    return TableView(table.name, table.title, table.corner, list(table.rows), list(table.columns), entries, notes)
+
+
+def _measured(declared: Declared, record: Record, printed: float | None, note: str) -> Entry:
+    return Entry(
+        row=declared.row,
+        column=declared.column,
+        metric=declared.cell.metric,
+        value=record.value,
+        published=printed,
+        status=record.status,
+        note=note,
+        inferred=declared.inferred,
+        record=record.id,
+        evaluated=record.counts.get("evaluated", 0),
+        listed=record.counts.get("listed", 0),
+        flags=tuple(record.flags),
+    )
+
+
+def _unmeasured(declared: Declared, job: JobProgress | None, printed: float | None, note: str) -> Entry:
+    status, progress = "pending", None
+    if job and job.state in ("failed", "lost"):
+        status, note = "failed", job.error or "its process ended without a word; the same sweep goes on"
+    elif job and job.state == "running":
+        status, progress = "running", job.done / job.total if job.total else None
+    return Entry(
+        row=declared.row,
+        column=declared.column,
+        metric=declared.cell.metric,
+        published=printed,
+        status=status,
+        note=note,
+        inferred=declared.inferred,
+        progress=progress,
+    )
+
+
+def _by_cell(jobs: Iterable[JobProgress]) -> dict[CellKey, JobProgress]:
+    """For each cell the job that says most about it: one that runs rather than one that failed."""
+    order = ("pending", "submitted", "done", "lost", "failed", "running")
+    found: dict[CellKey, JobProgress] = {}
+    for job in sorted(jobs, key=lambda job: order.index(job.state)):
+        for cell in job.job.get("cells", ()):
+            if isinstance(cell, dict) and set(cell) == set(vars(Cell("", "", "", "", ""))):
+                found[cell_key(cell)] = job
+    return found
+
+
+def _stand_ins(measured: Mapping[Cell, Cell], compared: bool) -> list[str]:
+    """Say what was measured in place of what, once for each pair."""
+    notes = {}
+    for wanted, cell in measured.items():
+        pair = (wanted.model, wanted.dataset), (cell.model, cell.dataset)
+        if pair[0] != pair[1] and pair not in notes:
+            before, after = (" on ".join(filter(None, names)) for names in pair)
+            note = f"{after} stands in for {before}"
+            if wanted.model != cell.model:
+                tokens = tokens_per_slot(wanted.model), tokens_per_slot(cell.model)
+                note += f"; r is scaled by {tokens[1]}/{tokens[0]}, the tokens of a slot, so that the same fractions are dropped"
+            if compared:
+                note += "; the paper's numbers are of its own model and data, so compare the drops, not the levels"
+            notes[pair] = note
+    return list(notes.values())
+
+
+def _coverage(records: Iterable[Record]) -> list[str]:
+    """Say how many videos the accuracies rest on, and name those that could not be read."""
+    notes = []
+    counts = dict.fromkeys(record.counts["evaluated"] for record in records if record.counts)
+    for count in counts:
+        if count < 1000:
+            notes.append(f"accuracies over {count} videos: one video is {100 / count:.2f} points")
+    skipped: dict[str, str] = {}
+    for record in records:
+        skipped |= {item["video"]: item["reason"] for item in record.skipped}
+    if skipped:
+        named = [f"{video} ({reason})" for video, reason in list(skipped.items())[:NAMED]]
+        more = f"; and {len(skipped) - NAMED} more" if len(skipped) > NAMED else ""
+        notes.append(f"{len(skipped)} videos could not be read and are not counted: {'; '.join(named)}{more}")
+    return notes
+
+
+def _provenance(records: Iterable[Record]) -> list[str]:
+    """Say when, on what and from which commit the shown values were measured."""
+    lines: dict[str, list[str]] = {}
+    for record in records:
+        machine, git = record.provenance.get("machine", {}), record.provenance.get("git", {})
+        commit = f"commit {git['commit'][:10]}{' with changes' * bool(git.get('dirty'))}" if git.get("commit") else ""
+        precision = record.settings.get("precision", "")
+        device = machine.get("gpu") or machine.get("cpu")
+        what = ", ".join(str(part) for part in (precision, device, machine.get("host"), commit) if part)
+        lines.setdefault(what, []).append(record.ended[:10])
+    return [
+        f"measured {min(days)}{f' to {max(days)}' * (min(days) != max(days))}: {what}" for what, days in lines.items()
+    ]
