@@ -1,0 +1,232 @@
+"""Records: one immutable JSON file for each value that a job measured, with all that went into it."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from results.files import read_json, write_json_once
+
+if TYPE_CHECKING:
+    import pandas
+
+SCHEMA = 1
+CELL_FIELDS = ("model", "reduction", "dataset", "views", "metric")
+STATUSES = ("done", "partial", "projected")
+
+CellKey = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measured value. `status` is partial where some of the listed videos could not be evaluated."""
+
+    id: str
+    """Names the file; letters, digits, `.`, `_` and `-`."""
+    cell: dict[str, str]
+    """Which value this is: model, reduction, dataset, views, metric."""
+    value: float
+    """In `unit`: percent for accuracies, GFLOPs (a multiply-add counts as one), or clips a second."""
+    unit: str
+    status: str
+    """done, partial or projected."""
+    profile: str
+    job: str
+    started: str
+    """ISO 8601, UTC."""
+    ended: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What alters the value: checkpoint, label file, precision, batch size, attention kernel."""
+    samples: dict[str, Any] = field(default_factory=dict)
+    """The raw samples behind the value."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Videos `evaluated` of videos `listed`; empty where no videos are involved."""
+    skipped: list[dict[str, str]] = field(default_factory=list)
+    """Each video left out, as {"video": path, "reason": text}."""
+    flags: list[str] = field(default_factory=list)
+    """Doubts about the value, e.g. "IQR is 14 % of the median"."""
+    notes: list[str] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """`results.provenance.collect()`."""
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        problem = _problem(vars(self))
+        if problem:
+            raise ValueError(f"record {self.id!r:.80}: {problem}")
+
+
+def write_record(runs: Path, record: Record) -> Path:
+    """Write a record and return its file. Where its id exists already, the first one written stays.
+
+    A file in its place that is no record (cut short by a full disk, say) is moved aside, not deleted.
+    """
+    path = _folder(runs) / f"{record.id}.json"
+    content = {name: getattr(record, name) for name in _NAMES}
+    if not write_json_once(path, content):
+        try:
+            _read(path)
+        except ValueError:
+            os.replace(path, path.with_suffix(".unreadable"))
+            write_json_once(path, content)
+    return path
+
+
+def read_records(runs: Path) -> tuple[list[Record], list[str]]:
+    """Return all records, ordered by id, and one line for each file that is not a record."""
+    try:
+        names = sorted(os.listdir(_folder(runs)))
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        return [], [f"records cannot be listed: {error.strerror}"]
+    records, ignored = [], []
+    for name in names:
+        if name.startswith(".") or not name.endswith(".json"):
+            continue
+        try:
+            records.append(_read(_folder(runs) / name))
+        except FileNotFoundError:
+            continue
+        except ValueError as reason:
+            ignored.append(f"records/{ascii(name)[1:-1]} is ignored: {reason}")
+    return records, ignored
+
+
+def cell_key(cell: Any) -> CellKey:
+    """Return the five fields of a cell, given as a mapping or as an object with those attributes."""
+    if isinstance(cell, Mapping):
+        return tuple(cell[name] for name in CELL_FIELDS)
+    return tuple(getattr(cell, name) for name in CELL_FIELDS)
+
+
+def best_by_cell(records: Iterable[Record]) -> dict[CellKey, Record]:
+    """Return for each cell, by `cell_key`, its best record; see `best`. Linear in the number of records."""
+    chosen: dict[CellKey, Record] = {}
+    for record in records:
+        key = cell_key(record.cell)
+        if key not in chosen or _rank(record) > _rank(chosen[key]):
+            chosen[key] = record
+    return chosen
+
+
+def best(records: Iterable[Record], cell: Any) -> Record | None:
+    """Return the record to show for a cell: measured before projected, then most videos, then latest."""
+    return best_by_cell(records).get(cell_key(cell))
+
+
+def load_frame(runs: Path) -> pandas.DataFrame:
+    """Return one row per record with flat columns, the settings as `settings.<name>`.
+
+    Files that are not records are named in a UserWarning. `started` and `ended` are UTC timestamps.
+    """
+    import pandas
+
+    records, ignored = read_records(runs)
+    if ignored:
+        warnings.warn("\n".join(ignored), stacklevel=2)
+    columns = [
+        *("id", *CELL_FIELDS, "value", "unit", "status", "evaluated", "listed", "skipped", "flags", "notes"),
+        *("profile", "job", "started", "ended", "host", "cpu", "cores", "memory", "gpu", "driver"),
+        *("commit", "dirty", "slurm_job"),
+    ]
+    rows = [_row(record) for record in records]
+    extra = sorted({name for row in rows for name in row} - set(columns))
+    frame = pandas.DataFrame(rows, columns=[*columns, *extra])
+    for name in ("evaluated", "listed", "skipped"):
+        frame[name] = frame[name].astype("Int64")
+    for name in ("started", "ended"):
+        frame[name] = pandas.to_datetime(frame[name], utc=True, errors="coerce", format="ISO8601")
+    return frame
+
+
+def _folder(runs: Path) -> Path:
+    return Path(runs) / "records"
+
+
+def _rank(record: Record) -> tuple[bool, int, str, str]:
+    return record.status != "projected", record.counts.get("evaluated", 0), record.ended, record.id
+
+
+def _read(path: Path) -> Record:
+    content = read_json(path)
+    if content.get("schema") != SCHEMA:
+        raise ValueError(f"its schema is {content.get('schema')!r:.20}, this version reads {SCHEMA}")
+    missing = [name for name in _NAMES if name not in content]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    record = Record(**{name: content[name] for name in _NAMES})
+    if record.id != path.stem:
+        raise ValueError(f"its id is {record.id}")
+    return record
+
+
+_NAMES = tuple(item.name for item in fields(Record))
+_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+_TYPES: dict[str, type] = {
+    **dict.fromkeys(("id", "unit", "status", "profile", "job", "started", "ended"), str),
+    **dict.fromkeys(("cell", "settings", "samples", "counts", "provenance"), dict),
+    **dict.fromkeys(("skipped", "flags", "notes"), list),
+}
+
+
+def _problem(content: Mapping[str, Any]) -> str:
+    """Say in a line what keeps `content` from being a record; empty if nothing does."""
+    for name, kind in _TYPES.items():
+        if not isinstance(content[name], kind):
+            return f"{name} is not a {kind.__name__}"
+    value, cell, counts = content["value"], content["cell"], content["counts"]
+    try:
+        finite = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:
+        finite = False
+    if not finite:
+        return "value is not a finite number"
+    if not _ID.fullmatch(content["id"]):
+        return "id is not made of letters, digits, '.', '_' and '-'"
+    if content["status"] not in STATUSES:
+        return f"status {content['status']!r:.40} is none of {', '.join(STATUSES)}"
+    if set(cell) != set(CELL_FIELDS) or not all(isinstance(text, str) for text in cell.values()):
+        return f"cell does not have exactly {', '.join(CELL_FIELDS)}, all text"
+    whole = all(type(number) is int for number in counts.values())
+    if counts and not (whole and set(counts) == {"evaluated", "listed"}):
+        return "counts does not have exactly evaluated and listed, both whole numbers"
+    if counts and not 0 <= counts["evaluated"] <= counts["listed"]:
+        return "counts has more videos evaluated than listed"
+    for item in content["skipped"]:
+        texts = [item.get(name) for name in ("video", "reason")] if isinstance(item, dict) else [None]
+        if not all(isinstance(text, str) for text in texts):
+            return "skipped does not have video and reason in each item, both text"
+    return ""
+
+
+def _row(record: Record) -> dict[str, Any]:
+    machine, git, slurm = (_dict(record.provenance.get(name)) for name in ("machine", "git", "slurm"))
+    return {
+        **{name: getattr(record, name) for name in ("id", "value", "unit", "status", "profile", "job")},
+        **record.cell,
+        **{name: record.counts.get(name) for name in ("evaluated", "listed")},
+        **{name: machine.get(name) for name in ("host", "cpu", "cores", "memory", "gpu", "driver")},
+        **{name: git.get(name) for name in ("commit", "dirty")},
+        "skipped": len(record.skipped),
+        "flags": "; ".join(map(str, record.flags)),
+        "notes": "; ".join(map(str, record.notes)),
+        "slurm_job": slurm.get("job_id"),
+        "started": record.started,
+        "ended": record.ended,
+        **{
+            f"settings.{name}": value
+            for name, value in record.settings.items()
+            if isinstance(value, str | int | float | bool)
+        },
+    }
+
+
+def _dict(obj: Any) -> dict[str, Any]:
+    return obj if isinstance(obj, dict) else {}
