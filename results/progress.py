@@ -1,0 +1,240 @@
+"""How far each job is: a small file per task, rewritten while it runs, judged alive or lost when read."""
+
+import contextlib
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+from results.files import read_json, write_json
+from results.provenance import slurm_ids, utc_now
+
+HEARTBEAT_S = 30.0
+STALE_S = 120.0
+"""A task on another host that has not written for this long is taken for dead."""
+
+_WRITE_INTERVAL_S = 1.0
+_MAX_TASKS = 100_000
+
+
+@dataclass(frozen=True)
+class TaskProgress:
+    """One task of a job. A lost task ran, then died without a word."""
+
+    task: int
+    state: str = "pending"
+    """pending, running, done, failed or lost."""
+    done: int = 0
+    total: int = 0
+    error: str = ""
+    host: str = ""
+    pid: int = 0
+    started: str = ""
+    updated: str = ""
+    restarts: int = 0
+    slurm: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """A job's folder as found."""
+
+    id: str
+    state: str
+    """failed, running, lost, done, submitted or pending: the first of these that holds."""
+    job: dict[str, Any]
+    """The content of job.json, {} without one."""
+    submitted: dict[str, Any]
+    """The content of submitted.json, {} without one."""
+    tasks: Sequence[TaskProgress]
+
+    @property
+    def done(self) -> int:
+        return sum(task.done for task in self.tasks)
+
+    @property
+    def total(self) -> int:
+        """Steps known of so far; a task that has not begun counts nothing."""
+        return sum(task.total for task in self.tasks)
+
+    @property
+    def error(self) -> str:
+        """The first failed task's message, else empty."""
+        return next((task.error for task in self.tasks if task.state == "failed"), "")
+
+
+def job_folder(runs: Path, job_id: str) -> Path:
+    """Return where a job keeps job.json, submitted.json and its tasks' progress files."""
+    return Path(runs) / "jobs" / job_id
+
+
+def read_progress(runs: Path) -> list[JobProgress]:
+    """Return every job in `runs`, ordered by id. Files that are missing or damaged count as not there."""
+    try:
+        folders = sorted(entry.path for entry in os.scandir(Path(runs) / "jobs") if entry.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    now, host = datetime.now(UTC), socket.gethostname()
+    return [_read_job(Path(folder), now, host) for folder in folders]
+
+
+class ProgressWriter:
+    """Keeps one task's progress file, and beats in its own thread so that a long step does not look dead.
+
+    As a context manager it finishes, or fails with the exception's message. A full disk or a network file
+    system that is away never stops the work: `update` drops what it cannot write.
+    """
+
+    def __init__(self, runs: Path, job_id: str, task: int = 0) -> None:
+        self.path = job_folder(runs, job_id) / f"progress-{task}.json"
+        before = _read(self.path)
+        me, now = psutil.Process(), utc_now()
+        self._content: dict[str, Any] = {
+            "state": "running",
+            "done": _count(before, "done"),
+            "total": _count(before, "total"),
+            "host": socket.gethostname(),
+            "pid": me.pid,
+            "pid_created": me.create_time(),
+            "slurm": slurm_ids(),
+            "started": now,
+            "updated": now,
+            "error": "",
+            "restarts": _count(before, "restarts") + 1 if before else 0,
+        }
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._written = 0.0
+        self._write()
+        threading.Thread(target=self._beat, name="progress", daemon=True).start()
+
+    @property
+    def restarts(self) -> int:
+        """How often this task had been started before."""
+        return int(self._content["restarts"])
+
+    def update(self, done: int, total: int) -> None:
+        """Note that `done` of `total` steps are behind us; reaches the file once a second at most."""
+        if self._ended.is_set():
+            return
+        with self._lock:
+            self._content |= {"done": done, "total": total}
+        if time.monotonic() - self._written >= _WRITE_INTERVAL_S:
+            with contextlib.suppress(OSError):
+                self._write()
+
+    def finish(self) -> None:
+        """Mark the task done."""
+        self._end({"state": "done", "done": self._content["total"]})
+
+    def fail(self, error: str) -> None:
+        """Mark the task failed, with a message for the user."""
+        self._end({"state": "failed", "error": error})
+
+    def __enter__(self) -> "ProgressWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._ended.is_set():
+            return
+        if kind is None:
+            self.finish()
+        else:
+            self.fail(f"{kind.__name__}: {error}" if str(error) else kind.__name__)
+
+    def _end(self, change: dict[str, Any]) -> None:
+        self._ended.set()
+        with self._lock:
+            self._content |= change
+        self._write(durable=True)
+
+    def _write(self, durable: bool = False) -> None:
+        # One writer at a time, or an older state could be moved over a newer one.
+        with self._lock:
+            self._content["updated"] = utc_now()
+            self._written = time.monotonic()
+            write_json(self.path, self._content, durable)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_S):
+            with contextlib.suppress(OSError):
+                self._write()
+
+
+def _read_job(folder: Path, now: datetime, host: str) -> JobProgress:
+    job, submitted = _read(folder / "job.json"), _read(folder / "submitted.json")
+    count = job.get("tasks")
+    if type(count) is not int or not 1 <= count <= _MAX_TASKS:
+        names = []
+        with contextlib.suppress(OSError):
+            names = os.listdir(folder)
+        numbers = [int(found[1]) for name in names if (found := _PROGRESS_FILE.fullmatch(name))]
+        count = max(numbers, default=0) + 1
+    tasks = [_read_task(folder, task, now, host) for task in range(count)]
+    state = _fold({task.state for task in tasks}, bool(submitted))
+    return JobProgress(folder.name, state, job, submitted, tasks)
+
+
+_PROGRESS_FILE = re.compile(r"progress-(\d{1,5})\.json")
+
+
+def _fold(states: set[str], submitted: bool) -> str:
+    for state in ("failed", "running", "lost"):
+        if state in states:
+            return state
+    if states == {"done"}:
+        return "done"
+    return "submitted" if submitted else "pending"
+
+
+def _read_task(folder: Path, task: int, now: datetime, host: str) -> TaskProgress:
+    content = _read(folder / f"progress-{task}.json")
+    state = content.get("state")
+    if state not in ("running", "done", "failed"):
+        return TaskProgress(task)
+    if state == "running" and not _alive(content, now, host):
+        state = "lost"
+    found: dict[str, Any] = {name: _count(content, name) for name in ("done", "total", "pid", "restarts")}
+    found |= {name: str(content.get(name) or "") for name in ("error", "host", "started", "updated")}
+    slurm = content.get("slurm")
+    return TaskProgress(task, state, slurm=slurm if isinstance(slurm, dict) else {}, **found)
+
+
+def _alive(content: dict[str, Any], now: datetime, host: str) -> bool:
+    if content.get("host") == host:
+        try:
+            process = psutil.Process(_count(content, "pid"))
+            # Ids are reused; a killed child stays a zombie until its parent asks.
+            # Creation times are counted from a boot time that moves with the clock: allow a few seconds.
+            same = abs(process.create_time() - float(content["pid_created"])) < 5.0
+            return same and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        except (psutil.Error, KeyError, TypeError, ValueError, OverflowError):
+            return False
+    try:
+        updated = datetime.fromisoformat(content["updated"])
+        return abs((now - updated).total_seconds()) < STALE_S
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return False
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _count(content: dict[str, Any], name: str) -> int:
+    value = content.get(name)
+    return value if type(value) is int and value >= 0 else 0

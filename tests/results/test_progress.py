@@ -1,0 +1,213 @@
+"""Progress tells a running task from one that was killed, and never trusts a damaged file."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import psutil
+import pytest
+
+from results import progress
+from results.files import read_json, write_json
+from results.progress import ProgressWriter, job_folder, read_progress
+
+
+def declare(runs, job_id="job", tasks=1, submitted=True):
+    write_json(job_folder(runs, job_id) / "job.json", {"id": job_id, "kind": "evaluate", "tasks": tasks})
+    if submitted:
+        write_json(job_folder(runs, job_id) / "submitted.json", {"executor": "local", "ids": ["1"]})
+
+
+def put(runs, task=0, job_id="job", **content):
+    me = psutil.Process()
+    here = {"host": socket.gethostname(), "pid": me.pid, "pid_created": me.create_time(), "state": "running"}
+    write_json(job_folder(runs, job_id) / f"progress-{task}.json", here | content)
+
+
+def stamp(seconds_ago):
+    return (datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat()
+
+
+def only(runs):
+    (job,) = read_progress(runs)
+    return job
+
+
+def test_no_jobs(tmp_path):
+    assert read_progress(tmp_path / "nowhere") == []
+
+
+def test_the_life_of_a_task(tmp_path):
+    declare(tmp_path, submitted=False)
+    assert only(tmp_path).state == "pending"
+    declare(tmp_path)
+    assert only(tmp_path).state == "submitted"
+    writer = ProgressWriter(tmp_path, "job")
+    assert only(tmp_path).state == "running"
+    writer._written -= 2
+    writer.update(3, 10)
+    job = only(tmp_path)
+    assert (job.state, job.done, job.total, job.tasks[0].restarts) == ("running", 3, 10, 0)
+    assert job.job["kind"] == "evaluate"
+    assert job.submitted["executor"] == "local"
+    writer.finish()
+    writer.update(4, 10)
+    job = only(tmp_path)
+    assert (job.state, job.done, job.total) == ("done", 10, 10)
+
+
+def test_a_failure_carries_its_message(tmp_path):
+    declare(tmp_path)
+    with pytest.raises(KeyError), ProgressWriter(tmp_path, "job"):
+        raise KeyError("no such model")
+    job = only(tmp_path)
+    assert job.state == "failed"
+    assert job.error == "KeyError: 'no such model'"
+
+
+def test_leaving_the_context_finishes_unless_it_failed_already(tmp_path):
+    with ProgressWriter(tmp_path, "good"):
+        pass
+    with ProgressWriter(tmp_path, "bad") as writer:
+        writer.fail("too many unreadable videos")
+    bad, good = read_progress(tmp_path)
+    assert (bad.state, bad.error, good.state) == ("failed", "too many unreadable videos", "done")
+
+
+def test_a_restart_counts_and_keeps_how_far_it_was(tmp_path):
+    for restarts in range(3):
+        writer = ProgressWriter(tmp_path, "job", task=1)
+        assert writer.restarts == restarts
+        writer._written -= 2
+        writer.update(restarts + 5, 9)
+        writer.fail("killed")
+    task = only(tmp_path).tasks[1]
+    assert (task.restarts, task.done, task.total) == (2, 7, 9)
+
+
+def test_updates_reach_the_file_once_a_second_at_most(tmp_path, monkeypatch):
+    writes = []
+    real = progress.write_json
+    monkeypatch.setattr(progress, "write_json", lambda *args: (writes.append(args), real(*args)))
+    writer = ProgressWriter(tmp_path, "job")
+    clock = writer._written
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock)
+    for step in range(500):
+        clock += 0.01
+        writer.update(step, 500)
+    writer.finish()
+    assert len(writes) == 1 + 4 + 1
+
+
+def test_a_long_step_still_beats(tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "HEARTBEAT_S", 0.01)
+    writer = ProgressWriter(tmp_path, "job")
+    first = read_json(writer.path)["updated"]
+    for _ in range(1000):
+        if read_json(writer.path)["updated"] != first:
+            break
+        writer._ended.wait(0.01)
+    assert read_json(writer.path)["updated"] > first
+    writer.finish()
+    assert only(tmp_path).state == "done"
+
+
+def test_a_full_disk_does_not_stop_the_work(tmp_path, monkeypatch):
+    writer = ProgressWriter(tmp_path, "job")
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(progress, "write_json", full)
+    writer._written -= 2
+    writer.update(1, 2)
+    with pytest.raises(OSError, match="No space"):
+        writer.finish()
+
+
+def test_kill_9_turns_running_into_lost(tmp_path):
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom results.progress import ProgressWriter\n"
+        "ProgressWriter(Path(sys.argv[1]), 'job').update(1, 4)\nprint('up', flush=True)\ntime.sleep(600)"
+    )
+    worker = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "up\n"
+        assert only(tmp_path).state == "running"
+        os.kill(worker.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+        # Still a zombie: its id exists, but nothing runs.
+        assert only(tmp_path).state == "lost"
+    finally:
+        worker.kill()
+        worker.communicate()
+    assert only(tmp_path).state == "lost"
+
+
+@pytest.mark.parametrize(
+    ("content", "state"),
+    [
+        ({}, "running"),
+        ({"pid_created": 1.0, "updated": stamp(0)}, "lost"),
+        ({"pid_created": "soon"}, "lost"),
+        ({"pid": 2**70}, "lost"),
+        ({"host": "elsewhere", "updated": stamp(60)}, "running"),
+        ({"host": "elsewhere", "updated": stamp(600)}, "lost"),
+        ({"host": "elsewhere", "updated": stamp(-(10**9))}, "lost"),
+        ({"host": "elsewhere", "updated": "2025-01-01T00:00:00"}, "lost"),
+        ({"host": "elsewhere", "updated": 7}, "lost"),
+        ({"host": "elsewhere"}, "lost"),
+        ({"state": "exploded"}, "submitted"),
+        ({"done": "many", "total": -1, "error": None, "slurm": 3}, "running"),
+    ],
+)
+def test_alive_or_lost(tmp_path, content, state):
+    declare(tmp_path)
+    put(tmp_path, **content)
+    assert only(tmp_path).state == state
+
+
+@pytest.mark.parametrize(
+    ("states", "folded"),
+    [
+        (["done", "done"], "done"),
+        (["done", "running"], "running"),
+        (["done", "failed"], "failed"),
+        (["running", "failed"], "failed"),
+        (["done", "lost"], "lost"),
+        (["running", "lost"], "running"),
+        (["done", None], "submitted"),
+        ([None, None], "submitted"),
+    ],
+)
+def test_a_job_is_folded_from_its_tasks(tmp_path, states, folded):
+    declare(tmp_path, tasks=len(states))
+    for task, state in enumerate(states):
+        if state == "lost":
+            put(tmp_path, task, pid_created=1.0)
+        elif state:
+            put(tmp_path, task, state=state)
+    job = only(tmp_path)
+    assert job.state == folded
+    assert [task.state for task in job.tasks] == [state or "pending" for state in states]
+
+
+def test_missing_and_damaged_files_count_as_not_there(tmp_path):
+    declare(tmp_path)
+    (job_folder(tmp_path, "job") / "progress-0.json").write_text('{"state": "run')
+    (job_folder(tmp_path, "bare")).mkdir()
+    put(tmp_path, task=2, job_id="lone")
+    (job_folder(tmp_path, "wild")).mkdir()
+    write_json(job_folder(tmp_path, "wild") / "job.json", {"tasks": 10**12})
+    (tmp_path / "jobs" / "stray.txt").write_text("")
+    found = {job.id: (job.state, len(job.tasks)) for job in read_progress(tmp_path)}
+    assert found == {
+        "bare": ("pending", 1),
+        "job": ("submitted", 1),
+        "lone": ("running", 3),
+        "wild": ("pending", 1),
+    }
