@@ -1,0 +1,32 @@
+"""The numbers the paper prints, one CSV file a table, to show beside what was measured."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent / "published"
+
+
+@dataclass(frozen=True)
+class Published:
+    """One printed number. `inferred` says what about its cell the paper leaves out, empty if nothing."""
+
+    value: float
+    metric: str
+    inferred: str
+    source: str
+
+
+def load_published(table: str) -> dict[tuple[str, str], Published]:
+    """Return the printed numbers of a table by (row, column), {} for a table without any."""
+    path = _FOLDER / f"{table}.csv"
+    # Looking among the files there are keeps a table's name from reaching out of the folder.
+    if path not in _FOLDER.glob("*.csv"):
+        return {}
+    with open(path, newline="", encoding="utf-8") as file:
+        return {
+            (row["row"], row["column"]): Published(
+                float(row["value"]), row["metric"], row["inferred"], row["source"]
+            )
+            for row in csv.DictReader(file)
+        }
