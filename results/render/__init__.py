@@ -1,0 +1,33 @@
+"""Tables as text. A renderer is one file here with `SUFFIX` and `render(views)`; its name is the format's."""
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from types import ModuleType
+
+from results.render.view import Entry, TableView, to_json
+
+__all__ = ["Entry", "TableView", "formats", "render", "suffix", "to_json"]
+
+_NO_FORMATS = ("view", "grid")
+
+
+def formats() -> list[str]:
+    """Return the names of the formats, e.g. github, latex, csv; imports none of them."""
+    return sorted(item.name for item in pkgutil.iter_modules(__path__) if item.name not in _NO_FORMATS)
+
+
+def render(views: Sequence[TableView], format: str) -> str:
+    """Return the tables as text that ends in a newline. Raises ValueError listing the formats."""
+    return str(_renderer(format).render(views))
+
+
+def suffix(format: str) -> str:
+    """Return the usual suffix of a format's files, `.md` for github. Raises as `render` does."""
+    return str(_renderer(format).SUFFIX)
+
+
+def _renderer(format: str) -> ModuleType:
+    if format not in formats():
+        raise ValueError(f"format {format!r} is none of {', '.join(formats())}")
+    return importlib.import_module(f"{__name__}.{format}")

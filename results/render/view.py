@@ -1,0 +1,124 @@
+"""What a renderer is given: rows, columns, and an entry for each cell, measured beside printed."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+STATUSES = ("done", "partial", "failed", "running", "pending", "projected")
+
+_DECIMALS = {"gflops": 1, "clips_per_s": 1, "clips_per_s_e2e": 1}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of a table: where it stands, what was measured, what the paper prints."""
+
+    row: str
+    column: str
+    metric: str
+    value: float | None = None
+    published: float | None = None
+    status: str = "pending"
+    note: str = ""
+    """Why it failed, or what a reader must know of the value."""
+    inferred: str = ""
+    """What about this cell the paper leaves out."""
+    record: str | None = None
+    """The id of the record behind the value."""
+    evaluated: int = 0
+    listed: int = 0
+    """Of a partial value: videos evaluated of videos listed."""
+    progress: float | None = None
+    """Of a running cell: the fraction done, 0 to 1."""
+    flags: Sequence[str] = ()
+    """Doubts about the value."""
+
+    def __post_init__(self) -> None:
+        assert self.status in STATUSES, self.status
+        assert self.value is not None or self.status not in ("done", "partial", "projected"), self
+        assert self.value is None or math.isfinite(self.value), self
+
+    @property
+    def difference(self) -> float | None:
+        """Measured minus published; None unless there are both."""
+        if self.value is None or self.published is None:
+            return None
+        return self.value - self.published
+
+    @property
+    def remark(self) -> str:
+        """All there is to say of the cell in one line: coverage or progress, flags, note."""
+        said = [self.coverage, self.percent, *self.flags, self.note]
+        return "; ".join(text for text in said if text)
+
+    @property
+    def coverage(self) -> str:
+        """`60 of 64 videos` for a partial value, else empty."""
+        return f"{self.evaluated} of {self.listed} videos" if self.status == "partial" else ""
+
+    @property
+    def percent(self) -> str:
+        """`37 %` for a running cell whose progress is known, else empty; 100 % only when it is."""
+        if self.status != "running" or self.progress is None:
+            return ""
+        return f"{math.floor(100 * min(max(self.progress, 0.0), 1.0))} %"
+
+    @property
+    def measured_text(self) -> str:
+        """The value with as many decimals as its metric deserves, empty without one."""
+        return "" if self.value is None else f"{self.value:.{decimals(self.metric)}f}"
+
+    @property
+    def difference_text(self) -> str:
+        """The difference with its sign, empty without one."""
+        if self.difference is None:
+            return ""
+        text = f"{self.difference:+.{decimals(self.metric)}f}"
+        return text.replace("-", "+") if float(text) == 0 else text
+
+
+@dataclass(frozen=True)
+class TableView:
+    """One table to render. `entries` may lack cells that make no sense; they stay blank."""
+
+    name: str
+    title: str
+    corner: str
+    """Header of the row labels."""
+    rows: list[str]
+    columns: list[str]
+    entries: dict[tuple[str, str], Entry]
+    """By (row, column)."""
+    notes: list[str] = field(default_factory=list)
+    """Shown under the table: what was skipped, that the paper's model is another one than the demo's."""
+
+    def in_order(self) -> Iterable[Entry]:
+        """Return the entries row by row."""
+        keys = ((row, column) for row in self.rows for column in self.columns)
+        return (self.entries[key] for key in keys if key in self.entries)
+
+
+def decimals(metric: str) -> int:
+    """Return how many decimals a metric is shown with: percentages 2, GFLOPs and clips/s 1."""
+    return _DECIMALS.get(metric, 2)
+
+
+def to_json(views: Iterable[TableView]) -> list[dict[str, Any]]:
+    """Return one dict a cell; `note` gathers all remarks, `record` is an id, both values are unrounded."""
+    return [
+        {
+            "table": view.name,
+            "row": entry.row,
+            "column": entry.column,
+            "metric": entry.metric,
+            "value": entry.value,
+            "published": entry.published,
+            "status": entry.status,
+            "record": entry.record,
+            "note": entry.remark,
+            "inferred": entry.inferred,
+        }
+        for view in views
+        for entry in view.in_order()
+    ]
