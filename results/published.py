@@ -25,8 +25,6 @@ def load_published(table: str) -> dict[tuple[str, str], Published]:
         return {}
     with open(path, newline="", encoding="utf-8") as file:
         return {
-            (row["row"], row["column"]): Published(
-                float(row["value"]), row["metric"], row["inferred"], row["source"]
-            )
+            (row["row"], row["column"]): Published(float(row["value"]), row["metric"], row["inferred"], row["source"])
             for row in csv.DictReader(file)
         }

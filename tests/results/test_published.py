@@ -16,9 +16,7 @@ TABLE_2 = """
 def test_table_2():
     lines = [line.split() for line in TABLE_2.strip().splitlines()]
     columns = ["r=0", "r=48", "r=64", "r=80"]
-    printed = {
-        (row, name): float(text) for row, *texts in lines for name, text in zip(columns, texts, strict=True)
-    }
+    printed = {(row, name): float(text) for row, *texts in lines for name, text in zip(columns, texts, strict=True)}
     found = load_published("table2")
     assert {key: item.value for key, item in found.items()} == printed
     assert list(found) == list(printed)

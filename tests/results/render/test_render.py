@@ -194,9 +194,7 @@ def test_columns_that_nothing_was_published_for_stand_alone():
 
 
 def hostile(text):
-    entries = {
-        (text, text): Entry(text, text, "top1", 80.0, 81.0, "done", note=text, flags=[text], inferred=text)
-    }
+    entries = {(text, text): Entry(text, text, "top1", 80.0, 81.0, "done", note=text, flags=[text], inferred=text)}
     return TableView("a_b", text, text, [text], [text], entries, [text])
 
 
