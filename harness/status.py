@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _select(jobs: list[JobProgress], wanted: list[str]) -> list[JobProgress]:
-    chosen = {}
+    chosen: dict[str, JobProgress] = {}
     for name in wanted:
         matches = [job for job in jobs if job.id.startswith(name) or name in job.job.get("tables", ())]
         if not matches:

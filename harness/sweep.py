@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _prepare(plan: Plan, profile: Profile, runs: Path) -> None:
     """Make the data of generated datasets, where a needed label file is missing."""
-    for name in dict.fromkeys(job.dataset.name for job in plan.jobs if getattr(job, "dataset", None)):
+    for name in dict.fromkeys(cell.dataset for job in plan.jobs for cell in job.cells if cell.dataset):
         dataset = profile.datasets[name]
         if dataset.prepare and not resolve(dataset.labels, profile, runs).exists():
             print(f"making the videos of {name} …", flush=True)

@@ -1,4 +1,4 @@
-"""From a declared table and what is on disk to what a renderer shows: values, states, and the notes that go with them."""
+"""From a declared table and what is on disk to what a renderer shows: values, states and notes."""
 
 from collections.abc import Iterable, Mapping
 
@@ -98,8 +98,8 @@ def _stand_ins(measured: Mapping[Cell, Cell], compared: bool) -> list[str]:
             before, after = (" on ".join(filter(None, names)) for names in pair)
             note = f"{after} stands in for {before}"
             if wanted.model != cell.model:
-                tokens = tokens_per_slot(wanted.model), tokens_per_slot(cell.model)
-                note += f"; r is scaled by {tokens[1]}/{tokens[0]}, the tokens of a slot, so that the same fractions are dropped"
+                scale = f"{tokens_per_slot(cell.model)}/{tokens_per_slot(wanted.model)}"
+                note += f"; r is scaled by {scale}, a slot's tokens, so that the same fractions are dropped"
             if compared:
                 note += "; the paper's numbers are of its own model and data, so compare the drops, not the levels"
             notes[pair] = note
@@ -133,6 +133,8 @@ def _provenance(records: Iterable[Record]) -> list[str]:
         device = machine.get("gpu") or machine.get("cpu")
         what = ", ".join(str(part) for part in (precision, device, machine.get("host"), commit) if part)
         lines.setdefault(what, []).append(record.ended[:10])
-    return [
-        f"measured {min(days)}{f' to {max(days)}' * (min(days) != max(days))}: {what}" for what, days in lines.items()
-    ]
+    notes = []
+    for what, days in lines.items():
+        until = f" to {max(days)}" if max(days) != min(days) else ""
+        notes.append(f"measured {min(days)}{until}: {what}")
+    return notes

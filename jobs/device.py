@@ -3,9 +3,10 @@
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models import create_model, load_checkpoint
+from models.vit import VisionTransformer
 
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 # ImageNet's statistics, which VideoMAE normalises with (protocol: section "Evaluation").
@@ -18,7 +19,7 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def ready_model(name: str, num_classes: int, device: torch.device, checkpoint: str = "") -> nn.Module:
+def ready_model(name: str, num_classes: int, device: torch.device, checkpoint: str = "") -> VisionTransformer:
     """The model on `device`, for inference, with the weights in `checkpoint` if one is given."""
     model = create_model(name, num_classes=num_classes)
     if checkpoint:

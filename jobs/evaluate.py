@@ -21,7 +21,6 @@ from jobs.scores import Block, BlockStore, Totals, ViewScores, total
 from jobs.spec import METRICS, Dataset, Evaluate, share, split
 from jobs.task import Task, file_sha256
 from models.catalog import Architecture, architecture
-from models.vit import VisionTransformer
 from results.records import Record
 
 
@@ -67,7 +66,6 @@ class Scorer:
         self.device = pick_device()
         torch.set_num_threads(job.threads)
         self.model = ready_model(job.model, job.dataset.num_classes, self.device, job.checkpoint.path)
-        assert isinstance(self.model, VisionTransformer)
         self.grids = tuple(dict.fromkeys(grid for grids in self.requests.values() for grid in grids))
 
     def blocks(self, items: list[Item], blocks: list[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Block]]:

@@ -66,7 +66,7 @@ def model_only(job: Measure, cell: Cell, task: Task) -> tuple[list[float], dict[
     """clips/s of forward passes over one random batch; what STA drops in number does not depend on content."""
     device, arch = pick_device(), architecture(cell.model)
     model = ready_model(cell.model, arch.num_classes, device)
-    model.set_reduction(cell.reduction)  # type: ignore[operator]
+    model.set_reduction(cell.reduction)
     stream = torch.Generator().manual_seed(0)
     video = torch.randn(job.batch_size, 3, arch.frames, arch.image, arch.image, generator=stream).to(device)
     step = timed_forward(model, video, job.precision)

@@ -47,11 +47,11 @@ class Task:
 
     def provenance(self) -> dict[str, Any]:
         """Machine, versions, commit and SLURM ids of this task, and hosts and restarts of all tasks of the job."""
-        tasks = [
-            {"host": task.host, "restarts": task.restarts, "started": task.started, "slurm": task.slurm}
-            for task in read_job(self.runs, self.job_id).tasks
-        ]
-        return collect() | {"tasks": tasks, "restarts": sum(task["restarts"] for task in tasks)}
+        tasks = read_job(self.runs, self.job_id).tasks
+        return collect() | {
+            "restarts": sum(task.restarts for task in tasks),
+            "tasks": [{"host": task.host, "started": task.started, "slurm": task.slurm} for task in tasks],
+        }
 
     def started(self) -> str:
         """When the first task of this job began, ISO 8601 in UTC."""

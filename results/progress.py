@@ -38,6 +38,8 @@ class TaskProgress:
     error: str = ""
     host: str = ""
     pid: int = 0
+    pid_created: float = 0.0
+    """When that process was created, in seconds since 1970: ids are used again."""
     started: str = ""
     updated: str = ""
     restarts: int = 0
@@ -83,8 +85,24 @@ def read_progress(runs: Path) -> list[JobProgress]:
         folders = sorted(entry.path for entry in os.scandir(Path(runs) / "jobs") if entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return []
-    now, host = datetime.now(UTC), socket.gethostname()
-    return [_read_job(Path(folder), now, host) for folder in folders]
+    return [_read_job(Path(folder)) for folder in folders]
+
+
+def read_job(runs: Path, job_id: str) -> JobProgress:
+    """Return one job; a pending one where nothing of it is there."""
+    return _read_job(job_folder(runs, job_id))
+
+
+def lives(pid: int, created: float) -> bool:
+    """Return whether the process `pid` that was created at `created` still runs on this host."""
+    try:
+        process = psutil.Process(pid)
+        # Creation times are counted from a boot time that moves with the clock: allow a few seconds.
+        same = abs(process.create_time() - created) < 5.0
+        # A killed child stays a zombie until its parent asks.
+        return same and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except (psutil.Error, ValueError, OverflowError):
+        return False
 
 
 class ProgressWriter:
@@ -172,7 +190,7 @@ class ProgressWriter:
                 self._write()
 
 
-def _read_job(folder: Path, now: datetime, host: str) -> JobProgress:
+def _read_job(folder: Path) -> JobProgress:
     job, submitted = _read(folder / "job.json"), _read(folder / "submitted.json")
     count = job.get("tasks")
     if type(count) is not int or not 1 <= count <= _MAX_TASKS:
@@ -181,7 +199,7 @@ def _read_job(folder: Path, now: datetime, host: str) -> JobProgress:
             names = os.listdir(folder)
         numbers = [int(found[1]) for name in names if (found := _PROGRESS_FILE.fullmatch(name))]
         count = max(numbers, default=0) + 1
-    tasks = [_read_task(folder, task, now, host) for task in range(count)]
+    tasks = [_read_task(folder, task) for task in range(count)]
     state = _fold({task.state for task in tasks}, bool(submitted))
     return JobProgress(folder.name, state, job, submitted, tasks)
 
@@ -198,32 +216,26 @@ def _fold(states: set[str], submitted: bool) -> str:
     return "submitted" if submitted else "pending"
 
 
-def _read_task(folder: Path, task: int, now: datetime, host: str) -> TaskProgress:
+def _read_task(folder: Path, task: int) -> TaskProgress:
     content = _read(folder / f"progress-{task}.json")
     state = content.get("state")
     if state not in ("running", "done", "failed"):
         return TaskProgress(task)
-    if state == "running" and not _alive(content, now, host):
+    if state == "running" and not _alive(content):
         state = "lost"
     found: dict[str, Any] = {name: _count(content, name) for name in ("done", "total", "pid", "restarts")}
     found |= {name: str(content.get(name) or "") for name in ("error", "host", "started", "updated")}
+    found["pid_created"] = _created(content)
     slurm = content.get("slurm")
     return TaskProgress(task, state, slurm=slurm if isinstance(slurm, dict) else {}, **found)
 
 
-def _alive(content: dict[str, Any], now: datetime, host: str) -> bool:
-    if content.get("host") == host:
-        try:
-            process = psutil.Process(_count(content, "pid"))
-            # Ids are reused; a killed child stays a zombie until its parent asks.
-            # Creation times are counted from a boot time that moves with the clock: allow a few seconds.
-            same = abs(process.create_time() - float(content["pid_created"])) < 5.0
-            return same and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-        except (psutil.Error, KeyError, TypeError, ValueError, OverflowError):
-            return False
+def _alive(content: dict[str, Any]) -> bool:
+    if content.get("host") == socket.gethostname():
+        return lives(_count(content, "pid"), _created(content))
     try:
         updated = datetime.fromisoformat(content["updated"])
-        return abs((now - updated).total_seconds()) < STALE_S
+        return abs((datetime.now(UTC) - updated).total_seconds()) < STALE_S
     except (KeyError, TypeError, ValueError, OverflowError):
         return False
 
@@ -233,6 +245,11 @@ def _read(path: Path) -> dict[str, Any]:
         return read_json(path)
     except (FileNotFoundError, ValueError):
         return {}
+
+
+def _created(content: dict[str, Any]) -> float:
+    value = content.get("pid_created")
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _count(content: dict[str, Any], name: str) -> int:

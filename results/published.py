@@ -9,11 +9,10 @@ _FOLDER = Path(__file__).parent / "published"
 
 @dataclass(frozen=True)
 class Published:
-    """One printed number. `inferred` says what about its cell the paper leaves out, empty if nothing."""
+    """One printed number and where it is printed."""
 
     value: float
     metric: str
-    inferred: str
     source: str
 
 
@@ -25,6 +24,6 @@ def load_published(table: str) -> dict[tuple[str, str], Published]:
         return {}
     with open(path, newline="", encoding="utf-8") as file:
         return {
-            (row["row"], row["column"]): Published(float(row["value"]), row["metric"], row["inferred"], row["source"])
+            (row["row"], row["column"]): Published(float(row["value"]), row["metric"], row["source"])
             for row in csv.DictReader(file)
         }
