@@ -34,26 +34,23 @@ def run(job: Evaluate, task: Task) -> None:
     open_blocks = [block for block in mine if block not in store.finished(mine)]
     ready = sum(end - start for start, end in mine) - sum(end - start for start, end in open_blocks)
     task.update(ready, sum(end - start for start, end in mine))
-    if open_blocks:
-        scorer = Scorer(job, task)
-        skipped = 0
-        for block, content in scorer.blocks(items, open_blocks):
+    try:
+        skipped: list[dict[str, str]] = []
+        for block, content in Scorer(job, task).blocks(items, open_blocks) if open_blocks else ():
             store.write(block, content)
-            skipped += len(content.skipped)
+            skipped += [{"video": items[index].path, "reason": why} for index, why in content.skipped.items()]
             ready += block[1] - block[0]
             task.update(ready, sum(end - start for start, end in mine))
-            _check_tolerance(job, skipped, len(items), next(iter(content.skipped.values()), ""))
-    if len(store.finished(blocks)) == len(blocks):
-        totals = total(store, blocks, items, job.cells, task.folder / "videos.csv")
-        try:
-            first = totals.skipped[0] if totals.skipped else {"video": "", "reason": ""}
-            _check_tolerance(job, len(totals.skipped), len(items), f"{first['video']}: {first['reason']}")
-        except ValueError:
-            for block in blocks:  # so that the next attempt looks at the unreadable videos again
-                if store.read(block).skipped:
-                    store.remove(block)
-            raise
-        _write_records(job, task, totals, len(listed))
+            check_tolerance(skipped, len(items), job.tolerance)
+        if len(store.finished(blocks)) == len(blocks):
+            totals = total(store, blocks, items, job.cells, task.folder / "videos.csv")
+            check_tolerance(totals.skipped, len(items), job.tolerance)
+            _write_records(job, task, totals, len(listed))
+    except TooManyUnreadable:
+        for block in store.finished(blocks):  # the next attempt looks at the unreadable videos again
+            if store.read(block).skipped:
+                store.remove(block)
+        raise
 
 
 class Scorer:
@@ -155,12 +152,16 @@ def cut(frames: Tensor, video: Video, view: View, side: int) -> Tensor:
     return frames[rows, top : top + side, left : left + side]
 
 
-def _check_tolerance(job: Evaluate, skipped: int, listed: int, example: str) -> None:
-    if skipped == listed:
-        raise ValueError(f"none of the {listed} videos could be read; the first: {example}")
-    if skipped > job.tolerance * listed:
-        limit = f"evaluate.tolerance = {job.tolerance:g} allows {int(job.tolerance * listed)}"
-        raise ValueError(f"{skipped} of {listed} videos could not be read, {limit}; the first: {example}")
+class TooManyUnreadable(ValueError):
+    """More videos cannot be read than the profile tolerates."""
+
+
+def check_tolerance(skipped: list[dict[str, str]], listed: int, tolerance: float) -> None:
+    """Raise TooManyUnreadable where `skipped` are more than `tolerance` of `listed` videos, or all of them."""
+    if len(skipped) == listed or len(skipped) > tolerance * listed:
+        limit = f"evaluate.tolerance = {tolerance:g} allows {min(int(tolerance * listed), listed - 1)}"
+        first = f"the first: {skipped[0]['video']} ({skipped[0]['reason']})"
+        raise TooManyUnreadable(f"{len(skipped)} of {listed} videos could not be read, {limit}; {first}")
 
 
 def _write_records(job: Evaluate, task: Task, totals: Totals, listed: int) -> None:

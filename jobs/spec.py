@@ -178,7 +178,7 @@ class Measure(Job):
 
 def parse_views(text: str) -> tuple[int, int]:
     """(clips, crops) of a view grid such as `5x3`; ValueError otherwise."""
-    found = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", text)
+    found = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", text)
     if not found:
         raise ValueError(f"bad views {text!r}; write CLIPSxCROPS, as in 5x3")
     return int(found[1]), int(found[2])

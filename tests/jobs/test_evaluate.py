@@ -1,0 +1,219 @@
+"""The one pass against a literal evaluation, view by view, and against itself shared out differently."""
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from jobs.run import run_task
+from jobs.scores import BlockStore
+from jobs.spec import Cell, Evaluate, split, to_dict
+from models import create_model, load_checkpoint
+from results.files import write_json
+from results.progress import job_folder, read_job
+from results.records import read_records
+from tests.jobs.small_set import CLASSES, make_job, make_set, make_weights
+
+GRIDS = ("1x1", "2x3", "3x2", "16x1")
+REDUCTIONS = ("none", "sta:r=12", "random:r=20")
+CELLS = tuple(
+    Cell("vit_demo", reduction, "set", grid, metric)
+    for reduction, grid, metric in itertools.product(REDUCTIONS, GRIDS, ("top1", "top5"))
+)
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_set(tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_weights(tmp_path_factory.mktemp("weights") / "demo.safetensors")
+
+
+def start(job: Evaluate, runs: Path, tasks: int = 1) -> dict[Cell, float]:
+    """Run all tasks of a job, one after the other, and return the values of its records."""
+    content = {"id": job.id, "tasks": tasks, "profile": "test", "spec": to_dict(job)}
+    write_json(job_folder(runs, job.id) / "job.json", content)
+    for index in range(tasks):
+        run_task(runs, job.id, index)
+    return {Cell(**record.cell): record.value for record in read_records(runs)[0]}
+
+
+def video_scores(job: Evaluate, runs: Path, videos: int) -> dict[tuple[int, str, str], np.ndarray]:
+    store = BlockStore(job_folder(runs, job.id) / "blocks")
+    found = {}
+    for block in split(videos, job.block):
+        for index, scores in store.read(block).scores.items():
+            for reduction, grids in job.requests().items():
+                found |= {(index, reduction, grid): scores[reduction].video_score(grid) for grid in grids}
+    return found
+
+
+def literal_scores(labels: Path, weights: Path) -> tuple[dict[tuple[int, str, str], np.ndarray], list[int]]:
+    """The protocol word by word: every view of every grid decodes the whole video and runs alone."""
+    model = create_model("vit_demo", num_classes=CLASSES).eval()
+    load_checkpoint(model, weights)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    found, truth = {}, []
+    for index, line in enumerate(labels.read_text().splitlines()):
+        name, label = line.rsplit(" ", 1)
+        truth.append(int(label))
+        with av.open(str(labels.parent / name)) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        strided = [cv2.resize(frame, (74, 56), interpolation=cv2.INTER_LINEAR) for frame in frames[::4]]
+        for reduction, grid in itertools.product(REDUCTIONS, GRIDS):
+            model.set_reduction(reduction)
+            clips, crops = map(int, grid.split("x"))
+            room, total = max(len(strided) - 16, 0), np.zeros(CLASSES)
+            for k, j in itertools.product(range(clips), range(crops)):
+                first = int(k * room / (clips - 1)) if clips > 1 else room // 2
+                left = int(j * (74 - 56) / (crops - 1)) if crops > 1 else (74 - 56) // 2
+                clip = [strided[min(first + i, len(strided) - 1)][:, left : left + 56] for i in range(16)]
+                video = (torch.from_numpy(np.stack(clip)) / 255 - mean) / std
+                with torch.inference_mode():
+                    total += model(video.permute(3, 0, 1, 2)[None]).softmax(-1)[0].double().numpy()
+            found[index, reduction, grid] = total / (clips * crops)
+    return found, truth
+
+
+def test_one_pass_is_the_protocol(labels: Path, weights: Path, tmp_path: Path) -> None:
+    job = make_job(labels, weights, CELLS)
+    values = start(job, tmp_path)
+    expected, truth = literal_scores(labels, weights)
+    found = video_scores(job, tmp_path, len(truth))
+    assert found.keys() == expected.keys()
+    for key, score in expected.items():
+        assert np.abs(found[key] - score).max() < 2e-3, key  # the two decoders round colours differently
+    for cell in CELLS:
+        top = 5 if cell.metric == "top5" else 1
+        mine = {i: found[i, cell.reduction, cell.views] for i in range(len(truth))}
+        hits = sum(truth[i] in np.argsort(-score)[:top] for i, score in mine.items())
+        assert values[cell] == 100 * hits / len(truth)
+
+
+@pytest.mark.parametrize("tasks", [2, 3, 7])
+def test_any_number_of_tasks_gives_the_same_scores(labels: Path, weights: Path, tmp_path: Path, tasks: int) -> None:
+    job = make_job(labels, weights, CELLS)
+    one, many = start(job, tmp_path / "one"), start(job, tmp_path / "many", tasks)
+    assert one == many
+    before, after = video_scores(job, tmp_path / "one", 5), video_scores(job, tmp_path / "many", 5)
+    assert before.keys() == after.keys()
+    assert max(np.abs(before[key] - after[key]).max() for key in before) < 1e-5
+
+
+def test_every_cell_alone_gives_the_same(labels: Path, weights: Path, tmp_path: Path) -> None:
+    job = make_job(labels, weights, CELLS)
+    fused, shared = start(job, tmp_path / "fused"), video_scores(job, tmp_path / "fused", 5)
+    for cell in CELLS[::5]:
+        alone = make_job(labels, weights, (cell,))
+        assert start(alone, tmp_path / "alone")[cell] == fused[cell]
+        for key, score in video_scores(alone, tmp_path / "alone", 5).items():
+            assert np.abs(score - shared[key]).max() < 1e-5
+
+
+def test_each_distinct_view_runs_once_and_each_video_is_decoded_once(
+    labels: Path, weights: Path, tmp_path: Path
+) -> None:
+    start(make_job(labels, weights, CELLS), tmp_path)
+    samples = read_records(tmp_path)[0][0].samples
+    distinct = 0
+    for length in (90, 97, 104, 111, 118):
+        strided = -(-length // 4)
+        room = max(strided - 16, 0)
+        views = set()
+        for clips, crops in ((1, 1), (2, 3), (3, 2), (16, 1)):
+            starts = [k * room // (clips - 1) if clips > 1 else room // 2 for k in range(clips)]
+            lefts = [j * 18 // (crops - 1) if crops > 1 else 9 for j in range(crops)]
+            views |= set(itertools.product(starts, lefts))
+        distinct += len(views)
+    assert samples["forwards"] == len(REDUCTIONS) * distinct
+    assert samples["decodes"] == 5
+
+
+def test_finished_blocks_are_not_done_again(labels: Path, weights: Path, tmp_path: Path) -> None:
+    job = make_job(labels, weights, CELLS[:4])
+    values = start(job, tmp_path)
+    folder = job_folder(tmp_path, job.id)
+    files = sorted((folder / "blocks").glob("*.npz"))
+    assert len(files) == 3
+    files[1].unlink()
+    for record in (tmp_path / "records").iterdir():
+        record.unlink()
+    stamps = {file: file.stat().st_mtime_ns for file in (files[0], files[2])}
+    assert start(job, tmp_path) == values
+    assert {file: file.stat().st_mtime_ns for file in stamps} == stamps
+    assert files[1].exists()
+
+
+def test_damaged_block_is_noticed_and_made_again(labels: Path, weights: Path, tmp_path: Path) -> None:
+    job = make_job(labels, weights, CELLS[:4])
+    values = start(job, tmp_path)
+    block = sorted((job_folder(tmp_path, job.id) / "blocks").glob("*.npz"))[0]
+    block.write_bytes(block.read_bytes()[:-400])
+    for record in (tmp_path / "records").iterdir():
+        record.unlink()
+    assert start(job, tmp_path) == {}
+    assert "damaged" in read_job(tmp_path, job.id).error
+    assert start(job, tmp_path) == values
+
+
+def test_limit_gives_a_partial_value(labels: Path, weights: Path, tmp_path: Path) -> None:
+    start(make_job(labels, weights, CELLS[:1], limit=3), tmp_path)
+    (record,) = read_records(tmp_path)[0]
+    assert (record.status, record.counts) == ("partial", {"evaluated": 3, "listed": 5})
+
+
+@pytest.mark.parametrize(("tolerance", "outcome"), [(0.0, "failed"), (0.19, "failed"), (0.2, "done")])
+def test_unreadable_videos_are_named_and_counted(
+    labels: Path, weights: Path, tmp_path: Path, tolerance: float, outcome: str
+) -> None:
+    listing = tmp_path / "val.txt"
+    lines = labels.read_text().splitlines()
+    listing.write_text("\n".join([*lines[:3], "gone/clip.mp4 3", lines[3]]))
+    dataset = replace(make_job(listing, weights, CELLS[:2]).dataset, root=str(labels.parent))
+    job = make_job(listing, weights, CELLS[:2], tolerance=tolerance, dataset=dataset)
+    start(job, tmp_path)
+    progress = read_job(tmp_path, job.id)
+    assert progress.state == outcome
+    records = read_records(tmp_path)[0]
+    if outcome == "failed":
+        assert records == []
+        assert "1 of 5 videos could not be read" in progress.error
+        assert "gone/clip.mp4" in progress.error
+        return
+    for record in records:
+        assert (record.status, record.counts) == ("partial", {"evaluated": 4, "listed": 5})
+        assert [item["video"] for item in record.skipped] == ["gone/clip.mp4"]
+        assert record.value == 100 * record.samples["correct"] / 4
+
+
+def test_missing_video_that_came_back_is_evaluated(labels: Path, weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    listing = make_set(folder, videos=3, frames=70)
+    (folder / "clip 1.mp4").rename(folder / "away.mp4")
+    job = make_job(listing, weights, CELLS[:1])
+    assert start(job, tmp_path) == {}
+    (folder / "away.mp4").rename(folder / "clip 1.mp4")
+    assert list(start(job, tmp_path)) == [CELLS[0]]
+
+
+def test_error_of_a_task_is_one_line(labels: Path, weights: Path, tmp_path: Path) -> None:
+    job = make_job(labels, weights.parent / "none.safetensors", CELLS[:1])
+    start(job, tmp_path)
+    error = read_job(tmp_path, job.id).error
+    assert "none.safetensors" in error
+    assert "\n" not in error
+
+
+def test_cancelled_job_stops(labels: Path, weights: Path, tmp_path: Path) -> None:
+    job = make_job(labels, weights, CELLS[:1])
+    write_json(job_folder(tmp_path, job.id) / "cancelled", {})
+    assert start(job, tmp_path) == {}
+    assert read_job(tmp_path, job.id).error == "cancelled"

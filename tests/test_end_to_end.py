@@ -1,0 +1,175 @@
+"""The two commands as a user runs them, on real video files: undisturbed, killed at any moment, and with bad videos."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.bad_videos import make_bad_videos
+from tests.jobs.small_set import make_profile, make_set, make_weights
+
+TABLE = """
+title = "Small table"
+model = "vit_large"
+dataset = "k400"
+metric = "top1"
+[rows]
+views = ["2x2", "5x1", "16x1"]
+[columns]
+reduction = ["none", "sta:r=48", "sta:r=80"]
+"""
+
+
+class Place:
+    """A folder with videos, weights, a profile and a table, and the commands run on it."""
+
+    def __init__(self, folder: Path, **profile: Any) -> None:
+        self.labels = make_set(folder / "data", videos=7)
+        weights = make_weights(folder / "demo.safetensors")
+        self.profile = make_profile(folder / "profile.toml", self.labels, weights, **profile)
+        self.table = folder / "small.toml"
+        self.table.write_text(TABLE)
+
+    def sweep(self, runs: Path, *options: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "harness.sweep", *self._common(runs), *options]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def finish(self, runs: Path, *options: str) -> str:
+        with self.sweep(runs, *options) as process:
+            output = process.communicate(timeout=240)[0]
+        assert process.returncode == 0, output
+        return output
+
+    def report(self, runs: Path, *options: str) -> str:
+        command = [sys.executable, "-m", "harness.report", *self._common(runs), *options]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    def values(self, runs: Path) -> dict[tuple[str, str], float]:
+        cells = json.loads(self.report(runs, "--json"))
+        return {(cell["row"], cell["column"]): cell["value"] for cell in cells}
+
+    def _common(self, runs: Path) -> list[str]:
+        return [str(self.table), "--profile", str(self.profile), "--runs", str(runs)]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("place"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("undisturbed")
+    place.finish(runs)
+    return runs
+
+
+def test_second_run_has_nothing_to_do(place: Place, undisturbed: Path) -> None:
+    before = sorted((path, path.stat().st_mtime_ns) for path in undisturbed.rglob("*"))
+    assert "9 cells, 9 done already; 0 tasks of 0 jobs" in place.finish(undisturbed)
+    assert sorted((path, path.stat().st_mtime_ns) for path in undisturbed.rglob("*")) == before
+
+
+@pytest.mark.parametrize("options", [("--no-fuse",), ("--set", "launch.tasks=3"), ("--set", "evaluate.block=3")])
+def test_other_ways_to_share_the_work_give_the_same_table(
+    place: Place, undisturbed: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    if options == ("--no-fuse",):  # nine jobs in all; three are enough to tell
+        options = ("--no-fuse", "--limit", "3")
+        place.finish(tmp_path / "fused", "--limit", "3")
+        place.finish(tmp_path / "alone", *options)
+        assert place.values(tmp_path / "alone") == place.values(tmp_path / "fused")
+    else:
+        place.finish(tmp_path, *options)
+        assert place.values(tmp_path) == place.values(undisturbed)
+
+
+def test_killed_at_any_moment_the_same_command_goes_on(place: Place, undisturbed: Path, tmp_path: Path) -> None:
+    seed = int(os.environ.get("HARNESS_TEST_SEED", random.randrange(10**6)))
+    print(f"HARNESS_TEST_SEED={seed}")
+    chance = random.Random(seed)
+    finished: dict[Path, int] = {}
+    for attempt in range(4):
+        driver = place.sweep(tmp_path)
+        time.sleep(chance.uniform(0.2, 9.0))
+        victims = [driver.pid] if attempt % 2 else []
+        victims += [chance.choice(workers)] if (workers := _workers(tmp_path)) and attempt != 1 else []
+        for victim in victims:
+            _kill(victim)
+        if not attempt % 2:
+            driver.communicate(timeout=240)
+        now = {path: path.stat().st_mtime_ns for path in tmp_path.glob("jobs/*/blocks/*.npz")}
+        assert finished.items() <= now.items(), "a finished block was made again"
+        finished = now
+    place.finish(tmp_path)
+    assert place.values(tmp_path) == place.values(undisturbed)
+    now = {path: path.stat().st_mtime_ns for path in tmp_path.glob("jobs/*/blocks/*.npz")}
+    assert finished.items() <= now.items()
+    assert len(list((tmp_path / "jobs").iterdir())) == 1
+
+
+def test_nothing_survives_a_killed_worker(place: Place, tmp_path: Path) -> None:
+    driver = place.sweep(tmp_path)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("jobs/*/progress-*.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1)
+    children = [child for pid in _workers(tmp_path) for child in psutil.Process(pid).children(recursive=True)]
+    for pid in _workers(tmp_path):
+        _kill(pid)
+    driver.communicate(timeout=60)
+    assert driver.returncode == 1
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive
+
+
+def test_ten_kinds_of_bad_video_cost_only_themselves(tmp_path: Path) -> None:
+    place = Place(tmp_path, tolerance=0.6)
+    bad = make_bad_videos(place.labels.parent / "bad")
+    assert len(bad) == 10
+    good = place.labels.read_text().splitlines()
+    listing = [f"{path.relative_to(place.labels.parent)} 3" for path in bad.values()]
+    mixed = [line for pair in zip(good, listing, strict=False) for line in pair] + listing[len(good) :]
+    place.labels.write_text("\n".join(mixed) + "\n")
+    runs = tmp_path / "runs"
+    place.finish(runs)
+    cells = json.loads(place.report(runs, "--json"))
+    assert {cell["status"] for cell in cells} == {"partial"}
+    records = [json.loads((runs / "records" / f"{cell['record']}.json").read_text()) for cell in cells]
+    for record in records:
+        assert record["counts"] == {"evaluated": 7, "listed": 17}
+        assert {item["video"] for item in record["skipped"]} == {line.rpartition(" ")[0] for line in listing}
+        assert all(item["reason"] for item in record["skipped"])
+        assert record["value"] == 100 * record["samples"]["correct"] / 7
+    text = place.report(runs)
+    assert "10 videos could not be read" in text
+    for path in bad.values():
+        assert path.name in text
+    place.labels.write_text("\n".join(good) + "\n")
+    place.finish(tmp_path / "good")
+    assert place.values(tmp_path / "good") == place.values(runs)
+
+
+def _workers(runs: Path) -> list[int]:
+    """The processes that run tasks now, by their own word."""
+    found = []
+    for path in runs.glob("jobs/*/progress-*.json"):
+        content = json.loads(path.read_text())
+        if content["state"] == "running" and psutil.pid_exists(content["pid"]):
+            found.append(content["pid"])
+    return found
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
