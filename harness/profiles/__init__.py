@@ -10,7 +10,6 @@ import re
 import tomllib
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from jobs.spec import PRECISIONS
@@ -25,7 +24,7 @@ class Launch:
     executor: str = "local"
     """`local`: processes on this machine; `slurm`: sbatch through submitit."""
     tasks: int = 0
-    """Tasks that an evaluation is split into; 0: one a core of this machine (local only)."""
+    """Tasks that an evaluation is split into; 0: as many as run here at a time, one a core (local only)."""
     cpus_per_task: int = 1
     """CPU cores a task, decoder processes included."""
     gpus_per_task: int = 0
@@ -173,6 +172,8 @@ def load_profile(name: str | None = None, overrides: list[str] | None = None) ->
         raise ValueError(f"profile {path}: {error}") from None
     for override in overrides or []:
         _override(data, override)
+    if "folder" in data:
+        raise ValueError(f"profile {path}: folder is the place of the profile's file and cannot be set")
     data.setdefault("name", path.stem)
     data["folder"] = str(path.parent)
     profile: Profile = _build(Profile, data, "", f"profile {path}")
@@ -183,27 +184,29 @@ def load_profile(name: str | None = None, overrides: list[str] | None = None) ->
 def resolve(path: str, profile: Profile, runs: Path) -> Path:
     """An absolute path from one written in a profile; ValueError where a variable in it is not set."""
     models = Path(__file__).parents[2] / "models"
-    path = path.replace("{runs}", str(runs)).replace("{models}", str(models))
+    for name in re.findall(r"\$\{?(\w+)", path):
+        if name not in os.environ:
+            raise ValueError(f"profile {profile.name}: the path {path} needs ${name}, which is not set")
     expanded = os.path.expandvars(os.path.expanduser(path))
-    if unset := re.search(r"\$(\w+|\{\w+\})", expanded):
-        raise ValueError(f"profile {profile.name}: the path {path} needs {unset[0]}, which is not set")
+    expanded = expanded.replace("{runs}", str(runs)).replace("{models}", str(models))
     return (Path(profile.folder) / expanded).absolute()
 
 
 def _override(data: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
-    if not equals or not key:
+    # Quotes stand around a part that has dots of its own, as in TOML.
+    parts = [part.strip("\"'") for part in re.findall(r"""(?:"[^"]*"|'[^']*'|[^."'])+""", key)]
+    if not equals or not parts:
         raise ValueError(f"--set {override}: write KEY=VALUE, as in --set evaluate.batch_size=16")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except ValueError:
         value = text
-    *parents, last = key.split(".")
-    for parent in parents:
+    for parent in parts[:-1]:
         data = data.setdefault(parent, {})
         if not isinstance(data, dict):
             raise ValueError(f"--set {override}: {parent} has no keys below it")
-    data[last] = value
+    data[parts[-1]] = value
 
 
 def _build(kind: type, data: Any, where: str, source: str) -> Any:
@@ -230,9 +233,9 @@ def _value(hint: Any, value: Any, where: str, source: str) -> Any:
         return {key: _value(arguments[1], one, f"{where}.{key}", source) for key, one in value.items()}
     if origin is tuple and isinstance(value, list):
         return tuple(_value(arguments[0], one, where, source) for one in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
         return float(value)
-    if not isinstance(hint, UnionType) and origin is None and type(value) is hint:
+    if hint in (str, int) and type(value) is hint:
         return value
     wanted = {int: "a whole number", float: "a number", str: "text"}.get(
         hint, "a list" if origin is tuple else "a table"
@@ -256,5 +259,7 @@ def _check(profile: Profile, source: str) -> None:
             raise ValueError(f"{source}: datasets.{name}.sampling must be kinetics or ssv2, not {dataset.sampling!r}")
         if dataset.num_classes < 1 or dataset.stride < 1:
             raise ValueError(f"{source}: datasets.{name}: num_classes and stride must be at least 1")
+    if profile.launch.gpus_per_task > 1:
+        raise ValueError(f"{source}: launch.gpus_per_task must be 0 or 1, not {profile.launch.gpus_per_task}")
     if profile.launch.executor == "slurm" and profile.launch.tasks == 0:
         raise ValueError(f"{source}: launch.tasks must be at least 1 with executor slurm")
