@@ -8,7 +8,8 @@ from importlib import import_module
 from pathlib import Path
 
 from jobs.task import Cancelled, Task, load_job
-from results.progress import ProgressWriter, lives, read_job
+from results.progress import ProgressWriter, TaskProgress, lives, read_job
+from results.provenance import slurm_ids
 
 _MODULES = {"evaluate": "jobs.evaluate", "count": "jobs.count", "measure": "jobs.measure"}
 WAIT_S = 1.0
@@ -22,14 +23,14 @@ def run_tasks(runs: str, tasks: Sequence[tuple[str, int]], after: Sequence[tuple
     """
     while any(lives(pid, created) for pid, created in after):
         time.sleep(WAIT_S)
-    failed = [job_id for job_id, index in tasks if not run_task(Path(runs), job_id, index)]
+    failed = [job_id for job_id, index in tasks if not _report_and_run(Path(runs), job_id, index)]
     if failed:
         raise RuntimeError(f"{len(failed)} of {len(tasks)} tasks failed: {', '.join(failed)}")
 
 
 def run_task(runs: Path, job_id: str, index: int) -> bool:
-    """Run one task; False where it failed."""
-    if read_job(runs, job_id).tasks[index].state == "running":
+    """Run one task; False where it failed. OSError where it cannot even leave word of that."""
+    if _runs_elsewhere(read_job(runs, job_id).tasks[index:][:1]):
         print(f"task {index} of job {job_id} is running already: nothing to do here", flush=True)
         return True
     progress = ProgressWriter(runs, job_id, index)
@@ -47,8 +48,24 @@ def run_task(runs: Path, job_id: str, index: int) -> bool:
         expected = isinstance(error, ValueError | OSError)
         progress.fail(str(error) if expected else f"{type(error).__name__}: {error}")
         return False
+    except SystemExit:
+        raise  # the scheduler will start it again: it has not failed
     except BaseException:
         progress.fail("interrupted")
         raise
     progress.finish()
     return True
+
+
+def _report_and_run(runs: Path, job_id: str, index: int) -> bool:
+    try:
+        return run_task(runs, job_id, index)
+    except OSError:
+        traceback.print_exc(file=sys.stderr)
+        return False
+
+
+def _runs_elsewhere(found: Sequence[TaskProgress]) -> bool:
+    """Whether a task is running, other than in this SLURM job before it was requeued."""
+    own = slurm_ids().get("job_id")
+    return any(task.state == "running" and not (own and task.slurm.get("job_id") == own) for task in found)
