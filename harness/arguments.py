@@ -1,10 +1,21 @@
-"""What the command lines share: options, and how a wrong one is answered."""
+"""What the command lines share: options, how a wrong one is answered, and how output is printed."""
 
 import argparse
+import io
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from harness.profiles import profile_names
+
+
+class Parser(argparse.ArgumentParser):
+    """Answers wrong usage in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -20,18 +31,53 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 def add_runs(parser: argparse.ArgumentParser) -> None:
     """Add --runs."""
     parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where records, jobs and logs are kept (runs)"
+        "--runs", type=_folder, default=Path("runs"), metavar="DIR", help="where records, jobs and logs are kept (runs)"
     )
 
 
 def whole_number(text: str) -> int:
     """A number of at least 1; for argparse."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    if not text.isascii() or not text.isdigit() or len(text) > 18 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a whole number of at least 1")
     return int(text)
 
 
 def stop(error: Exception) -> int:
     """Say in one line what was wrong; the exit code of wrong usage."""
-    print(f"error: {error}", file=sys.stderr)
+    if isinstance(error, BrokenPipeError):
+        raise error
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+    else:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     return 2
+
+
+def run(main: Callable[[], int]) -> int:
+    """Run a command line; returns its exit code. Whoever reads the output may stop reading (`| head`), and a terminal
+    that cannot show a character shows another in its place."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        try:
+            code = main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Python flushes once more at its end, which must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    try:
+        if path.is_dir() or not path.exists():
+            return path
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from None
+    raise argparse.ArgumentTypeError(f"{text} is not a folder")

@@ -5,7 +5,12 @@ submitted, so that the driver may be killed and started again at any moment.
 """
 
 import os
+import re
+import shlex
 import socket
+import subprocess
+import sys
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from harness.machine import Process, gpus, lanes, processes
 from harness.plan import Plan
 from harness.profiles import Launch, Profile
 from harness.queue import queued_tasks
@@ -24,50 +30,50 @@ from results.provenance import utc_now
 
 Unit = tuple[str, int]
 """A task to start: job id and task index."""
-Process = tuple[int, float]
-"""A process: its id and its creation time, as ids are used again."""
 
 
-def submit(plan: Plan, profile: Profile, runs: Path, parallel: int) -> int:
-    """Start what is not under way yet, at most `parallel` local processes at a time; returns how many tasks started."""
+def submit(plan: Plan, profile: Profile, runs: Path) -> int:
+    """Start what is not under way yet; returns how many tasks were started. ValueError where that is refused."""
     shared: list[Unit] = []
     exclusive: list[Unit] = []
     for job in plan.jobs:
         count = plan.tasks[job.id]
         before = read_job(runs, job.id)
-        busy = {task.task for task in before.tasks if task.state == "running"} | queued_tasks(before, runs)
+        busy = {task.task for task in before.tasks if task.state == "running"} | queued_tasks(before)
         if busy:
             count = len(before.tasks)  # its tasks have shared the work among that many
-        _write_job(job, count, plan.tables[job.id], profile, runs)
+            _take_back_cancellation(job, runs)
+        else:
+            _write_job(job, count, plan.tables[job.id], profile, runs)
         (exclusive if job.exclusive else shared).extend((job.id, k) for k in range(count) if k not in busy)
     if profile.launch.executor == "slurm":
-        _submit_slurm(shared + exclusive, profile, runs)
+        for units, alone in ((shared, False), (exclusive, True)):
+            _submit_slurm(units, alone, profile, runs)
     else:
-        others = _running(plan, runs)
-        lanes = [shared[lane::parallel] for lane in range(min(parallel, len(shared)))]
-        others += [_submit_local(lane, [], number, profile.launch, runs) for number, lane in enumerate(lanes)]
-        # A timing has the machine to itself: it waits for all others, and timings run one after the other.
-        if exclusive:
-            _submit_local(exclusive, others, 0, profile.launch, runs)
+        _submit_here(shared, exclusive, profile.launch, runs)
     return len(shared) + len(exclusive)
 
 
-def script(job: Job, tasks: int, profile: Profile, runs: Path) -> str:
-    """What would be submitted for a job: the sbatch script, or the local command."""
+def scripts(plan: Plan, profile: Profile, runs: Path) -> list[str]:
+    """What would be submitted for a plan: sbatch scripts, or the local command."""
     from submitit.slurm.slurm import _make_sbatch_string
 
-    logs = runs / "logs"
-    command = f"python -u -m submitit.core._submit {logs}"
+    logs = runs / "logs" / "ID"
+    command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(logs))}"
     if profile.launch.executor == "local":
-        return "\n".join([*profile.launch.setup, command])
-    parameters = _slurm_parameters(profile.launch)
-    # submitit has no public way to show a script without submitting it.
-    return _make_sbatch_string(command=command, folder=logs, map_count=tasks if tasks > 1 else None, **parameters)
+        return ["\n".join([*profile.launch.setup, command])] if plan.jobs else []
+    found = []
+    for alone in (False, True):
+        tasks = sum(plan.tasks[job.id] for job in plan.jobs if job.exclusive == alone)
+        if tasks:
+            # submitit has no public way to show a script without submitting it.
+            parameters = _slurm_parameters(profile.launch, alone) | {"map_count": tasks if tasks > 1 else None}
+            found.append(_make_sbatch_string(command=command, folder=logs, **parameters))
+    return found
 
 
 def _write_job(job: Job, tasks: int, tables: list[str], profile: Profile, runs: Path) -> None:
-    folder = private_folder(job_folder(runs, job.id))
-    (folder / "cancelled").unlink(missing_ok=True)
+    _take_back_cancellation(job, runs)
     content = {
         "id": job.id,
         "kind": job.kind,
@@ -78,12 +84,23 @@ def _write_job(job: Job, tasks: int, tables: list[str], profile: Profile, runs: 
         "profile": profile.name,
         "spec": to_dict(job),
     }
-    write_json(folder / "job.json", content)
+    # Not synced to the disk: what a power cut takes, the next sweep writes again.
+    write_json(job_folder(runs, job.id) / "job.json", content, durable=False)
 
 
-def _running(plan: Plan, runs: Path) -> list[Process]:
-    tasks = [task for job in plan.jobs for task in read_job(runs, job.id).tasks]
-    return [(task.pid, task.pid_created) for task in tasks if task.state == "running"]
+def _take_back_cancellation(job: Job, runs: Path) -> None:
+    (private_folder(job_folder(runs, job.id)) / "cancelled").unlink(missing_ok=True)
+
+
+def _submit_here(shared: Sequence[Unit], exclusive: Sequence[Unit], launch: Launch, runs: Path) -> None:
+    """Start processes that share the tasks. A timing has the machine to itself: it waits for all that work for this
+    runs folder, timings run one after the other, and whatever is submitted later waits for them."""
+    others = processes(runs)
+    timings = [process for process, alone in others.items() if alone]
+    count = min(lanes(launch), len(shared))
+    started = [_submit_local(shared[lane::count], timings, lane, launch, runs) for lane in range(count)]
+    if exclusive:
+        _submit_local(exclusive, [*others, *started], 0, launch, runs)
 
 
 def _submit_local(units: Sequence[Unit], after: Sequence[Process], lane: int, launch: Launch, runs: Path) -> Process:
@@ -91,35 +108,44 @@ def _submit_local(units: Sequence[Unit], after: Sequence[Process], lane: int, la
 
     from jobs.run import run_tasks
 
-    executor = LocalExecutor(folder=private_folder(runs / "logs"))
+    logs, time = _log_folder(runs), utc_now()
+    executor = LocalExecutor(folder=logs)
     # submitit gives every local job the GPUs 0 … n − 1 unless told which ones.
-    gpus: dict[str, Any] = {"gpus_per_node": 1, "visible_gpus": (lane,)} if launch.gpus_per_task else {}
-    executor.update_parameters(timeout_min=launch.time_min, setup=list(launch.setup), **gpus)
-    job = executor.submit(run_tasks, str(runs), list(units), list(after))
+    gpu: dict[str, Any] = {"gpus_per_node": 1, "visible_gpus": (gpus()[lane],)} if launch.gpus_per_task else {}
+    # With a trap, bash keeps the shell whose process id submitit goes by, rather than turn into the last command.
+    setup = ["trap : EXIT", *launch.setup] if launch.setup else []
+    executor.update_parameters(timeout_min=launch.time_min, setup=setup, **gpu)
+    with _output_to(logs / "process.log"):
+        job = executor.submit(run_tasks, str(runs), list(units), list(after))
     pid = int(job.job_id)
     created = psutil.Process(pid).create_time()
-    _note(units, [{"id": job.job_id, "created": created}] * len(units), "local", runs)
+    entry = {"executor": "local", "host": socket.gethostname(), "id": job.job_id, "created": created}
+    _note(units, [entry | {"time": time, "log": logs.name}] * len(units), runs)
     return pid, created
 
 
-def _submit_slurm(units: Sequence[Unit], profile: Profile, runs: Path) -> None:
+def _submit_slurm(units: Sequence[Unit], alone: bool, profile: Profile, runs: Path) -> None:
     from submitit import SlurmExecutor
 
     from jobs.run import run_tasks
 
     if not units:
         return
-    with _outside_of_any_job():
-        try:
-            executor = SlurmExecutor(folder=private_folder(runs / "logs"))
-        except RuntimeError as error:
-            raise ValueError(f"profile {profile.name} needs SLURM on this machine: {error}") from None
-        executor.update_parameters(**_slurm_parameters(profile.launch))
-        jobs = executor.map_array(run_tasks, [str(runs)] * len(units), [[unit] for unit in units])
-    _note(units, [{"id": job.job_id} for job in jobs], "slurm", runs)
+    most = _array_limit()
+    for start in range(0, len(units), most):
+        part, logs, time = units[start : start + most], _log_folder(runs), utc_now()
+        with _outside_of_any_job():
+            try:
+                executor = SlurmExecutor(folder=logs)
+                executor.update_parameters(**_slurm_parameters(profile.launch, alone))
+                jobs = executor.map_array(run_tasks, [str(runs)] * len(part), [[unit] for unit in part])
+            except RuntimeError as error:
+                raise ValueError(f"profile {profile.name} cannot submit to SLURM: {error}") from None
+        entry = {"executor": "slurm", "time": time, "log": logs.name}
+        _note(part, [entry | {"id": job.job_id} for job in jobs], runs)
 
 
-def _slurm_parameters(launch: Launch) -> dict[str, Any]:
+def _slurm_parameters(launch: Launch, alone: bool) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         "job_name": "harness",
         "time": launch.time_min,
@@ -129,35 +155,72 @@ def _slurm_parameters(launch: Launch) -> dict[str, Any]:
         # Since 22.05 srun no longer takes this over from sbatch.
         "srun_args": [f"--cpus-per-task={launch.cpus_per_task}", "--kill-on-bad-exit=1"],
         "setup": list(launch.setup) or None,
+        # submitit's own default is 256.
+        "array_parallelism": launch.parallel or sys.maxsize,
     }
+    if alone:
+        parameters["exclusive"] = True
     if launch.gpus_per_task:
         parameters["gpus_per_node"] = launch.gpus_per_task
     if launch.mem_gb:
         parameters["mem"] = f"{launch.mem_gb}GB"
-    if launch.parallel:
-        parameters["array_parallelism"] = launch.parallel
     for name in ("partition", "account", "qos", "constraint", "exclude"):
         if value := getattr(launch, name):
             parameters[name] = value
     return parameters
 
 
-def _note(units: Sequence[Unit], submitted: Sequence[dict[str, Any]], executor: str, runs: Path) -> None:
+def _array_limit() -> int:
+    """The most tasks an array may have here; SLURM's default where it does not say."""
+    try:
+        answer = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        answer = ""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", answer, re.MULTILINE)
+    return max(1, int(found[1])) if found else 1001
+
+
+def _log_folder(runs: Path) -> Path:
+    """A folder of its own for each submission: submitit names its files by ids that come back (process ids do)."""
+    return private_folder(runs / "logs" / f"{utc_now()[:19].replace(':', '')}-{uuid.uuid4().hex[:8]}")
+
+
+def _note(units: Sequence[Unit], entries: Sequence[dict[str, Any]], runs: Path) -> None:
     """Leave word of what each task was submitted as, for the next driver and for harness.status."""
-    for job_id in dict.fromkeys(job_id for job_id, _ in units):
-        path = job_folder(runs, job_id) / "submitted.json"
-        tasks = dict(read_job(runs, job_id).submitted.get("tasks", {}))
-        for (other, index), one in zip(units, submitted, strict=True):
-            if other == job_id:
-                tasks[str(index)] = one | {"time": utc_now()}
-        write_json(path, {"executor": executor, "host": socket.gethostname(), "tasks": tasks})
+    by_job: dict[str, dict[str, Any]] = {}
+    for (job_id, index), entry in zip(units, entries, strict=True):
+        by_job.setdefault(job_id, {})[str(index)] = entry
+    for job_id, tasks in by_job.items():
+        before = read_job(runs, job_id).submitted.get("tasks", {})
+        write_json(job_folder(runs, job_id) / "submitted.json", {"tasks": before | tasks}, durable=False)
 
 
 @contextmanager
 def _outside_of_any_job() -> Iterator[None]:
     """Hide SLURM's variables: a job submitted from inside another would inherit its limits and CPU binding."""
-    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("SLURM_")}
+    of_the_user = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
+    names = [name for name in os.environ if name.startswith("SLURM_") and name not in of_the_user]
+    hidden = {name: os.environ.pop(name) for name in names}
     try:
         yield
     finally:
         os.environ.update(hidden)
+
+
+@contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """Send what this process and those started meanwhile print to a file. They would keep a pipe open as long as they
+    live, and whoever reads it would wait for them."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(number) for number in (1, 2)]
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        for number in (1, 2):
+            os.dup2(target, number)
+        yield
+    finally:
+        for number, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(target)

@@ -1,12 +1,12 @@
 """From tables to jobs: put stand-ins in place, drop what has a record, fuse what shares work."""
 
 import hashlib
-import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from harness.machine import lanes
 from harness.profiles import Dataset, Profile, resolve
 from harness.tables import Table
 from jobs import spec
@@ -109,12 +109,7 @@ class Planner:
             return 1
         videos = self.videos.get(job.dataset.name, 0)
         blocks = len(spec.split(min(videos, self.limit or videos), job.block))
-        return max(1, min(self.parallel_tasks(), blocks))
-
-    def parallel_tasks(self) -> int:
-        """The profile's number of tasks, or as many as this machine has cores for."""
-        launch = self.profile.launch
-        return launch.tasks or max(1, len(os.sched_getaffinity(0)) // launch.cpus_per_task)
+        return max(1, min(self.profile.launch.tasks or lanes(self.profile.launch), blocks))
 
     def _dataset(self, name: str) -> spec.Dataset:
         if name not in self.profile.datasets:
@@ -162,10 +157,12 @@ def make_plan(
     planner: Planner,
     records: Collection[str],
     unfinished: Iterable[JobProgress] = (),
+    under_way: Collection[str] = (),
     fuse: bool = True,
 ) -> Plan:
     """Plan `tables`. `records` are the ids that are there; `unfinished` are jobs of earlier runs, gone on with as they
-    were rather than fused anew, so that their finished blocks count. Without `fuse` every cell is a job of its own."""
+    were rather than fused anew, so that their finished blocks count; `under_way` are the ids of those that run or will.
+    Without `fuse` every cell is a job of its own."""
     plan = Plan()
     ids: dict[Cell, str] = {}
     needed: dict[Cell, dict[str, None]] = {}
@@ -183,9 +180,14 @@ def make_plan(
                 plan.done += 1
             else:
                 needed.setdefault(cell, {})[table.name] = None
-    groups = [cells for one in unfinished if fuse for cells in [_resumed(one, planner, needed, records)] if cells]
-    resumed = {cell for cells in groups for cell in cells}
-    rest = [cell for cell in needed if cell not in resumed]
+    groups: list[list[Cell]] = []
+    rest = dict.fromkeys(needed)
+    if fuse:
+        for one in sorted(unfinished, key=lambda one: (one.id not in under_way, -one.done)):
+            if cells := _resumed(one, planner, rest, records, one.id in under_way):
+                groups.append(cells)
+                for cell in cells:
+                    rest.pop(cell, None)
     for cells in groups + _groups(rest, fuse):
         job = planner.job(cells)
         plan.jobs.append(job)
@@ -195,21 +197,27 @@ def make_plan(
     return plan
 
 
-def _resumed(progress: JobProgress, planner: Planner, needed: Collection[Cell], records: Collection[str]) -> list[Cell]:
+def _resumed(
+    progress: JobProgress, planner: Planner, needed: Collection[Cell], records: Collection[str], under_way: bool
+) -> list[Cell]:
     """The cells of an earlier job that this plan goes on with, or none.
 
-    It must answer a needed cell under the settings of now, and, unless it is running anyway, nothing else.
+    It must answer a needed cell under the settings of now. Unless it is under way anyway, it must have begun, and have
+    nothing else left to answer.
     """
     try:
         cells = [Cell(**cell) for cell in progress.job["cells"]]
+        if not any(cell in needed for cell in cells):
+            return []
         ids = [planner.job([cell]).record_id(cell) for cell in cells]
     except (KeyError, TypeError, ValueError):
         return []
     left = [cell for cell, record in zip(cells, ids, strict=True) if record not in records]
     wanted = [cell for cell in left if cell in needed]
-    if ids != progress.job.get("record_ids") or not wanted or (wanted != left and progress.state != "running"):
+    if ids != progress.job.get("record_ids") or not wanted:
         return []
-    return cells
+    begun = progress.done > 0 or len(left) < len(cells)
+    return cells if under_way or (begun and wanted == left) else []
 
 
 def _groups(cells: Iterable[Cell], fuse: bool) -> list[list[Cell]]:

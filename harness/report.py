@@ -1,11 +1,10 @@
 """python -m harness.report [TABLE…]: the tables, measured beside published, from records and printed numbers alone."""
 
-import argparse
 import json
 import sys
 from pathlib import Path
 
-from harness.arguments import add_common, stop
+from harness.arguments import Parser, add_common, run, stop
 from harness.profiles import load_profile
 from harness.tables import load_table, table_names
 from harness.views import view_table
@@ -15,7 +14,7 @@ from results.render import formats, render, to_json
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.report", description=__doc__)
+    parser = Parser(prog="python -m harness.report", description=__doc__)
     names = ", ".join(table_names())
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"{names}, or a TOML file; all that have results")
     add_common(parser)
@@ -45,4 +44,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

@@ -1,17 +1,17 @@
 """python -m harness.status: what became of the jobs, their logs, and a way to stop them."""
 
-import argparse
+import subprocess
 import sys
 from pathlib import Path
 
-from harness.arguments import add_runs, stop, whole_number
-from harness.queue import queued_tasks
+from harness.arguments import Parser, add_runs, run, stop, whole_number
+from harness.queue import state_of
 from results.files import write_json
 from results.progress import JobProgress, read_progress
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.status", description=__doc__)
+    parser = Parser(prog="python -m harness.status", description=__doc__)
     parser.add_argument("jobs", nargs="*", metavar="JOB|TABLE", help="only these: ids, their beginnings, or tables")
     add_runs(parser)
     action = parser.add_mutually_exclusive_group()
@@ -51,8 +51,6 @@ def _list(jobs: list[JobProgress], runs: Path) -> None:
 
     rows = []
     for job in jobs:
-        waiting = queued_tasks(job, runs)
-        state = "queued" if waiting and job.state not in ("running",) else job.state
         states = [task.state for task in job.tasks]
         hosts = sorted({task.host for task in job.tasks if task.host})
         rows.append(
@@ -61,12 +59,12 @@ def _list(jobs: list[JobProgress], runs: Path) -> None:
                 job.job.get("kind", "?"),
                 ", ".join(job.job.get("tables", ())),
                 len(job.job.get("cells", ())),
-                state,
+                state_of(job),
                 f"{job.done}/{job.total}" if job.total else "",
                 f"{states.count('done')}/{len(states)}",
                 sum(task.restarts for task in job.tasks),
                 ", ".join(hosts),
-                job.error[:80],
+                " ".join(job.error.split())[:80],
             ]
         )
     headers = ["job", "kind", "tables", "cells", "state", "steps", "tasks", "restarts", "host", "error"]
@@ -74,29 +72,41 @@ def _list(jobs: list[JobProgress], runs: Path) -> None:
 
 
 def _logs(jobs: list[JobProgress], runs: Path, lines: int) -> None:
+    shown: set[Path] = set()
     for job in jobs:
-        for number, submitted in sorted(job.submitted.get("tasks", {}).items()):
-            for suffix in ("out", "err"):
-                path = runs / "logs" / f"{submitted.get('id')}_0_log.{suffix}"
-                if path.is_file():
-                    print(f"==> {path} (job {job.id}, task {number})")
-                    print("\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
+        found = False
+        for number, entry in sorted(job.submitted.get("tasks", {}).items()):
+            folder = runs / "logs" / str(entry.get("log"))
+            # What stands before the task began, a setup that fails say, is not in submitit's own files.
+            for name in ("process.log", f"{entry.get('id')}_0_log.out", f"{entry.get('id')}_0_log.err"):
+                path = folder / name
+                if not path.is_file() or not path.stat().st_size:
+                    continue
+                found = True
+                if path in shown:
+                    continue  # several tasks of one process
+                shown.add(path)
+                print(f"==> {path} (job {job.id}, task {number})")
+                print("\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
+        if not found:
+            print(f"job {job.id} has no log yet")
 
 
 def _cancel(jobs: list[JobProgress], runs: Path) -> None:
     """Ask running tasks to stop between two batches, and take waiting ones out of the queue."""
-    import subprocess
-
     for job in jobs:
-        if job.state not in ("running", "submitted", "pending") and not queued_tasks(job, runs):
-            print(f"job {job.id} is {job.state} already")
+        if state_of(job) not in ("running", "queued"):
+            print(f"job {job.id} is {state_of(job)} already")
             continue
         write_json(runs / "jobs" / job.id / "cancelled", {})
-        ids = [str(one["id"]) for one in job.submitted.get("tasks", {}).values()]
-        if job.submitted.get("executor") == "slurm" and ids:
-            subprocess.run(["scancel", *ids], check=False, timeout=60)
+        entries = job.submitted.get("tasks", {}).values()
+        if ids := [str(one["id"]) for one in entries if one.get("executor") == "slurm"]:
+            try:
+                subprocess.run(["scancel", *ids], check=False, timeout=60)
+            except subprocess.TimeoutExpired:
+                raise ValueError(f"scancel does not answer; job {job.id} may go on") from None
         print(f"job {job.id} is told to stop")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

@@ -1,12 +1,13 @@
 """python -m harness.sweep TABLE…: measure every cell of the tables that has no record yet."""
 
 import argparse
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 from harness import launch, watch
-from harness.arguments import add_common, stop, whole_number
+from harness.arguments import Parser, add_common, run, stop, whole_number
 from harness.plan import Plan, Planner, make_plan
 from harness.profiles import Profile, load_profile, resolve
 from harness.tables import load_table, table_names
@@ -14,9 +15,12 @@ from results.files import private_folder
 from results.progress import read_job, read_progress
 from results.records import read_records
 
+SAID = 20
+"""Failed jobs that are named one by one."""
+
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.sweep", description=__doc__)
+    parser = Parser(prog="python -m harness.sweep", description=__doc__)
     parser.add_argument("tables", nargs="+", metavar="TABLE", help=f"{', '.join(table_names())}, or a TOML file")
     add_common(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the jobs and what would be submitted, and stop")
@@ -31,30 +35,38 @@ def main(arguments: list[str] | None = None) -> int:
         planner = Planner(profile, runs, options.limit)
         have = {record.id for record in read_records(runs)[0]}
         if not options.dry_run:
+            whole = make_plan(tables, planner, have)
             private_folder(runs)
-            _prepare(make_plan(tables, planner, have), profile, runs)
-            planner = Planner(profile, runs, options.limit)
-        plan = make_plan(tables, planner, have, read_progress(runs), fuse=not options.no_fuse)
+            if _prepare(whole, profile, runs):
+                planner = Planner(profile, runs, options.limit)
+        unfinished = read_progress(runs)
+        under_way = {job.id for job in unfinished if watch.is_under_way(job)}
+        plan = make_plan(tables, planner, have, unfinished, under_way, fuse=not options.no_fuse)
         if options.dry_run:
             _show(plan, planner, runs)
             return 0
-        started = launch.submit(plan, profile, runs, planner.parallel_tasks()) if plan.jobs else 0
+        started = launch.submit(plan, profile, runs)
     except (ValueError, OSError) as error:
         return stop(error)
     where = "this machine" if profile.launch.executor == "local" else "SLURM"
     print(f"{len(plan.cells)} cells, {plan.done} done already; {started} tasks of {len(plan.jobs)} jobs on {where}")
     if options.no_wait:
         return 0 if not plan.jobs else 1
+    sys.stdout.flush()
     try:
         watch.wait(plan, runs)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on where this one was", file=sys.stderr)
+        if profile.launch.executor == "local":
+            print("stopped; the same command goes on where this one was", file=sys.stderr)
+        else:
+            print("no longer waiting; the jobs go on, see python -m harness.status", file=sys.stderr)
         return 1
     return _conclude(plan, runs, options)
 
 
-def _prepare(plan: Plan, profile: Profile, runs: Path) -> None:
-    """Make the data of generated datasets, where a needed label file is missing."""
+def _prepare(plan: Plan, profile: Profile, runs: Path) -> bool:
+    """Make the data of generated datasets where a needed label file is missing; returns whether any were made."""
+    made = False
     for name in dict.fromkeys(cell.dataset for job in plan.jobs for cell in job.cells if cell.dataset):
         dataset = profile.datasets[name]
         if dataset.prepare and not resolve(dataset.labels, profile, runs).exists():
@@ -62,6 +74,8 @@ def _prepare(plan: Plan, profile: Profile, runs: Path) -> None:
             command = [sys.executable, "-m", dataset.prepare, str(resolve(dataset.root, profile, runs))]
             if subprocess.run(command).returncode:
                 raise ValueError(f"{' '.join(command[1:])} failed")
+            made = True
+    return made
 
 
 def _show(plan: Plan, planner: Planner, runs: Path) -> None:
@@ -70,31 +84,36 @@ def _show(plan: Plan, planner: Planner, runs: Path) -> None:
     for job in plan.jobs:
         tasks = plan.tasks[job.id]
         each = f"{launch_settings.cpus_per_task} CPU, {launch_settings.gpus_per_task} GPU"
+        alone = ", with the machine to itself" * job.exclusive
         print(f"\njob {job.id} for {', '.join(plan.tables[job.id])}: {job.kind}, {len(job.cells)} cells")
-        print(f"  {tasks} task{'s' * (tasks > 1)} of {each}, up to {launch_settings.time_min} min")
+        print(f"  {tasks} task{'s' * (tasks > 1)} of {each}, up to {launch_settings.time_min} min{alone}")
         for cell in job.cells[:40]:
             print(f"  {' '.join(value for value in vars(cell).values() if value)}")
         if len(job.cells) > 40:
             print(f"  … and {len(job.cells) - 40} more")
-    if plan.jobs:
-        tasks = sum(plan.tasks.values())
-        print(f"\nsubmitted as ({launch_settings.executor}, {tasks} tasks):")
-        print(launch.script(plan.jobs[0], tasks, planner.profile, runs))
+    for script in launch.scripts(plan, planner.profile, runs):
+        print(f"\nsubmitted as ({launch_settings.executor}):\n{script}")
 
 
 def _conclude(plan: Plan, runs: Path, options: argparse.Namespace) -> int:
     """Say how it went; 0 where every cell has its record."""
     have = {record.id for record in read_records(runs)[0]}
-    for planned in plan.jobs:
-        if any(planned.record_id(cell) not in have for cell in planned.cells):
-            job = read_job(runs, planned.id)
-            error = job.error or "it ended without a word; the same command goes on"
-            print(f"job {job.id} ({', '.join(plan.tables[job.id])}) {job.state}: {error}", file=sys.stderr)
+    folder = ["--runs", str(options.runs)] if str(options.runs) != "runs" else []
+    open_jobs = [job for job in plan.jobs if any(job.record_id(cell) not in have for cell in job.cells)]
+    for planned in open_jobs[:SAID]:
+        job = read_job(runs, planned.id)
+        log = shlex.join(["python", "-m", "harness.status", *folder, "--log", job.id])
+        error = " ".join(job.error.split()) or f"it ended without a word; see {log}, or run the same command again"
+        print(f"job {job.id} ({', '.join(plan.tables[job.id])}) failed: {error}", file=sys.stderr)
+    if len(open_jobs) > SAID:
+        print(f"and {len(open_jobs) - SAID} more jobs failed; see python -m harness.status", file=sys.stderr)
     missing = sum(cell.record not in have for cell in plan.cells)
-    again = f" --runs {options.runs}" if str(options.runs) != "runs" else ""
-    print(f"{len(plan.cells) - missing} of {len(plan.cells)} cells have a record; python -m harness.report{again}")
+    profile = ["--profile", options.profile] if options.profile else []
+    settings = [part for one in options.set or () for part in ("--set", one)]
+    report = shlex.join(["python", "-m", "harness.report", *options.tables, *profile, *settings, *folder])
+    print(f"{len(plan.cells) - missing} of {len(plan.cells)} cells have a record; {report}")
     return 1 if missing else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

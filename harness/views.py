@@ -1,17 +1,19 @@
 """From a declared table and what is on disk to what a renderer shows: values, states and notes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from harness.plan import measured_cell
 from harness.profiles import Profile
+from harness.queue import fraction, state_of
 from harness.tables import Entry as Declared
 from harness.tables import Table
 from jobs.spec import Cell, tokens_per_slot
 from results.progress import JobProgress
 from results.published import load_published
-from results.records import CellKey, Record, cell_key
+from results.records import CELL_FIELDS, CellKey, Record, cell_key
 from results.render.view import Entry, TableView
 
+FIELDS = set(CELL_FIELDS)
 NAMED = 20
 """Unreadable videos named under a table; a record names all of them."""
 
@@ -21,17 +23,18 @@ def view_table(
 ) -> TableView:
     """The table as it stands. ValueError where a cell is not valid."""
     published = load_published(table.name)
-    under_way = _by_cell(jobs)
-    entries: dict[tuple[str, str], Entry] = {}
-    used: list[Record] = []
-    measured: dict[Cell, Cell] = {}
+    measured: dict[Cell, tuple[Cell, str]] = {}
     for declared in table.entries:
-        place = (declared.row, declared.column)
         try:
-            cell, note = measured_cell(declared.cell, profile)
+            measured[declared.cell] = measured_cell(declared.cell, profile)
         except ValueError as error:
             raise ValueError(f"{table.name}, row {declared.row!r}, column {declared.column!r}: {error}") from None
-        measured[declared.cell] = cell
+    under_way = _by_cell(jobs, {cell_key(cell) for cell, _ in measured.values()} - best.keys())
+    entries: dict[tuple[str, str], Entry] = {}
+    used: list[Record] = []
+    for declared in table.entries:
+        place = (declared.row, declared.column)
+        cell, note = measured[declared.cell]
         record = best.get(cell_key(cell))
         printed = published[place].value if place in published else None
         if record:
@@ -39,7 +42,8 @@ def view_table(
             entries[place] = _measured(declared, record, printed, note)
         else:
             entries[place] = _unmeasured(declared, under_way.get(cell_key(cell)), printed, note)
-    notes = _stand_ins(measured, bool(published)) + _coverage(used) + _provenance(used)
+    stand_ins = {wanted: cell for wanted, (cell, _) in measured.items()}
+    notes = _stand_ins(stand_ins, bool(published)) + _coverage(used) + _provenance(used)
     return TableView(table.name, table.title, table.corner, list(table.rows), list(table.columns), entries, notes)
 
 
@@ -60,12 +64,16 @@ def _measured(declared: Declared, record: Record, printed: float | None, note: s
     )
 
 
-def _unmeasured(declared: Declared, job: JobProgress | None, printed: float | None, note: str) -> Entry:
+def _unmeasured(
+    declared: Declared, under_way: tuple[JobProgress, str] | None, printed: float | None, note: str
+) -> Entry:
     status, progress = "pending", None
-    if job and job.state in ("failed", "lost"):
-        status, note = "failed", job.error or "its process ended without a word; the same sweep goes on"
-    elif job and job.state == "running":
-        status, progress = "running", job.done / job.total if job.total else None
+    job, state = under_way or (None, "pending")
+    if job and state in ("failed", "lost"):
+        silent = f"it ended without a word; python -m harness.status {job.id} --log shows more"
+        status, note = "failed", job.error or silent
+    elif job and state == "running":
+        status, progress = "running", fraction(job)
     return Entry(
         row=declared.row,
         column=declared.column,
@@ -78,14 +86,18 @@ def _unmeasured(declared: Declared, job: JobProgress | None, printed: float | No
     )
 
 
-def _by_cell(jobs: Iterable[JobProgress]) -> dict[CellKey, JobProgress]:
-    """For each cell the job that says most about it: one that runs rather than one that failed."""
-    order = ("pending", "submitted", "done", "lost", "failed", "running")
-    found: dict[CellKey, JobProgress] = {}
-    for job in sorted(jobs, key=lambda job: order.index(job.state)):
-        for cell in job.job.get("cells", ()):
-            if isinstance(cell, dict) and set(cell) == set(vars(Cell("", "", "", "", ""))):
-                found[cell_key(cell)] = job
+def _by_cell(jobs: Iterable[JobProgress], missing: Collection[CellKey]) -> dict[CellKey, tuple[JobProgress, str]]:
+    """For each cell that has no record the job that says most about it, one that runs rather than one that failed, and
+    that job's state."""
+    order = ("pending", "done", "lost", "failed", "queued", "running")
+    found: dict[CellKey, tuple[JobProgress, str]] = {}
+    for job in jobs:
+        cells = [cell_key(cell) for cell in job.job.get("cells", ()) if isinstance(cell, dict) and set(cell) == FIELDS]
+        wanted = [cell for cell in cells if cell in missing]
+        state = state_of(job) if wanted else ""
+        for cell in wanted:
+            if cell not in found or order.index(state) >= order.index(found[cell][1]):
+                found[cell] = job, state
     return found
 
 
@@ -111,7 +123,7 @@ def _coverage(records: Iterable[Record]) -> list[str]:
     notes = []
     counts = dict.fromkeys(record.counts["evaluated"] for record in records if record.counts)
     for count in counts:
-        if count < 1000:
+        if 0 < count < 1000:
             notes.append(f"accuracies over {count} videos: one video is {100 / count:.2f} points")
     skipped: dict[str, str] = {}
     for record in records:

@@ -7,14 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.plan import Plan
-from harness.queue import queued_tasks
+from harness.queue import fraction, state_of
 from results.progress import JobProgress, read_job
 
 LOOK_S = 0.3
 SAY_S = 10.0
 """Seconds between plain lines."""
+BARS = 12
+"""More jobs than this share one bar."""
 
-Show = Callable[[list[JobProgress]], None]
+Show = Callable[[list[JobProgress], int], None]
+"""Shows the jobs, of which so many have ended."""
 
 
 def wait(plan: Plan, runs: Path) -> None:
@@ -23,26 +26,28 @@ def wait(plan: Plan, runs: Path) -> None:
         return
     with _bars(plan) if sys.stdout.isatty() else _lines() as show:
         while True:
+            began = time.monotonic()
             jobs = [read_job(runs, job.id) for job in plan.jobs]
-            show(jobs)
-            if not any(is_under_way(job, runs) for job in jobs):
+            ended = sum(not is_under_way(job) for job in jobs)
+            show(jobs, ended)
+            if ended == len(jobs):
                 return
-            time.sleep(LOOK_S)
+            # Looking at many jobs takes a while; it must not take a core from them.
+            time.sleep(max(LOOK_S, 10 * (time.monotonic() - began)))
 
 
-def is_under_way(job: JobProgress, runs: Path) -> bool:
+def is_under_way(job: JobProgress) -> bool:
     """Whether some task of the job is running or may still start."""
-    return any(task.state == "running" for task in job.tasks) or bool(queued_tasks(job, runs))
+    return state_of(job) in ("running", "queued")
 
 
 @contextmanager
 def _lines() -> Iterator[Show]:
     began, said, line = time.monotonic(), 0.0, ""
 
-    def show(jobs: list[JobProgress]) -> None:
+    def show(jobs: list[JobProgress], ended: int) -> None:
         nonlocal said, line
         before, now = line, time.monotonic() - began
-        ended = sum(job.state in ("done", "failed", "lost") for job in jobs)
         steps, total = sum(job.done for job in jobs), sum(job.total for job in jobs)
         line = f"{ended} of {len(jobs)} jobs ended, {steps} of {total} steps"
         if line != before and (now - said > SAY_S or ended == len(jobs)):
@@ -56,21 +61,26 @@ def _lines() -> Iterator[Show]:
 def _bars(plan: Plan) -> Iterator[Show]:
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
+        TaskProgressColumn,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
 
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(TextColumn("{task.description}"), *columns) as progress:
-        bars = {
-            job.id: progress.add_task(f"{job.kind} {', '.join(plan.tables[job.id])}", total=None) for job in plan.jobs
-        }
+        if len(plan.jobs) > BARS:
+            names = [f"{len(plan.jobs)} jobs"]
+        else:
+            names = [f"{job.kind} {', '.join(plan.tables[job.id])}" for job in plan.jobs]
+        bars = [progress.add_task(name, total=None) for name in names]
 
-        def show(jobs: list[JobProgress]) -> None:
-            for job in jobs:
-                progress.update(bars[job.id], completed=job.done, total=job.total or None)
+        def show(jobs: list[JobProgress], ended: int) -> None:
+            fractions = [fraction(job) for job in jobs]
+            if len(bars) < len(jobs):
+                fractions = [sum(one or 0.0 for one in fractions) / len(jobs)]
+            for bar, done in zip(bars, fractions, strict=True):
+                progress.update(bar, completed=done or 0.0, total=None if done is None else 1.0)
 
         yield show

@@ -1,0 +1,59 @@
+"""What this machine has to run tasks on, and what of a runs folder runs on it already."""
+
+import os
+import re
+import socket
+import subprocess
+from pathlib import Path
+
+from harness.profiles import Launch
+from harness.queue import process_of
+from jobs.spec import KINDS
+from results.progress import lives, read_progress
+
+Process = tuple[int, float]
+"""A process: its id and its creation time, as ids are used again."""
+
+
+def lanes(launch: Launch) -> int:
+    """How many tasks may run here at a time: no more than there are cores and, if they need one, GPUs for them.
+
+    ValueError where tasks need a GPU and there is none.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    count = max(1, cores // launch.cpus_per_task)
+    if launch.gpus_per_task:
+        found = gpus()
+        if not found:
+            raise ValueError("launch.gpus_per_task is 1, but this machine has no NVIDIA GPU to show; set it to 0")
+        count = min(count, len(found))
+    return count
+
+
+def gpus() -> tuple[int, ...]:
+    """The numbers of the GPUs that may be used: those in $CUDA_VISIBLE_DEVICES, else all that nvidia-smi lists."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        names = [name.strip() for name in visible.split(",") if name.strip()]
+        if not all(re.fullmatch("[0-9]+", name) for name in names):
+            raise ValueError(f"CUDA_VISIBLE_DEVICES={visible}: name the GPUs by number, as in 0,1")
+        return tuple(int(name) for name in names)
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(range(len(re.findall(r"^GPU \d+:", listed, re.MULTILINE))))
+
+
+def processes(runs: Path) -> dict[Process, bool]:
+    """The processes here that run tasks of `runs` or will, and whether they need the machine to themselves."""
+    found: dict[Process, bool] = {}
+    for job in read_progress(runs):
+        kind = KINDS.get(str(job.job.get("kind")))
+        exclusive = kind is not None and kind.exclusive
+        here = [(task.pid, task.pid_created) for task in job.tasks if task.host == socket.gethostname()]
+        here += [process for entry in job.submitted.get("tasks", {}).values() if (process := process_of(entry))]
+        for process in here:
+            found[process] = found.get(process, False) or exclusive
+    return {process: exclusive for process, exclusive in found.items() if lives(*process)}
