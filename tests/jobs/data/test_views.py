@@ -1,0 +1,169 @@
+from fractions import Fraction
+from math import floor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.data.views import View, clip_frames, crop_offsets, frames_needed, parse_grid, train_clip, views_of
+
+SAMPLINGS = st.sampled_from(["kinetics", "ssv2"])
+LENGTHS = st.integers(1, 700)
+CLIPS = st.integers(1, 17)
+
+
+def dense_clips(num_frames: int, clips: int, frames: int = 16, stride: int = 4) -> list[tuple[int, ...]]:
+    """Dense sampling, step by step."""
+    strided = [number for number in range(num_frames) if number % stride == 0]
+    found = []
+    for k in range(clips):
+        room = max(len(strided) - frames, 0)
+        start = int(k * room / (clips - 1)) if clips > 1 else room // 2
+        clip = strided[start : start + frames]
+        while len(clip) < frames:
+            clip.append(strided[-1])
+        found.append(tuple(clip))
+    return found
+
+
+@given(LENGTHS, CLIPS)
+def test_kinetics_clips_are_the_protocols(num_frames, clips):
+    assert clip_frames("kinetics", num_frames, clips) == dense_clips(num_frames, clips)
+
+
+@given(LENGTHS, st.integers(1, 6))
+def test_kinetics_clips_of_a_video_swin(num_frames, clips):
+    assert clip_frames("kinetics", num_frames, clips, 32, 2) == dense_clips(num_frames, clips, 32, 2)
+
+
+@given(LENGTHS)
+def test_two_ssv2_clips_are_the_protocols(num_frames):
+    tick = num_frames / 16
+    first = [int(tick * i) for i in range(16)]
+    second = [int(tick * i + tick / 2) for i in range(16)]
+    assert clip_frames("ssv2", num_frames, 2) == [tuple(first), tuple(second)]
+    union = sorted(first + second)
+    assert clip_frames("ssv2", num_frames, 2) == [tuple(union[0::2]), tuple(union[1::2])]
+    assert clip_frames("ssv2", num_frames, 1) == [tuple(second)]
+
+
+@given(LENGTHS, CLIPS, st.integers(1, 40))
+def test_ssv2_clips_step_through_the_ticks(num_frames, clips, frames):
+    tick = Fraction(num_frames, frames)
+    shifts = [tick / 2] if clips == 1 else [tick * k / clips for k in range(clips)]
+    expected = [tuple(floor(tick * i + shift) for i in range(frames)) for shift in shifts]
+    assert clip_frames("ssv2", num_frames, clips, frames) == expected
+
+
+@given(SAMPLINGS, LENGTHS, CLIPS)
+def test_clips_lie_within_the_video_in_order(sampling, num_frames, clips):
+    found = clip_frames(sampling, num_frames, clips)
+    assert len(found) == clips
+    assert found == sorted(found)
+    for clip in found:
+        assert len(clip) == 16
+        assert list(clip) == sorted(clip)
+        assert clip[0] >= 0
+        assert clip[-1] < num_frames
+
+
+@given(st.integers(65, 700), st.integers(2, 17))
+def test_kinetics_clips_reach_from_the_first_strided_frame_to_the_last(num_frames, clips):
+    found = clip_frames("kinetics", num_frames, clips)
+    assert found[0][0] == 0
+    assert found[-1][-1] == (num_frames - 1) // 4 * 4
+
+
+def test_a_short_video_repeats_its_last_strided_frame():
+    assert clip_frames("kinetics", 10, 3) == [(0, 4) + (8,) * 14] * 3
+    assert clip_frames("kinetics", 1, 1) == [(0,) * 16]
+
+
+def test_the_grids_of_table_2_share_most_of_their_views():
+    views = [
+        view for grid in ("2x3", "4x3", "6x3", "8x3", "16x3") for view in views_of("kinetics", 300, 224, 297, grid, 224)
+    ]
+    assert len(views) == (2 + 4 + 6 + 8 + 16) * 3
+    distinct = set(views)
+    assert len(distinct) == 66
+    assert len({view.frames for view in distinct}) == 22
+    assert len({view.offset for view in distinct}) == 3
+
+
+@given(st.integers(224, 2000), st.integers(2, 9))
+def test_crops_are_the_protocols(long_side, crops):
+    assert crop_offsets(long_side, 224, crops) == [int(j * (long_side - 224) / (crops - 1)) for j in range(crops)]
+
+
+def test_one_crop_is_the_central_one():
+    assert crop_offsets(297, 224, 1) == [36]
+    assert crop_offsets(224, 224, 3) == [0, 0, 0]
+
+
+def test_views_run_along_the_longer_side_clip_by_clip():
+    clips = clip_frames("ssv2", 100, 2)
+    expected = [View(clip, offset) for clip in clips for offset in (0, 38, 76)]
+    assert views_of("ssv2", 100, 224, 300, "2x3", 224) == expected
+    assert views_of("ssv2", 100, 300, 224, "2x3", 224) == expected
+
+
+@given(SAMPLINGS, LENGTHS, st.lists(CLIPS, min_size=1, max_size=4))
+def test_frames_needed_are_those_of_all_grids(sampling, num_frames, clips):
+    needed = frames_needed(sampling, num_frames, [f"{count}x3" for count in clips])
+    taken = {n for count in clips for clip in clip_frames(sampling, num_frames, count) for n in clip}
+    assert needed == sorted(taken)
+
+
+@given(LENGTHS, st.integers(0, 2**32))
+def test_a_kinetics_training_clip_is_a_run_of_strided_frames(num_frames, seed):
+    clip = train_clip("kinetics", num_frames, np.random.default_rng(seed))
+    assert len(clip) == 16
+    assert 0 <= clip[0] <= clip[-1] < num_frames
+    steps = set(np.diff(clip).tolist())
+    assert steps == {4} if num_frames > 60 else steps <= {0, 4}
+    if num_frames <= 60:
+        assert clip == dense_clips(num_frames, 1)[0]
+
+
+def test_kinetics_training_clips_start_anywhere_that_they_fit():
+    rng = np.random.default_rng(0)
+    starts = {train_clip("kinetics", 70, rng)[0] for _ in range(300)}
+    assert starts == set(range(10))
+
+
+@given(LENGTHS, st.integers(0, 2**32))
+def test_an_ssv2_training_clip_takes_a_frame_of_each_segment(num_frames, seed):
+    clip = train_clip("ssv2", num_frames, np.random.default_rng(seed))
+    assert len(clip) == 16
+    for i, number in enumerate(clip):
+        low, high = i * num_frames // 16, (i + 1) * num_frames // 16
+        assert low <= number < max(high, low + 1)
+
+
+def test_training_clips_depend_on_nothing_but_the_generator():
+    for sampling in ("kinetics", "ssv2"):
+        first, second = (train_clip(sampling, 300, np.random.default_rng(7)) for _ in range(2))
+        assert first == second
+
+
+def test_grids_are_clips_by_crops():
+    assert parse_grid("5x3") == (5, 3)
+    assert parse_grid("16x1") == (16, 1)
+
+
+@pytest.mark.parametrize("grid", ["", "5", "x3", "0x3", "5x0", "5×3", "5x3x2", "-1x3", " 5x3", "05x3", "5x3\n"])
+def test_other_grids_are_refused(grid):
+    with pytest.raises(ValueError, match="such as '5x3'"):
+        parse_grid(grid)
+
+
+def test_what_cannot_be_sampled_is_refused():
+    with pytest.raises(ValueError, match="unknown sampling 'k400': choose from kinetics, ssv2"):
+        clip_frames("k400", 100, 2)
+    with pytest.raises(ValueError, match="without frames"):
+        train_clip("ssv2", 0, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="a crop of 224 pixels does not fit a side of 200"):
+        crop_offsets(200, 224, 3)
+    with pytest.raises(ValueError, match="at least one clip"):
+        clip_frames("kinetics", 100, 0)
