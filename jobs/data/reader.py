@@ -1,0 +1,260 @@
+"""Reads the frames of one video with decord, or says why it cannot be read.
+
+decord serves damaged videos without a word: FFmpeg conceals what it cannot decode, and frames missing at the end are
+repeats of the last good one. Its random access also returns wrong frames in streams with open groups of pictures.
+So a video is read front to back, to its end whatever the views need, and what FFmpeg reports meanwhile is taken at its
+word; whether a video counts as readable then never depends on the views asked for.
+"""
+
+import os
+import re
+import stat
+import struct
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from jobs.data.views import frames_needed, train_clip
+
+# cv2 and decord are imported where they are used: a process that only asks decoders for videos loads neither, and
+# decord's own build of FFmpeg stays apart from torch's and PyAV's libraries, which it does not always get on with.
+
+
+class Unreadable(Exception):
+    """A video that cannot be read; the text is the reason, fit for a report."""
+
+
+class Request(Protocol):
+    """What to read of a video."""
+
+    @property
+    def short_side(self) -> int:
+        """Pixels of the shorter side after resizing."""
+
+    def numbers(self, num_frames: int) -> list[int]:
+        """The frames wanted of a video of `num_frames` frames, sorted, without repeats."""
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """The frames of every clip of the view grids, such as ("2x3", "16x3")."""
+
+    sampling: str
+    grids: tuple[str, ...]
+    short_side: int
+    frames: int = 16
+    stride: int = 4
+
+    def numbers(self, num_frames: int) -> list[int]:
+        return frames_needed(self.sampling, num_frames, self.grids, self.frames, self.stride)
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """The frames of one random clip, drawn from `seed`; `clip` gives them in order, repeats included."""
+
+    sampling: str
+    seed: int
+    short_side: int
+    frames: int = 16
+    stride: int = 4
+
+    def clip(self, num_frames: int) -> tuple[int, ...]:
+        return train_clip(self.sampling, num_frames, np.random.default_rng(self.seed), self.frames, self.stride)
+
+    def numbers(self, num_frames: int) -> list[int]:
+        return sorted(set(self.clip(num_frames)))
+
+
+@dataclass
+class Video:
+    """What was read of a video."""
+
+    num_frames: int
+    """Frames that the video shows, read or not."""
+    numbers: np.ndarray
+    """(F,) the frames read, ascending."""
+    frames: np.ndarray
+    """(F, H, W, 3) uint8 RGB, resized."""
+
+
+def read_video(file: str | Path, request: Request) -> Video:
+    """Read the frames that `request` asks for, resized bilinearly; the other side is rounded down.
+
+    Only the resized frames wanted are kept in memory. Standard error of the whole process is redirected meanwhile, so
+    this belongs in a process of its own: see pool.py. Raises Unreadable.
+    """
+    check_file(file)
+    with _DecoderLog() as log:
+        try:
+            shown, frames = _read(file, request, log)
+            wanted = request.numbers(shown)
+            if not frames.keys() >= set(wanted):
+                _, frames = _read(file, request, log, shown)
+        except Unreadable:
+            raise
+        except Exception as error:
+            raise Unreadable(_reason(error, log)) from error
+    return Video(shown, np.array(wanted), np.stack([frames[number] for number in wanted]))
+
+
+def _read(
+    file: str | Path, request: Request, log: "_DecoderLog", num_frames: int = 0
+) -> tuple[int, dict[int, np.ndarray]]:
+    """How many frames the video shows, and of those the ones wanted of a video of `num_frames` (default: as listed).
+
+    A container can list more frames than it shows: a trimmed MP4 hides those before its edit list begins, VP8 has
+    invisible reference frames. decord would fill up with repeats; the limit on its repeats tells where they begin.
+    """
+    import decord
+
+    decord.logging.set_level(decord.logging.ERROR)
+    reader = decord.VideoReader(str(file), num_threads=1, fault_tol=1e-6)
+    wanted = set(request.numbers(num_frames or len(reader)))
+    frames: dict[int, np.ndarray] = {}
+    shown = 0
+    try:
+        for number in range(len(reader)):
+            frame = reader.next()
+            log.check()
+            if number in wanted:
+                frames[number] = _resized(frame.asnumpy(), request.short_side)
+            shown += 1
+    except decord.DECORDLimitReachedError:
+        pass
+    del reader  # joins the decoding thread, so that its last words are in the log
+    log.check()
+    if shown < 2:
+        raise Unreadable("a single frame, not a video")
+    return shown, frames
+
+
+def _resized(frame: np.ndarray, short_side: int) -> np.ndarray:
+    import cv2
+
+    height, width = frame.shape[:2]
+    # Where FFmpeg pads the rows of a narrow frame to a multiple of its width, decord takes the padding for channels.
+    frame = frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
+    size = width * short_side // min(height, width), height * short_side // min(height, width)
+    return frame if size == (width, height) else cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
+
+
+def check_file(file: str | Path) -> None:
+    """Raise Unreadable for what can be told without decoding; nothing here waits for a pipe or device."""
+    try:
+        info = os.stat(file)
+        if not stat.S_ISREG(info.st_mode):
+            raise Unreadable(f"{_KINDS.get(stat.S_IFMT(info.st_mode), 'a special file')}, not a file")
+        if info.st_size == 0:
+            raise Unreadable("an empty file")
+        with open(file, "rb") as content:
+            _check_boxes(content, info.st_size)
+    except (OSError, ValueError) as error:
+        raise Unreadable(getattr(error, "strerror", None) or str(error)) from error
+
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFCHR: "a character device",
+}
+
+
+def _check_boxes(content: Any, size: int) -> None:
+    """Raise Unreadable for an MP4 whose top-level boxes reach past the end of the file, which decord may not mind."""
+    start, kinds = 0, set()
+    while start + 8 <= size:
+        content.seek(start)
+        length, kind = struct.unpack(">I4s", content.read(8))
+        if start == 0 and kind != b"ftyp":
+            return
+        if length == 1 and start + 16 <= size:
+            (length,) = struct.unpack(">Q", content.read(8))
+        end = size if length == 0 else start + length
+        if kind in (b"moov", b"mdat", b"moof") and end > size:
+            raise Unreadable(f"truncated: {end - size} bytes are missing of its {kind.decode()!r} box")
+        kinds.add(kind)
+        start = max(end, start + 8)
+    if kinds and b"moov" not in kinds:
+        raise Unreadable("truncated: the index, its 'moov' box, is missing")
+
+
+# What FFmpeg calls an error and is damage. Left out on purpose is what it says of sound streams that begin between key
+# frames ("mmco: unref short failure", "co located POCs unavailable", "Missing reference picture", "number of reference
+# frames exceeds max (probably corrupt input)"), of odd metadata, and of audio.
+_REPORT = re.compile(r"\[(?P<source>[\w,]+) @ 0x[0-9a-f]+\] (?P<text>.*)")
+_CONTAINERS = re.compile(r"mov,|matroska,|avi$|flv$|mpeg$|mpegts$|ogg$|asf$")
+_CONTAINER_DAMAGE = re.compile(r"partial file|read error|truncated|invalid as first byte|exceeds containing", re.I)
+_AUDIO = re.compile(r"aac|mp[123]|opus|vorbis|e?ac3|flac|pcm|amr|wma")
+_STREAM_DAMAGE = re.compile(
+    r"error while decoding|error at mb|error splitting|decode_slice_header error|no frame!|cabac decode of|damaged"
+    r"|unavailable for requested|could not find ref|slice end not reached|truncated packet|truncated or corrupt"
+    r"|non-existing|invalid|illegal|out of range|overflow",
+    re.I,
+)
+_HARMLESS = re.compile(r"probably corrupt input|\bSEI\b")
+
+
+class _DecoderLog:
+    """While open, what FFmpeg writes to the process's standard error ends up here instead."""
+
+    def __enter__(self) -> Self:
+        self._file = tempfile.TemporaryFile()
+        self._parsed = 0
+        self._damage = ""
+        self.lines: list[str] = []
+        sys.stderr.flush()
+        self._stderr = os.dup(2)
+        os.dup2(self._file.fileno(), 2)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.dup2(self._stderr, 2)
+        os.close(self._stderr)
+        self._file.close()
+
+    def check(self) -> None:
+        """Raise Unreadable if damage has been reported."""
+        if damage := self.damage():
+            raise Unreadable(f"damaged: the decoder reported {damage!r}")
+
+    def damage(self) -> str:
+        """The first report of damage so far, or nothing."""
+        waiting = os.fstat(self._file.fileno()).st_size - self._parsed
+        if waiting and not self._damage:
+            # FFmpeg may be in the midst of a line.
+            text = os.pread(self._file.fileno(), waiting, self._parsed).rpartition(b"\n")[0]
+            self._parsed += len(text)
+            lines = text.decode(errors="replace").split("\n")
+            self.lines += lines
+            self._damage = next(filter(None, map(_damage_in, lines)), "")
+        return self._damage
+
+
+def _damage_in(line: str) -> str:
+    """What `line` reports, if that is damage to the container or to the video stream."""
+    report = _REPORT.match(line)
+    if not report or _AUDIO.match(report["source"]) or _HARMLESS.search(line):
+        return ""
+    pattern = _CONTAINER_DAMAGE if _CONTAINERS.match(report["source"]) else _STREAM_DAMAGE
+    return report["text"] if pattern.search(report["text"]) else ""
+
+
+def _reason(error: Exception, log: _DecoderLog) -> str:
+    """Why decord gave up, in a line without the places in its source."""
+    text = str(error).partition("\n")[0]
+    if "cannot find video stream" in text:
+        return "no video stream"
+    if damage := log.damage():
+        return f"damaged: the decoder reported {damage!r}"
+    for line in log.lines:
+        if "ERROR opening: " in line:
+            return f"not a video: {line.rpartition(', ')[2]}"
+    text = re.sub(r"\[\d\d:\d\d:\d\d\] \S+: |^\[.*\] ?", "", text)
+    return f"no frames could be read{': ' * bool(text)}{text[:200]}"

@@ -1,0 +1,223 @@
+import os
+import struct
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from jobs.data.reader import ClipRequest, TrainRequest, Unreadable, read_video
+from jobs.data.views import frames_needed, train_clip
+from tests.bad_videos import (
+    flip_bits,
+    make_bad_videos,
+    number_of,
+    numbered_frames,
+    trim,
+    write_video,
+)
+
+FRAMES = numbered_frames(100)
+
+
+@dataclass(frozen=True)
+class Every:
+    """Asks for every `step`-th frame."""
+
+    step: int = 1
+    short_side: int = 48
+
+    def numbers(self, num_frames: int) -> list[int]:
+        return list(range(0, num_frames, self.step))
+
+
+def numbers_read(file, request=Every()):
+    video = read_video(file, request)
+    return video.num_frames, video.numbers.tolist(), [number_of(frame) for frame in video.frames]
+
+
+ENCODINGS = {
+    "h264": {},
+    "no B-frames": {"options": {"bf": "0", "g": "12"}},
+    "many B-frames": {"options": {"bf": "8", "b_strategy": "2", "g": "30"}},
+    "one key frame": {"options": {"bf": "3", "g": "250", "sc_threshold": "0"}},
+    "key frames only": {"options": {"g": "1"}},
+    "open groups": {"options": {"x264-params": "open-gop=1:keyint=30:min-keyint=30:scenecut=0:bframes=3:b-adapt=0"}},
+    "intra refresh": {"options": {"x264-params": "intra-refresh=1:keyint=30"}},
+    "faststart": {"faststart": True},
+    "with sound": {"audio": True},
+    "mpeg4": {"codec": "mpeg4", "options": {"bf": "2", "g": "12", "qscale": "2"}},
+    "hevc": {"codec": "libx265", "options": {"x265-params": "log-level=none:keyint=30"}},
+    "matroska": {"suffix": ".mkv"},
+    "vp9": {"suffix": ".webm", "codec": "libvpx-vp9"},
+    "vp8": {"suffix": ".webm", "codec": "libvpx"},
+}
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_the_frames_are_those_asked_for(tmp_path, name):
+    encoding = dict(ENCODINGS[name])
+    file = write_video(tmp_path / f"video{encoding.pop('suffix', '.mp4')}", FRAMES, **encoding)
+    assert numbers_read(file) == (100, list(range(100)), list(range(100)))
+    assert numbers_read(file, Every(7)) == (100, list(range(0, 100, 7)), list(range(0, 100, 7)))
+
+
+def test_the_picture_is_the_encoded_one(tmp_path):
+    file = write_video(tmp_path / "video.mp4", FRAMES[:20], options={"crf": "10"})
+    with av.open(str(file)) as container:
+        expected = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    found = read_video(file, Every()).frames
+    assert found.dtype == np.uint8
+    assert np.abs(found.astype(int) - expected).mean() < 2
+
+
+def test_frames_are_resized_bilinearly_and_the_longer_side_is_rounded_down(tmp_path):
+    frames = numbered_frames(10, 98, 127)
+    file = write_video(tmp_path / "odd.mp4", frames, pixels="yuv444p")
+    whole = read_video(file, Every(short_side=98)).frames
+    assert whole.shape == (10, 98, 127, 3)
+    small = read_video(file, Every(short_side=56)).frames
+    assert small.shape == (10, 56, 72, 3)
+    np.testing.assert_array_equal(small, [cv2.resize(frame, (72, 56)) for frame in whole])
+
+
+def test_upright_videos_keep_their_shape(tmp_path):
+    file = write_video(tmp_path / "upright.mp4", numbered_frames(10, 96, 64))
+    assert read_video(file, Every(short_side=32)).frames.shape == (10, 48, 32, 3)
+
+
+@pytest.mark.parametrize("width", [16, 32, 48, 50, 64])
+def test_narrow_frames_keep_their_pixels(tmp_path, width):
+    file = write_video(tmp_path / "narrow.mp4", numbered_frames(10, 96, width), options={"crf": "10"})
+    with av.open(str(file)) as container:
+        expected = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    assert np.abs(read_video(file, Every(short_side=width)).frames.astype(int) - expected).mean() < 2
+
+
+def test_a_video_marked_as_rotated_is_turned_upright(tmp_path):
+    file = write_video(tmp_path / "video.mp4", FRAMES[:10])
+    upright = read_video(file, Every()).frames
+    data = bytearray(file.read_bytes())
+    matrix = data.index(b"tkhd") + 44
+    one = 1 << 16
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+    file.write_bytes(data)
+    np.testing.assert_array_equal(read_video(file, Every()).frames, np.rot90(upright, -1, (1, 2)))
+
+
+def test_frames_hidden_by_an_edit_list_do_not_count(tmp_path):
+    whole = write_video(tmp_path / "whole.mp4", FRAMES, options={"g": "30", "sc_threshold": "0", "bf": "2"})
+    file = trim(whole, tmp_path / "trimmed.mp4", keep_from=30, show_from=37)
+    assert numbers_read(file) == (63, list(range(63)), list(range(37, 100)))
+    assert numbers_read(file, Every(4))[1:] == (list(range(0, 63, 4)), list(range(37, 100, 4)))
+    grids = ClipRequest("kinetics", ("2x3",), 48, frames=8)
+    assert numbers_read(file, grids)[1] == frames_needed("kinetics", 63, ["2x3"], 8)
+
+
+def test_a_clip_request_reads_what_its_views_need(tmp_path):
+    file = write_video(tmp_path / "video.mp4", FRAMES)
+    for sampling in ("kinetics", "ssv2"):
+        video = read_video(file, ClipRequest(sampling, ("2x3", "4x3"), 48))
+        assert video.numbers.tolist() == frames_needed(sampling, 100, ["2x3", "4x3"])
+
+
+def test_a_training_request_reads_its_clip(tmp_path):
+    file = write_video(tmp_path / "video.mp4", FRAMES)
+    for sampling in ("kinetics", "ssv2"):
+        request = TrainRequest(sampling, 5, 48)
+        assert request.clip(100) == train_clip(sampling, 100, np.random.default_rng(5))
+        assert read_video(file, request).numbers.tolist() == sorted(set(request.clip(100)))
+
+
+REASONS = {
+    "missing": "No such file or directory",
+    "empty": "an empty file",
+    "folder": "a folder, not a file",
+    "pipe": "a named pipe, not a file",
+    "text": "not a video: Invalid data found when processing input",
+    "audio_only": "no video stream",
+    "truncated": r"truncated: \d+ bytes are missing of its 'mdat' box",
+    "bit_flipped": "damaged: the decoder reported '.+'",
+    "single_frame": "a single frame, not a video",
+}
+
+
+@pytest.fixture(scope="module")
+def bad_videos(tmp_path_factory):
+    return make_bad_videos(tmp_path_factory.mktemp("videos") / "bad")
+
+
+@pytest.mark.parametrize("kind", REASONS)
+def test_a_bad_video_is_refused_with_a_reason(bad_videos, kind):
+    with pytest.raises(Unreadable, match=f"^{REASONS[kind]}$"):
+        read_video(bad_videos[kind], Every())
+
+
+@pytest.mark.parametrize("faststart", [False, True])
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_no_truncated_video_passes(tmp_path, faststart, suffix):
+    codec = "libx264" if suffix == ".mp4" else "libvpx-vp9"
+    data = write_video(tmp_path / f"whole{suffix}", FRAMES, codec, faststart=faststart).read_bytes()
+    file = tmp_path / f"cut{suffix}"
+    for part in range(1, 40):
+        file.write_bytes(data[: len(data) * part // 40])
+        with pytest.raises(Unreadable):
+            read_video(file, Every())
+
+
+def test_damage_is_found(tmp_path):
+    file = tmp_path / "video.mp4"
+    whole = write_video(tmp_path / "whole.mp4", FRAMES, options={"g": "30"}).read_bytes()
+    for seed in range(20):
+        file.write_bytes(whole)
+        flip_bits(file, 20, seed)
+        with pytest.raises(Unreadable):
+            read_video(file, Every())
+
+
+def test_damage_anywhere_counts_whatever_frames_are_wanted(tmp_path):
+    file = write_video(tmp_path / "video.mp4", FRAMES, options={"g": "10", "bf": "0"})
+    data = bytearray(file.read_bytes())
+    end = data.index(b"moov") - 4
+    data[end - 200 : end - 100] = bytes(100)
+    file.write_bytes(data)
+    with pytest.raises(Unreadable, match=r"^damaged"):
+        read_video(file, Every(1000))
+
+
+def test_a_missing_index_is_told_from_no_video(tmp_path):
+    file = write_video(tmp_path / "video.mp4", FRAMES)
+    os.truncate(file, file.read_bytes().index(b"moov") - 4)
+    with pytest.raises(Unreadable, match=r"^truncated: the index, its 'moov' box, is missing$"):
+        read_video(file, Every())
+
+
+def test_a_picture_is_not_a_video(tmp_path):
+    file = tmp_path / "picture.jpg"
+    cv2.imwrite(str(file), FRAMES[0])
+    with pytest.raises(Unreadable):
+        read_video(file, Every())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_refused(tmp_path):
+    file = write_video(tmp_path / "video.mp4", FRAMES[:5])
+    file.chmod(0)
+    with pytest.raises(Unreadable, match="Permission denied"):
+        read_video(file, Every())
+
+
+def test_standard_error_is_given_back(bad_videos, capfd):
+    for kind in ("text", "bit_flipped"):
+        with pytest.raises(Unreadable):
+            read_video(bad_videos[kind], Every())
+    os.write(2, b"still here")
+    assert capfd.readouterr().err == "still here"
+
+
+def test_asking_for_videos_loads_no_torch_and_no_decoder():
+    check = "import sys, jobs.data.pool; print(*({'torch', 'decord', 'cv2', 'av', 'pandas'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout == "\n"
