@@ -1,0 +1,192 @@
+"""Decoder processes that may be lost: a video that crashes or hangs its decoder costs that video only.
+
+The public scripts decode in the process that runs the model, where one file that makes the decoder crash ends the job.
+Here each decoder is a fresh interpreter without torch. It answers one request at a time over a socket; when it dies or
+does not answer in time, the video is named unreadable and a new decoder takes its place.
+"""
+
+import contextlib
+import os
+import queue
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import Any, Self, TypeVar
+
+from jobs.data.reader import Request, Unreadable, Video, read_video
+
+Key = TypeVar("Key")
+Decode = Callable[[str, Request], Video]
+
+# SLURM and terminals signal whole process groups. Whether to stop is this process's decision, so a decoder is born with
+# these blocked: one that died of them would be mistaken for one that crashed on its video.
+_FOR_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class DecodePool:
+    """`workers` decoder processes that give a video up after `timeout_s` seconds. Use as a context manager.
+
+    `ahead` videos (default: two a worker) are decoded or in the works beyond those taken from `read`, so this bounds
+    the memory. `decode` is the function that the decoders run; they must be able to import it.
+    """
+
+    def __init__(self, workers: int, timeout_s: float, ahead: int = 0, decode: Decode = read_video) -> None:
+        if workers < 1:
+            raise ValueError(f"decoding needs at least one worker, not {workers}")
+        self._ahead = max(ahead or 2 * workers, workers)
+        self._timeout_s = timeout_s
+        self._closed = threading.Event()
+        self._decoders = [_Decoder(decode, self._closed) for _ in range(workers)]
+        self._idle: queue.SimpleQueue[_Decoder] = queue.SimpleQueue()
+        for decoder in self._decoders:
+            self._idle.put(decoder)
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decoder")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the decoders, whatever they are at."""
+        self._closed.set()
+        for decoder in self._decoders:
+            decoder.kill()
+        self._threads.shutdown(cancel_futures=True)
+
+    def read(self, items: Iterable[tuple[Key, str, Request]]) -> Iterator[tuple[Key, Video | Unreadable]]:
+        """For each (key, file, request) in turn: the key with the video, or with the reason why it cannot be read."""
+        waiting: deque[tuple[Key, Future[Video | Unreadable]]] = deque()
+        items = iter(items)
+        try:
+            while True:
+                for key, file, request in islice(items, self._ahead - len(waiting)):
+                    waiting.append((key, self._threads.submit(self._ask, file, request)))
+                if not waiting:
+                    return
+                key, future = waiting.popleft()
+                yield key, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+    def _ask(self, file: str, request: Request) -> Video | Unreadable:
+        decoder = self._idle.get()
+        try:
+            return decoder.ask(file, request, self._timeout_s)
+        finally:
+            self._idle.put(decoder)
+
+
+class _Decoder:
+    """The parent's side of a decoder; the process starts when it is first needed, and again after a loss."""
+
+    def __init__(self, decode: Decode, closed: threading.Event) -> None:
+        self._decode = decode
+        self._closed = closed
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection[Any, Any]
+
+    def ask(self, file: str, request: Request, timeout_s: float) -> Video | Unreadable:
+        """What the decoder makes of `file`; a decoder that dies or says nothing in time is ended."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            process = self._start()
+        try:
+            self._connection.send((file, request))
+            if self._connection.poll(timeout_s):
+                answer: Video | Unreadable = self._connection.recv()
+                return answer
+        except (EOFError, OSError):
+            return Unreadable(f"the decoder {self._ending(process)}")
+        self.kill()
+        return Unreadable(f"no answer within {timeout_s:g} s")
+
+    def kill(self) -> None:
+        """End the process, if there is one."""
+        with self._lock:
+            process, self._process = self._process, None
+        if process:
+            process.kill()
+            # One that waits for a dead file server cannot even be killed; there is no use in waiting with it.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        here, there = Pipe()
+        # The decoder gets this process's import path, and not its main module as multiprocessing would have it:
+        # that may well import torch.
+        code = f"import sys; sys.path[:] = {sys.path!r}; from jobs.data import pool; pool.serve"
+        command = [sys.executable, "-c", f"{code}({there.fileno()}, {os.getpid()})"]
+        with self._lock:
+            if self._closed.is_set():
+                raise RuntimeError("the decoders have been closed")
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_PARENT)
+            try:
+                process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[there.fileno()])
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            self._process, self._connection = process, here
+        there.close()
+        try:
+            here.send(self._decode)
+            here.recv()
+        except (EOFError, OSError):
+            message = f"a decoder {self._ending(process)} before it could begin; its messages say why"
+            raise RuntimeError(message) from None
+        return process
+
+    def _ending(self, process: subprocess.Popen[bytes]) -> str:
+        """How a process that has hung up came to its end."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        self.kill()
+        code = process.returncode
+        if code is not None and code < 0:
+            return f"crashed ({signal.Signals(-code).name})"
+        return f"ended (exit code {code})"
+
+
+def serve(descriptor: int, parent: int) -> None:
+    """Be a decoder: answer the requests on the socket `descriptor` for as long as the process `parent` lives."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+
+    import cv2
+    import decord  # noqa: F401  slow to import, so before the first deadline starts
+
+    cv2.setNumThreads(1)
+    connection: Connection[Any, Any] = Connection(descriptor)
+    with contextlib.suppress(EOFError, OSError):
+        decode = connection.recv()
+        connection.send("ready")
+        while True:
+            file, request = connection.recv()
+            connection.send(_answer(decode, file, request))
+
+
+def _answer(decode: Decode, file: str, request: Request) -> Video | Unreadable:
+    try:
+        return decode(file, request)
+    except Unreadable as error:
+        return error
+    except Exception as error:
+        return Unreadable(f"{type(error).__name__}: {error}")
+
+
+def _die_with(parent: int) -> None:
+    """End this process once `parent` has, even if it is stuck in a library and however the parent ended."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
