@@ -74,7 +74,8 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv3d(3, arch.dim, size, size)
 
     def forward(self, video: Tensor) -> Tensor:
-        return self.proj(video).flatten(2).transpose(1, 2)
+        # Without contiguous() every later tensor would keep the transposed strides, and each LayerNorm copy it.
+        return self.proj(video).flatten(2).transpose(1, 2).contiguous()
 
 
 class VisionTransformer(nn.Module):
@@ -117,10 +118,11 @@ class VisionTransformer(nn.Module):
 
     def _reduce(self, tokens: Tensor, keys: Tensor, stage: int) -> Tensor:
         """One stage: tokens (B, T, N, C) → the kept ones (B, T · kept, C), neighbouring slots now side by side."""
-        # Which tokens stay is decided in float32 also under mixed precision; no gradient flows through the choice.
+        # Which tokens stay is decided in at least float32, also under mixed precision; no gradient flows through it.
+        dtype = torch.promote_types(tokens.dtype, torch.float32)
         with torch.no_grad(), _full_precision(tokens.device.type):
-            m = F.normalize(keys.float().mean(1), dim=-1).unflatten(1, tokens.shape[1:3])
-            kept = self.reduction.keep(tokens.float(), m, stage)
+            m = F.normalize(keys.to(dtype).mean(1), dim=-1).unflatten(1, tokens.shape[1:3])
+            kept = self.reduction.keep(tokens.to(dtype), m, stage)
         return tokens.gather(2, kept[..., None].expand(-1, -1, -1, tokens.shape[-1])).flatten(1, 2)
 
 

@@ -1,0 +1,185 @@
+"""Forward passes beside the machine's own matrix products, and STA's share of a forward pass.
+
+    python -m benchmarks.forward [--dtype fp32,bf16] [--batch 1] [--device cuda] [--model vit_base] [--blocks N]
+                                 [--cpu-time]
+
+Each repeat times a forward pass, the bare matrix products of the same shapes, and one large square product, one after
+the other, so that whatever else the machine does weighs on all three; ratios are medians over the pairs.
+Rates are in 10⁹ multiply-adds a second and count matrix products only.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from tabulate import tabulate
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from models.catalog import architecture
+from models.vit import VisionTransformer
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class ProductShapes(TorchFunctionMode):
+    """Notes the (batch, m, k, n) of every matrix product of the layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: list[tuple[int, int, int, int]] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func is F.linear:
+            self.shapes.append((1, args[0].shape[:-1].numel(), args[0].shape[-1], out.shape[-1]))
+        elif func is torch.conv3d:
+            self.shapes.append((1, out.numel() // out.shape[1], args[1][0].numel(), out.shape[1]))
+        elif func is F.scaled_dot_product_attention:
+            (*outer, n, d), m = args[0].shape, args[1].shape[-2]
+            batch = torch.Size(outer).numel()
+            self.shapes += [(batch, n, d, m), (batch, n, m, d)]
+        return out
+
+
+def products(shapes: list[tuple[int, int, int, int]], dtype: torch.dtype, device: str) -> Callable[[], None]:
+    """A function that computes the bare products, as layers do: against transposed weights or keys."""
+    calls = []
+    operands: dict[tuple[int, ...], tuple[Tensor, Tensor, Tensor]] = {}
+    for shape in shapes:
+        b, m, k, n = shape
+        if shape not in operands:
+            # The second product of attention is the one whose right side, the values, is not transposed.
+            right = torch.randn(b, k, n) if b > 1 and k == m else torch.randn(b, n, k).mT
+            parts = torch.randn(b, m, k), right, torch.empty(b, m, n)
+            operands[shape] = tuple(p.to(device, dtype) for p in parts)  # type: ignore[assignment]
+        left, right, out = operands[shape]
+        calls.append((torch.bmm, left, right, out) if b > 1 else (torch.mm, left[0], right[0], out[0]))
+
+    def run() -> None:
+        for multiply, left, right, out in calls:
+            multiply(left, right, out=out)
+
+    return run
+
+
+def square(dtype: torch.dtype, device: str) -> tuple[Callable[[], object], float]:
+    """One large square product, at least 0.2 s or 8192 wide, and its multiply-adds."""
+    side = 256
+    while True:
+        left, right, out = (torch.randn(side, side).to(device, dtype) for _ in range(3))
+
+        def run(left: Tensor = left, right: Tensor = right, out: Tensor = out) -> object:
+            return torch.mm(left, right, out=out)
+
+        run()
+        if side == 8192 or seconds(run, device) > 0.2:
+            return run, side**3
+        side *= 2
+
+
+def seconds(run: Callable[[], object], device: str) -> float:
+    """Time of one call, with everything queued on a GPU finished: CPU time on one thread, wall time otherwise."""
+    clock = time.process_time if device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+    synchronize(device)
+    start = clock()
+    run()
+    synchronize(device)
+    return clock() - start
+
+
+def synchronize(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def time_stages(model: VisionTransformer, device: str) -> list[float]:
+    """A list that fills with the seconds of every stage of the reduction: scores, choice and gathering."""
+    spent: list[float] = []
+    reduce = model._reduce
+
+    def timed(tokens: Tensor, keys: Tensor, stage: int) -> Tensor:
+        out: list[Tensor] = []
+        spent.append(seconds(lambda: out.append(reduce(tokens, keys, stage)), device))
+        return out[0]
+
+    model._reduce = timed  # type: ignore[method-assign]
+    return spent
+
+
+def measure(model: VisionTransformer, clips: Tensor, repeats: int) -> list[str]:
+    """One row of the table, from `repeats` rounds."""
+    device, dtype = str(clips.device), clips.dtype
+    with ProductShapes() as recorded:
+        model(clips)
+    forward_work = sum(b * m * k * n for b, m, k, n in recorded.shapes)
+    own, (large, large_work) = products(recorded.shapes, dtype, device), square(dtype, device)
+    stages = time_stages(model, device)
+    own()
+    times: dict[str, list[float]] = {"forward": [], "own": [], "large": [], "stages": []}
+    for _ in range(repeats):
+        before = seconds(large, device)
+        stages.clear()
+        times["forward"].append(seconds(lambda: model(clips), device))
+        times["stages"].append(sum(stages))
+        times["large"].append((before + seconds(large, device)) / 2)
+        times["own"].append(seconds(own, device))
+    del model._reduce
+    forward, giga = times["forward"], forward_work / 1e9
+    to_own = median(o / f for o, f in zip(times["own"], forward, strict=True))
+    to_large = median(forward_work / f / (large_work / s) for s, f in zip(times["large"], forward, strict=True))
+    share = median(s / f for s, f in zip(times["stages"], forward, strict=True))
+    return [
+        f"{median(forward):.3f}",
+        f"{giga / median(forward):.1f}",
+        f"{giga / median(times['own']):.1f}",
+        f"{to_own:.2f}",
+        f"{large_work / 1e9 / median(times['large']):.1f}",
+        f"{to_large:.2f}",
+        f"{100 * share:.2f} %",
+    ]
+
+
+LEGEND = """rates: 10⁹ multiply-adds a second, of matrix products alone
+own products: the bare products of the forward pass's shapes; large square: one product of two square matrices
+ratios: the forward pass's rate to those of the products timed beside it"""
+HEADERS = ["", "forward s", "rate", "own products", "ratio", "large square", "ratio", "reduction's share"]
+
+
+@torch.inference_mode()
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.forward", description=__doc__.splitlines()[0])
+    parser.add_argument("--dtype", default="fp32,bf16", help="of fp32, bf16, fp16, separated by commas")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--model", default="vit_base")
+    parser.add_argument("--blocks", type=int, help="only so many blocks, where a whole pass takes too long")
+    parser.add_argument("--reductions", nargs="+", default=["none", "sta:r=48"])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--cpu-time", action="store_true", help="CPU time of one thread, where others use the machine")
+    options = parser.parse_args()
+    if options.cpu_time:
+        torch.set_num_threads(1)
+    arch = architecture(options.model)
+    arch = replace(arch, depth=options.blocks or arch.depth)
+    rows = []
+    for name in options.dtype.split(","):
+        model = VisionTransformer(arch, arch.num_classes).to(options.device, DTYPES[name]).eval()
+        clips = torch.randn(options.batch, 3, arch.frames, arch.image, arch.image).to(options.device, DTYPES[name])
+        for reduction in options.reductions:
+            model.set_reduction(reduction)
+            rows.append([f"{name} {reduction}", *measure(model, clips, options.repeats)])
+    blocks = f"{arch.depth} of {architecture(options.model).depth} blocks"
+    where = f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    print(f"{options.model}, {blocks}, batch {options.batch}, {where}")
+    print(tabulate(rows, HEADERS, disable_numparse=True))
+    print(LEGEND)
+
+
+if __name__ == "__main__":
+    main()
