@@ -1,0 +1,206 @@
+import argparse
+import json
+import os
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from models import CheckpointError, create_model, load_checkpoint
+from models.catalog import ARCHITECTURES, Architecture
+from tests.models import golden
+
+TINY = Architecture(32, 2, 2, image=16, patch=8, frames=4, num_classes=5)
+
+
+@pytest.fixture
+def model(monkeypatch):
+    monkeypatch.setitem(ARCHITECTURES, "vit_tiny", TINY)
+    return create_model("vit_tiny")
+
+
+@pytest.fixture
+def state(model):
+    return golden.weights("vit_tiny")
+
+
+def refused(model, path):
+    """The one-line message with which a checkpoint is refused; the model stays as it was."""
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(model, path)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def loaded(model, path, state):
+    load_checkpoint(model, path)
+    return all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("wrap", ["module", "model", None])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_videomae_files(tmp_path, model, state, wrap, zipped):
+    content = {wrap: state, "epoch": 9, "args": argparse.Namespace(lr=1e-3)} if wrap else state
+    torch.save(content, tmp_path / "k400.pth", _use_new_zipfile_serialization=zipped)
+    parameters = [id(p) for p in model.parameters()]
+    assert loaded(model, tmp_path / "k400.pth", state)
+    assert parameters == [id(p) for p in model.parameters()]
+
+
+def test_safetensors_by_a_path_in_text(tmp_path, model, state):
+    save_file(state, tmp_path / "tiny.safetensors")
+    assert loaded(model, str(tmp_path / "tiny.safetensors"), state)
+
+
+def test_half_precision_is_stored_but_not_taken_on(tmp_path, model, state):
+    half = {name: tensor.half() for name, tensor in state.items()}
+    torch.save({"module": half}, tmp_path / "half.pth")
+    assert loaded(model, tmp_path / "half.pth", {name: tensor.float() for name, tensor in half.items()})
+    assert model.head.weight.dtype == torch.float32
+
+
+def test_names_and_shapes_that_do_not_fit_are_listed(tmp_path, model, state):
+    del state["fc_norm.weight"]
+    state["pos_embed"] = torch.zeros(1, 8, 32)
+    state["head.weight"] = torch.zeros(174, 32)
+    torch.save(state, tmp_path / "ssv2.pth")
+    message = refused(model, tmp_path / "ssv2.pth")
+    assert "missing: fc_norm.weight; extra: pos_embed; " in message
+    assert "of the wrong shape: head.weight (174, 32) instead of (5, 32)" in message
+
+
+def test_long_lists_are_cut_short(tmp_path, model, state):
+    torch.save({name: t for name, t in state.items() if not name.startswith("blocks.1")}, tmp_path / "short.pth")
+    message = refused(model, tmp_path / "short.pth")
+    assert message.count("blocks.1.") == 4
+    assert message.endswith(" and 9 more")
+
+
+def test_pre_training_files_are_called_that(tmp_path, model, state):
+    torch.save({"model": {f"encoder.{name}": tensor for name, tensor in state.items()}}, tmp_path / "pretrain.pth")
+    assert "is a pre-training checkpoint" in refused(model, tmp_path / "pretrain.pth")
+
+
+def test_objects_are_never_unpickled(tmp_path, model, state):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "sprung"),)
+
+    torch.save({"model": state, "extra": Trap()}, tmp_path / "trap.pth")
+    torch.save({"model": state, "extra": Trap()}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    (tmp_path / "bare.pth").write_bytes(pickle.dumps({"model": Trap()}, protocol=2))
+    for name in ("trap.pth", "old.pth", "bare.pth"):
+        assert "mkdir), and loading that could run code" in refused(model, tmp_path / name)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_files_that_hold_no_weights(tmp_path, model, state):
+    torch.save(state, tmp_path / "whole.pth")
+    save_file(state, tmp_path / "whole.safetensors")
+    whole, tensors = (tmp_path / "whole.pth").read_bytes(), (tmp_path / "whole.safetensors").read_bytes()
+    contents = {
+        "empty.pth": (b"", "is empty"),
+        "empty.safetensors": (b"", "is empty"),
+        "pointer.safetensors": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+        "page.pth": (b"<!DOCTYPE html><html>not found</html>", "is damaged or no checkpoint"),
+        "text.pth": (b"hello, this is text", "is damaged or no checkpoint"),
+        "text.safetensors": (b"hello, this is text", "is damaged or no checkpoint"),
+        "cut.pth": (whole[: len(whole) // 2], "is damaged or no checkpoint"),
+        "cut.safetensors": (tensors[:-9], "is damaged or no checkpoint"),
+        "flipped.pth": (whole[:100] + bytes(200) + whole[300:], "is damaged or no checkpoint"),
+    }
+    for name, (content, message) in contents.items():
+        (tmp_path / name).write_bytes(content)
+        assert message in refused(model, tmp_path / name), name
+    for name, value in {"list": [1, 2], "epoch": {"epoch": 3}, "nothing": {}, "none": {"model": {}}}.items():
+        torch.save(value, tmp_path / f"{name}.pth")
+        assert "holds no state dict" in refused(model, tmp_path / f"{name}.pth"), name
+    assert "there is no checkpoint at" in refused(model, tmp_path / "nowhere.pth")
+
+
+@pytest.fixture
+def folder(tmp_path, model, monkeypatch):
+    """A Hugging Face folder of the tiny model with random weights, and what transformers makes of two clips."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    transformers = pytest.importorskip("transformers")
+    config = transformers.VideoMAEConfig(
+        image_size=TINY.image,
+        patch_size=TINY.patch,
+        num_frames=TINY.frames,
+        tubelet_size=TINY.tubelet,
+        hidden_size=TINY.dim,
+        num_hidden_layers=TINY.depth,
+        num_attention_heads=TINY.heads,
+        intermediate_size=4 * TINY.dim,
+        num_labels=TINY.num_classes,
+        layer_norm_eps=1e-6,
+    )
+    theirs = transformers.VideoMAEForVideoClassification(config).eval()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.normal_(std=0.2)
+    theirs.save_pretrained(tmp_path / "videomae")
+    clips = torch.randn(2, 3, TINY.frames, TINY.image, TINY.image)
+    with torch.no_grad():
+        return tmp_path / "videomae", clips, theirs(clips.transpose(1, 2)).logits
+
+
+@torch.no_grad()
+def test_hugging_face_folders_give_transformers_logits(folder, model):
+    path, clips, expected = folder
+    load_checkpoint(model, path)
+    torch.testing.assert_close(model(clips), expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_hugging_face_folders_with_a_pickle(folder, model):
+    from safetensors.torch import load_file
+
+    path, clips, expected = folder
+    torch.save(load_file(path / "model.safetensors"), path / "pytorch_model.bin")
+    (path / "model.safetensors").unlink()
+    load_checkpoint(model, path)
+    torch.testing.assert_close(model(clips), expected, rtol=1e-4, atol=1e-4)
+    (path / "pytorch_model.bin").unlink()
+    assert "holds neither model.safetensors nor pytorch_model.bin" in refused(model, path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("num_attention_heads", 16, "num_attention_heads 16 instead of 2"),
+        ("hidden_size", 384, "hidden_size 384 instead of 32"),
+        ("num_frames", None, "num_frames None instead of 4"),
+        ("hidden_act", "relu", "hidden_act relu instead of gelu"),
+    ],
+)
+def test_hugging_face_settings_that_shapes_do_not_tell(folder, model, key, value, message):
+    path = folder[0]
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | {key: value}))
+    assert message in refused(model, path)
+
+
+def test_folders_that_are_not_hugging_faces(tmp_path, folder, model):
+    (tmp_path / "other").mkdir()
+    assert "it has no config.json" in refused(model, tmp_path / "other")
+    for content, message in (("{", "is not valid JSON"), ("[]", "hidden_size None instead of 32")):
+        (folder[0] / "config.json").write_text(content)
+        assert message in refused(model, folder[0])
+
+
+def test_hugging_face_names_that_are_missing(folder, model):
+    from safetensors.torch import load_file
+
+    path = folder[0]
+    weights = load_file(path / "model.safetensors")
+    del weights["videomae.encoder.layer.0.attention.attention.key.weight"]
+    save_file(weights, path / "model.safetensors")
+    message = refused(model, path)
+    assert "missing: blocks.0.attn.qkv.weight" in message
+    assert "extra: blocks.0.attn.query.weight, blocks.0.attn.value.weight" in message
