@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 from models.catalog import architecture
@@ -80,9 +81,9 @@ class Job:
         raise NotImplementedError
 
     def record_id(self, cell: Cell) -> str:
-        return digest({"cell": asdict(cell), "settings": self.settings(cell)})
+        return digest({"cell": vars(cell), "settings": self.settings(cell)})
 
-    @property
+    @cached_property
     def id(self) -> str:
         return digest({"kind": self.kind, "records": sorted(self.record_id(cell) for cell in self.cells)})
 

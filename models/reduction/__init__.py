@@ -6,6 +6,7 @@ checked before anything is queued.
 """
 
 import dataclasses
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -19,6 +20,7 @@ def methods() -> list[str]:
     return sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
 
 
+@cache
 def parse(text: str) -> Reduction:
     """The reduction that `text` names; ValueError saying what is wrong and what would be valid."""
     name, colon, rest = text.strip().partition(":")

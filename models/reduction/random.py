@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from models.reduction._base import Staged, register
 
 if TYPE_CHECKING:
@@ -25,6 +23,8 @@ class RandomDropping(Staged):
     seed: int = 0
 
     def keep(self, tokens: Tensor, keys: Tensor, stage: int) -> Tensor:
+        import numpy as np  # so that a sweep is planned without loading it
+
         batch, slots, count, _ = tokens.shape
         stream = np.random.default_rng([self.seed, stage])
         order = stream.permuted(np.tile(np.arange(count), (slots, 1)), axis=1)[:, : count - self.r]
