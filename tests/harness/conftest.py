@@ -1,0 +1,59 @@
+"""Fixtures of the control plane's tests: a scheduler on PATH, and a clean slate between tests."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import queue
+from tests.harness import fake_slurm
+
+
+class Slurm:
+    """The fake scheduler's folder, as a test steers it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, name: str, text: str = "") -> None:
+        (self.folder / name).write_text(text)
+
+    def set_state(self, job: str, state: str) -> None:
+        self.put(f"{job}.state", state)
+        queue._answers.clear()
+
+    def state(self, job: str) -> str:
+        return (self.folder / f"{job}.state").read_text()
+
+    @property
+    def scripts(self) -> list[str]:
+        """What was submitted, in order."""
+        return [path.read_text() for path in sorted(self.folder.glob("*.sh"))]
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
+    commands, folder = tmp_path / "bin", tmp_path / "slurm"
+    commands.mkdir()
+    folder.mkdir()
+    fake_slurm.install(commands)
+    monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_SLURM", str(folder))
+    monkeypatch.setattr(queue, "POLL_S", 0.2)
+    yield Slurm(folder)
+    for path in folder.glob("*.pid"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(int(path.read_text()), signal.SIGKILL)
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No answer of an earlier test's scheduler, no profile of the user's, a working folder of one's own."""
+    monkeypatch.setattr(queue, "_answers", {})
+    monkeypatch.setattr(queue, "_silent_since", None)
+    monkeypatch.delenv("HARNESS_PROFILE", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.chdir(tmp_path)

@@ -1,0 +1,101 @@
+"""Small profiles, grids, records and jobs for the tests of the control plane; nothing here loads torch."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from harness.plan import Planner
+from harness.profiles import Profile, load_profile
+from harness.tables import Entry, Table
+from jobs.spec import METRICS, Cell, Job
+from results.files import write_json
+from results.progress import job_folder
+from results.provenance import utc_now
+from results.records import Record, write_record
+
+PROFILE = """
+[launch]
+executor = "local"
+cpus_per_task = 1
+{launch}
+[evaluate]
+block = 4
+tolerance = 0.25
+[measure]
+precision = "fp32"
+[datasets.motion]
+labels = "val.txt"
+root = "."
+num_classes = 16
+sampling = "kinetics"
+[checkpoints]
+"vit_demo/motion" = "weights.bin"
+"vit_large/motion" = "weights.bin"
+[stand_in.models]
+{models}
+[stand_in.datasets]
+k400 = "motion"
+"""
+
+
+def make_profile(folder: Path, videos: int = 64, stand_in: bool = True, **launch: Any) -> Path:
+    """A profile file with label file and weights beside it; the weights are no weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "val.txt").write_text("".join(f"{number}.mp4 {number % 16}\n" for number in range(videos)))
+    if not (folder / "weights.bin").exists():
+        (folder / "weights.bin").write_bytes(b"weights")
+    path = folder / "small.toml"
+    lines = "\n".join(f"{key} = {value!r}" for key, value in launch.items())
+    models = 'vit_base = "vit_demo"\nvit_large = "vit_demo"' if stand_in else ""
+    path.write_text(PROFILE.format(launch=lines, models=models))
+    return path
+
+
+def make_planner(folder: Path, limit: int = 0, **options: Any) -> Planner:
+    return Planner(load_profile(str(make_profile(folder, **options))), folder / "runs", limit)
+
+
+def make_table(cells: Iterable[Cell], name: str = "grid") -> Table:
+    """A table with one row a cell."""
+    entries = tuple(Entry(f"row {number}", "value", cell, "") for number, cell in enumerate(cells))
+    return Table(name, name, "", tuple(entry.row for entry in entries), ("value",), entries)
+
+
+def make_grid(path: Path, reductions: Iterable[str], models: Iterable[str] = ("vit_small",)) -> Path:
+    """A TOML file that asks for GFLOPs: cheap to measure in earnest."""
+    rows, columns = ([f'"{one}"' for one in values] for values in (reductions, models))
+    path.write_text(
+        f'metric = "gflops"\n[rows]\nreduction = [{", ".join(rows)}]\n[columns]\nmodel = [{", ".join(columns)}]\n'
+    )
+    return path
+
+
+def put_record(runs: Path, cell: Cell, value: float = 1.0, id: str = "", **content: Any) -> Record:
+    now = utc_now()
+    base: dict[str, Any] = {"unit": METRICS[cell.metric], "status": "done", "profile": "small", "job": "job"}
+    base |= {"started": now, "ended": now}
+    name = id or "-".join(filter(None, vars(cell).values())).replace(":", "_").replace("=", "").replace(",", "_")
+    record = Record(**(base | {"id": name, "cell": vars(cell), "value": value} | content))
+    write_record(runs, record)
+    return record
+
+
+def put_job(runs: Path, job: Job, tasks: int = 1, **submitted: Any) -> None:
+    """What a driver writes before and, with `submitted`, after it submits a job: the same entry for every task."""
+    content = {"id": job.id, "kind": job.kind, "tables": ["grid"], "tasks": tasks}
+    content |= {"cells": [vars(cell) for cell in job.cells]}
+    content |= {"record_ids": [job.record_id(cell) for cell in job.cells]}
+    write_json(job_folder(runs, job.id) / "job.json", content)
+    if submitted:
+        entry = {"time": utc_now()} | submitted
+        entries = {str(task): entry for task in range(tasks)}
+        write_json(job_folder(runs, job.id) / "submitted.json", {"tasks": entries})
+
+
+def put_progress(runs: Path, job_id: str, task: int = 0, **content: Any) -> None:
+    base = {"state": "running", "done": 1, "total": 4, "host": "elsewhere", "pid": 1, "updated": utc_now()}
+    write_json(job_folder(runs, job_id) / f"progress-{task}.json", base | content)
+
+
+def small_profile(folder: Path, **options: Any) -> Profile:
+    return load_profile(str(make_profile(folder, **options)))
