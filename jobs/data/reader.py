@@ -95,11 +95,13 @@ def read_video(file: str | Path, request: Request) -> Video:
             wanted = request.numbers(shown)
             if not frames.keys() >= set(wanted):
                 _, frames = _read(file, request, log, shown)
-        except Unreadable:
-            raise
+            return Video(shown, np.array(wanted), np.stack([frames[number] for number in wanted]))
+        except Unreadable as error:
+            reason = str(error)
         except Exception as error:
-            raise Unreadable(_reason(error, log)) from error
-    return Video(shown, np.array(wanted), np.stack([frames[number] for number in wanted]))
+            reason = _reason(error, log)
+        # Now that the error is gone, so is its hold on the reader, whose thread would write on past the log's end.
+    raise Unreadable(reason)
 
 
 def _read(
