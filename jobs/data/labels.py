@@ -1,6 +1,5 @@
 """Label files: `<path> <label>` a line."""
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,11 +47,6 @@ def read_labels(labels: str | Path, root: str | Path, num_classes: int) -> list[
     if not items:
         raise ValueError(f"{labels} lists no videos")
     return items
-
-
-def file_digest(path: str | Path) -> str:
-    """The SHA-256 of a label file's bytes, in hexadecimal. ValueError if it cannot be read."""
-    return hashlib.sha256(_content(Path(path))).hexdigest()
 
 
 def _lines(path: Path) -> list[str]:

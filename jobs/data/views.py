@@ -5,12 +5,13 @@ of the whole video; "ssv2" spreads each clip over the whole video. One clip or o
 All places are computed in whole numbers, so they are exactly the floors that the protocol asks for.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+
+from jobs.spec import parse_views
 
 SAMPLINGS = ("kinetics", "ssv2")
 
@@ -23,19 +24,11 @@ class View:
     offset: int
 
 
-def parse_grid(grid: str) -> tuple[int, int]:
-    """Clips and crops of a view grid: "5x3" is (5, 3). ValueError for anything else."""
-    match = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", grid)
-    if not match:
-        raise ValueError(f"views {grid!r}: write clips x crops, both at least 1, such as '5x3'")
-    return int(match[1]), int(match[2])
-
-
 def views_of(
     sampling: str, num_frames: int, height: int, width: int, grid: str, crop: int, frames: int = 16, stride: int = 4
 ) -> list[View]:
     """The K·S views of a resized video of `num_frames` frames, height × width, all crops of a clip together."""
-    clips, crops = parse_grid(grid)
+    clips, crops = parse_views(grid)
     offsets = crop_offsets(max(height, width), crop, crops)
     return [
         View(numbers, offset)
@@ -46,7 +39,7 @@ def views_of(
 
 def frames_needed(sampling: str, num_frames: int, grids: Iterable[str], frames: int = 16, stride: int = 4) -> list[int]:
     """The sorted frame numbers that the clips of all `grids` take."""
-    clip_counts = {parse_grid(grid)[0] for grid in grids}
+    clip_counts = {parse_views(grid)[0] for grid in grids}
     return sorted(
         {
             number

@@ -1,9 +1,8 @@
-import hashlib
 import re
 
 import pytest
 
-from jobs.data.labels import Item, file_digest, read_labels
+from jobs.data.labels import Item, read_labels
 
 
 def written(folder, content):
@@ -78,15 +77,8 @@ def test_a_label_file_that_cannot_be_read_is_an_error(tmp_path):
     for path, problem in ((tmp_path / "none.txt", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(ValueError, match=f"cannot read the label file {path}: {problem}"):
             read_labels(path, tmp_path, 10)
-        with pytest.raises(ValueError, match=f"cannot read the label file {path}: {problem}"):
-            file_digest(path)
 
 
 def test_a_label_file_that_is_no_text_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"val\.txt is not a text file in UTF-8"):
         read_labels(written(tmp_path, b"\xff\xfe\x00"), tmp_path, 10)
-
-
-def test_the_digest_is_of_the_bytes(tmp_path):
-    content = b"1.mp4 0\r\n"
-    assert file_digest(written(tmp_path, content)) == hashlib.sha256(content).hexdigest()

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.data.views import View, clip_frames, crop_offsets, frames_needed, parse_grid, train_clip, views_of
+from jobs.data.views import View, clip_frames, crop_offsets, frames_needed, train_clip, views_of
+from jobs.spec import parse_views
 
 SAMPLINGS = st.sampled_from(["kinetics", "ssv2"])
 LENGTHS = st.integers(1, 700)
@@ -148,14 +149,14 @@ def test_training_clips_depend_on_nothing_but_the_generator():
 
 
 def test_grids_are_clips_by_crops():
-    assert parse_grid("5x3") == (5, 3)
-    assert parse_grid("16x1") == (16, 1)
+    assert parse_views("5x3") == (5, 3)
+    assert parse_views("16x1") == (16, 1)
 
 
 @pytest.mark.parametrize("grid", ["", "5", "x3", "0x3", "5x0", "5×3", "5x3x2", "-1x3", " 5x3", "05x3", "5x3\n"])
 def test_other_grids_are_refused(grid):
-    with pytest.raises(ValueError, match="such as '5x3'"):
-        parse_grid(grid)
+    with pytest.raises(ValueError, match="as in 5x3"):
+        parse_views(grid)
 
 
 def test_what_cannot_be_sampled_is_refused():
