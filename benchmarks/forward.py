@@ -175,7 +175,8 @@ def main() -> None:
             model.set_reduction(reduction)
             rows.append([f"{name} {reduction}", *measure(model, clips, options.repeats)])
     blocks = f"{arch.depth} of {architecture(options.model).depth} blocks"
-    where = f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    threads = "CPU time of 1 thread" if options.cpu_time else f"{torch.get_num_threads()} threads"
+    where = f"{options.device}, {threads}, torch {torch.__version__}"
     print(f"{options.model}, {blocks}, batch {options.batch}, {where}")
     print(tabulate(rows, HEADERS, disable_numparse=True))
     print(LEGEND)
