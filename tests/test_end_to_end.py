@@ -33,7 +33,7 @@ class Place:
     """A folder with videos, weights, a profile and a table, and the commands run on it."""
 
     def __init__(self, folder: Path, **profile: Any) -> None:
-        self.labels = make_set(folder / "data", videos=7)
+        self.labels = make_set(folder / "data", videos=7, frames=66)
         weights = make_weights(folder / "demo.safetensors")
         self.profile = make_profile(folder / "profile.toml", self.labels, weights, **profile)
         self.table = folder / "small.toml"
