@@ -46,12 +46,15 @@ _FLOWS = {
 
 # Slowest and fastest speed along each axis of the state, per step of 4 frames: pixels, periods of zoom,
 # radians. All lie well below half of the period of what they move, so no direction is aliased.
-_SPEEDS = {"x": (3.2, 5.0), "y": (3.2, 5.0), "zoom": (0.10, 0.17), "angle": (0.17, 0.30)}
+_SPEEDS = {"x": (4.0, 6.0), "y": (4.0, 6.0), "zoom": (0.13, 0.20), "angle": (0.25, 0.40)}
 _STEP = 4
 
-_RADIUS = (18.0, 22.0)  # of an object, pixels; two copies fit side by side on the torus
-_ZOOM_PERIOD = 2.4  # an object looks the same when magnified by this
+_RADIUS = (20.0, 23.0)  # of an object, pixels; two copies fit side by side on the torus
+_ZOOM_PERIOD = 4.0  # an object looks the same when magnified by this
 _CORNER = {"checkered": 1.0, "squares": 1.25}  # how far a look reaches, in radii
+# Red, green and blue, about which the colours of each video are drawn.
+_GROUND, _DARK = (80, 105, 135), (130, 60, 50)
+_LIGHT = {"checkered": (225, 215, 140), "squares": (225, 200, 205)}
 _NOISE = 3  # largest noise, in grey levels of 255
 
 
@@ -108,7 +111,7 @@ def render(motion: str, look: str, seed: tuple[int, ...], backwards: bool = Fals
     }
     pace = rng.uniform(0, 1)
     backdrop = _backdrop(rng)
-    light, dark = _colours(rng)
+    light, dark = _near(_LIGHT[look], rng), _near(_DARK, rng)
     noise = rng.integers(-_NOISE, _NOISE, size=(count, HEIGHT * WIDTH, 1), dtype=np.int8, endpoint=True)
 
     axis, sign = _FLOWS[motion]
@@ -153,20 +156,18 @@ def _backdrop(rng: np.random.Generator) -> np.ndarray:
     """A still, softly textured ground with one plain disc on it that does not move; (HEIGHT * WIDTH, 3)."""
     rows, columns = np.arange(HEIGHT)[:, None], np.arange(WIDTH)[None, :]
     ground = np.empty((HEIGHT, WIDTH, 3))
-    ground[:] = rng.uniform(80, 170, size=3)
+    ground[:] = _near(_GROUND, rng)
     for _ in range(4):
         turn, wavelength, phase = rng.uniform(0, math.pi), rng.uniform(10, 50), rng.uniform(0, 2 * math.pi)
         ripple = np.sin((columns * math.cos(turn) + rows * math.sin(turn)) * 2 * math.pi / wavelength + phase)
-        ground += ripple[..., None] * rng.uniform(-12, 12, size=3)
+        ground += ripple[..., None] * rng.uniform(-8, 8, size=3)
     x, y, radius = rng.uniform(0, WIDTH), rng.uniform(0, HEIGHT), rng.uniform(4, 7)
     disc = np.clip(radius - np.hypot(columns - x, rows - y), 0, 1)
-    return (ground + (rng.uniform(30, 225, size=3) - ground) * disc[..., None]).reshape(-1, 3)
+    return (ground + (_near(_GROUND, rng, 60) - ground) * disc[..., None]).reshape(-1, 3)
 
 
-def _colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A light and a dark colour, (3,) each, their contrast drawn at random and never small."""
-    middle, contrast = rng.uniform(105, 150), rng.uniform(55, 95)
-    return middle + contrast + rng.uniform(-25, 25, size=3), middle - contrast + rng.uniform(-25, 25, size=3)
+def _near(colour: tuple[int, int, int], rng: np.random.Generator, spread: int = 25) -> np.ndarray:
+    return np.array(colour) + rng.uniform(-spread, spread, size=3)
 
 
 def encode(frames: np.ndarray, file: Path) -> None:
