@@ -76,11 +76,12 @@ class Planner:
         if first.metric == "gflops":
             return Count(ordered, measure.counter)
         if first.metric in ("top1", "top5"):
+            dataset = self.dataset(first.dataset)
             return Evaluate(
                 cells=ordered,
                 model=first.model,
                 checkpoint=self.checkpoint(first.model, first.dataset),
-                dataset=self.dataset(first.dataset),
+                dataset=dataset,
                 precision=evaluate.precision,
                 limit=self.limit,
                 batch_size=evaluate.batch_size,
@@ -90,14 +91,13 @@ class Planner:
                 tolerance=evaluate.tolerance,
                 threads=threads,
             )
-        dataset = self.dataset(first.dataset) if first.metric == "clips_per_s_e2e" else None
         return Measure(
             cells=ordered,
             precision=measure.precision,
             batch_size=measure.batch_size,
             samples=measure.samples,
             threads=threads,
-            dataset=dataset,
+            dataset=self.dataset(first.dataset) if first.metric == "clips_per_s_e2e" else None,
             block=evaluate.block,
             decoders=evaluate.decoders,
             decode_timeout_s=evaluate.decode_timeout_s,

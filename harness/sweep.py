@@ -49,11 +49,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         return stop(error)
     where = "this machine" if profile.launch.executor == "local" else "SLURM"
-    print(f"{len(plan.cells)} cells, {plan.done} done already; {started} tasks of {len(plan.jobs)} jobs on {where}")
-    if options.no_wait:
-        return 0 if not plan.jobs else 1
-    sys.stdout.flush()
     try:
+        counts = f"{len(plan.cells)} cells, {plan.done} done already"
+        print(f"{counts}; {started} tasks of {len(plan.jobs)} jobs on {where}", flush=True)
+        if options.no_wait:
+            return 0 if not plan.jobs else 1
         watch.wait(plan, runs)
     except KeyboardInterrupt:
         if profile.launch.executor == "local":
