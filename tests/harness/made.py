@@ -15,8 +15,6 @@ from results.records import Record, write_record
 
 PROFILE = """
 [launch]
-executor = "local"
-cpus_per_task = 1
 {launch}
 [evaluate]
 block = 4

@@ -1,0 +1,268 @@
+"""The report: each cell's state, its number beside the printed one, and everything a reader has to know of it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from harness import report
+from harness.tables import load_table
+from harness.views import view_table
+from jobs.spec import Cell, Count, Evaluate
+from results.progress import read_progress
+from results.records import best_by_cell, read_records
+from results.render.view import Entry, TableView
+from tests.harness.made import make_grid, make_planner, put_job, put_progress, put_record, small_profile
+
+DEMO = {"r=0": "none", "r=48": "sta:r=12", "r=64": "sta:r=16", "r=80": "sta:r=20"}
+"""What the stand-in runs for Table 2's columns."""
+
+
+def demo_cell(column: str = "r=0", views: str = "2x3") -> Cell:
+    return Cell("vit_demo", DEMO[column], "motion", views, "top1")
+
+
+def view(tmp_path: Path, name: str = "table2", stand_in: bool = True) -> TableView:
+    runs = tmp_path / "runs"
+    best = best_by_cell(read_records(runs)[0])
+    return view_table(load_table(name), small_profile(tmp_path, stand_in=stand_in), best, read_progress(runs))
+
+
+def entry(view: TableView, column: str = "r=0", row: str = "2x3") -> Entry:
+    return view.entries[row, column]
+
+
+def evaluation(tmp_path: Path, *cells: Cell) -> Evaluate:
+    job = make_planner(tmp_path).job(cells)
+    assert isinstance(job, Evaluate)
+    return job
+
+
+def main(tmp_path: Path, *arguments: str) -> int:
+    common = ["--profile", str(tmp_path / "small.toml"), "--runs", str(tmp_path / "runs")]
+    return report.main([*arguments, *common])
+
+
+def test_done_partial_and_missing(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    whole, part = {"evaluated": 64, "listed": 64}, {"evaluated": 60, "listed": 64}
+    skipped = [{"video": f"bad/{number}.mp4", "reason": "truncated"} for number in range(4)]
+    put_record(runs, demo_cell("r=0"), 95.3125, counts=whole)
+    put_record(runs, demo_cell("r=48"), 90.0, counts=part, status="partial", skipped=skipped)
+    found = view(tmp_path)
+    done = entry(found, "r=0")
+    assert (done.status, done.value, done.published) == ("done", 95.3125, 83.36)
+    assert done.difference == pytest.approx(11.9525)
+    partial = entry(found, "r=48")
+    assert (partial.status, partial.evaluated, partial.listed) == ("partial", 60, 64)
+    assert (entry(found, "r=64").status, entry(found, "r=64").value) == ("pending", None)
+    notes = "\n".join(found.notes)
+    assert "4 videos could not be read and are not counted: bad/0.mp4 (truncated); bad/1.mp4 (truncated)" in notes
+    assert "accuracies over 64 videos: one video is 1.56 points" in notes
+    assert "accuracies over 60 videos: one video is 1.67 points" in notes
+
+
+def test_many_skipped_videos_are_counted_and_some_named(tmp_path: Path) -> None:
+    skipped = [{"video": f"bad/{number:02}.mp4", "reason": "empty"} for number in range(30)]
+    for column in ("r=0", "r=48"):  # the same ones under each reduction: named once
+        put_record(tmp_path / "runs", demo_cell(column), counts={"evaluated": 34, "listed": 64}, skipped=skipped)
+    (note,) = (note for note in view(tmp_path).notes if "could not be read" in note)
+    assert note.startswith("30 videos")
+    assert note.count("(empty)") == 20
+    assert note.endswith("; and 10 more")
+
+
+def test_what_stands_in_for_what_is_said(tmp_path: Path) -> None:
+    (note,) = (note for note in view(tmp_path).notes if "stands in" in note)
+    assert note.startswith("vit_demo on motion stands in for vit_large on k400; r is scaled by 49/196")
+    assert "compare the drops, not the levels" in note
+    rounded = entry(view(tmp_path, "table3"), "Top-1", "2 stages")
+    assert rounded.note == "r = 74 scales to 18.5, run as 18"
+    assert rounded.inferred.startswith("r and locations are not in the paper")
+    own = view(tmp_path, "table3", stand_in=False)
+    assert not any("r is scaled" in note for note in own.notes)
+
+
+def test_gflops_are_the_papers_models_own(tmp_path: Path) -> None:
+    put_record(tmp_path / "runs", Cell("vit_large", "sta:r=64", "", "", "gflops"), 308.2)
+    found = view(tmp_path, "table3")
+    for row in ("3 stages", "at 1,9,17"):  # two spellings, one record
+        assert (entry(found, "GFLOPs", row).value, entry(found, "GFLOPs", row).published) == (308.2, 308.0)
+
+
+def test_the_whole_evaluation_is_shown_rather_than_a_later_limited_one(tmp_path: Path) -> None:
+    put_record(
+        tmp_path / "runs", demo_cell(), 95.0, "whole", counts={"evaluated": 64, "listed": 64}, ended="2026-01-01"
+    )
+    limited = {"counts": {"evaluated": 8, "listed": 64}, "status": "partial", "ended": "2026-02-01"}
+    put_record(tmp_path / "runs", demo_cell(), 50.0, "limited", **limited)
+    assert entry(view(tmp_path)).value == 95.0
+
+
+def alive(**changes: Any) -> dict[str, Any]:
+    me = psutil.Process()
+    return {"host": os.uname().nodename, "pid": me.pid, "pid_created": me.create_time()} | changes
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected", "said"),
+    [
+        (alive(state="running", done=24, total=64), "running", 0.375),
+        ({"state": "failed", "error": "17 of 64 videos could not be read"}, "failed", "17 of 64 videos"),
+        ({"state": "running", "updated": "2020-01-01T00:00:00+00:00"}, "failed", "--log shows more"),
+        ({"state": "done"}, "pending", ""),
+    ],
+    ids=["running", "failed", "killed", "its record was removed"],
+)
+def test_the_state_of_a_cell_without_a_record(
+    tmp_path: Path, progress: dict[str, Any], expected: str, said: object
+) -> None:
+    job = evaluation(tmp_path, demo_cell())
+    put_job(tmp_path / "runs", job)
+    put_progress(tmp_path / "runs", job.id, **progress)
+    found = entry(view(tmp_path))
+    assert found.status == expected
+    if expected == "running":
+        assert found.progress == said
+    else:
+        assert str(said) in found.note
+    assert entry(view(tmp_path), "r=48").status == "pending"
+
+
+def test_a_new_attempt_in_the_queue_is_pending_not_failed(tmp_path: Path) -> None:
+    job = evaluation(tmp_path, demo_cell())
+    put_progress(tmp_path / "runs", job.id, state="failed", error="it broke", updated="2020-01-01T00:00:00+00:00")
+    process = alive()
+    submitted = {"host": process["host"], "id": str(process["pid"]), "created": process["pid_created"]}
+    put_job(tmp_path / "runs", job, executor="local", **submitted)
+    assert entry(view(tmp_path)).status == "pending"
+
+
+def test_of_two_jobs_for_a_cell_the_running_one_counts(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    for cells, progress in (
+        ([demo_cell()], {"state": "failed", "error": "it broke"}),
+        ([demo_cell(), demo_cell("r=48")], alive(state="running")),
+        ([demo_cell(), demo_cell("r=64")], {"state": "failed", "error": "it broke too"}),
+    ):
+        job = evaluation(tmp_path, *cells)
+        put_job(runs, job)
+        put_progress(runs, job.id, **progress)
+    found = view(tmp_path)
+    assert [entry(found, column).status for column in DEMO] == ["running", "running", "failed", "pending"]
+
+
+def test_a_value_stands_though_a_later_job_failed(tmp_path: Path) -> None:
+    put_record(tmp_path / "runs", demo_cell(), 95.0)
+    job = evaluation(tmp_path, demo_cell(), demo_cell("r=48"))
+    put_job(tmp_path / "runs", job)
+    put_progress(tmp_path / "runs", job.id, state="failed", error="it broke")
+    assert [entry(view(tmp_path), column).status for column in ("r=0", "r=48")] == ["done", "failed"]
+
+
+def test_where_and_from_what_commit(tmp_path: Path) -> None:
+    provenance = {"machine": {"host": "node1", "gpu": "Tesla V100"}, "git": {"commit": "abcdef0123456", "dirty": True}}
+    ended = {"ended": "2026-03-01T10:00:00.000+00:00", "settings": {"precision": "fp16"}}
+    put_record(tmp_path / "runs", demo_cell(), provenance=provenance, **ended)
+    assert "measured 2026-03-01: fp16, Tesla V100, node1, commit abcdef0123 with changes" in view(tmp_path).notes
+
+
+def test_json_has_just_these_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_profile(tmp_path)
+    record = put_record(tmp_path / "runs", demo_cell(), 95.3125)
+    assert main(tmp_path, "table2", "--json") == 0
+    cells = json.loads(capsys.readouterr().out)
+    assert len(cells) == 20
+    names = ["table", "row", "column", "metric", "value", "published", "status", "record", "note", "inferred"]
+    assert all(list(cell) == names for cell in cells)
+    first = cells[0]
+    assert {name: first[name] for name in names[:8]} == {
+        "table": "table2",
+        "row": "2x3",
+        "column": "r=0",
+        "metric": "top1",
+        "value": 95.3125,
+        "published": 83.36,
+        "status": "done",
+        "record": record.id,
+    }
+    assert {(cell["status"], cell["value"], cell["record"]) for cell in cells[1:]} == {("pending", None, None)}
+
+
+@pytest.mark.parametrize("format", ["github", "latex", "csv"])
+def test_every_format_shows_value_and_print(tmp_path: Path, capsys: pytest.CaptureFixture[str], format: str) -> None:
+    small_profile(tmp_path)
+    put_record(tmp_path / "runs", demo_cell(), 95.3125)
+    assert main(tmp_path, "table2", "--format", format) == 0
+    text = capsys.readouterr().out
+    assert "83.36" in text
+    assert "95.31" in text
+
+
+def test_without_tables_those_that_have_something(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_profile(tmp_path)
+    assert main(tmp_path) == 0
+    assert "no results in" in capsys.readouterr().err
+    put_record(tmp_path / "runs", Cell("vit_large", "sta:r=64", "", "", "gflops"), 308.0)
+    assert main(tmp_path) == 0
+    text = capsys.readouterr().out
+    assert "Table 3" in text
+    assert "Table 2" not in text
+
+
+def test_damaged_records_are_named_and_the_rest_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_profile(tmp_path)
+    put_record(tmp_path / "runs", demo_cell(), 95.0)
+    (tmp_path / "runs" / "records" / "half.json").write_text('{"id": "ha')
+    assert main(tmp_path, "table2", "--json") == 0
+    printed = capsys.readouterr()
+    assert printed.err == "warning: records/half.json is ignored: not whole JSON\n"
+    assert json.loads(printed.out)[0]["value"] == 95.0
+
+
+def test_a_thousand_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsync", lambda _: None)
+    small_profile(tmp_path)
+    reductions = [f"random:r={r % 90},seed={r}" for r in range(1, 1001)]
+    for number, reduction in enumerate(reductions):
+        put_record(tmp_path / "runs", Cell("vit_small", reduction, "", "", "gflops"), float(number), f"r{number}")
+    # r = 0 drops nothing: those rows are the plain model's.
+    put_record(tmp_path / "runs", Cell("vit_small", "none", "", "", "gflops"), -1.0)
+    grid = make_grid(tmp_path / "big.toml", reductions)
+    assert main(tmp_path, str(grid), "--json") == 0
+    cells = json.loads(capsys.readouterr().out)
+    expected = [float(number) if (number + 1) % 90 else -1.0 for number in range(1000)]
+    assert [cell["value"] for cell in cells] == expected
+    assert main(tmp_path, str(grid)) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 1000
+
+
+def test_whoever_stops_reading_does_not_see_a_traceback(tmp_path: Path) -> None:
+    small_profile(tmp_path)
+    grid = make_grid(tmp_path / "big.toml", [f"random:r=1,seed={seed}" for seed in range(3000)])
+    command = f"{sys.executable} -m harness.report {grid} --json --profile {tmp_path}/small.toml | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[\n", "")
+
+
+def test_a_terminal_without_our_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_profile(tmp_path)
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    command = [sys.executable, "-m", "harness.report", "table3", "--profile", str(tmp_path / "small.toml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 stages ?" in done.stdout
+
+
+def test_counting_jobs_are_read_as_well(tmp_path: Path) -> None:
+    job = Count((Cell("vit_large", "sta:r=64", "", "", "gflops"),), "meta")
+    put_job(tmp_path / "runs", job)
+    put_progress(tmp_path / "runs", job.id, **alive(state="running"))
+    assert entry(view(tmp_path, "table3"), "GFLOPs", "3 stages").status == "running"
