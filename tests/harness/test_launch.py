@@ -16,10 +16,9 @@ from harness import launch
 from harness.machine import processes
 from harness.plan import Plan, make_plan
 from harness.profiles import Profile
-from jobs.run import run_tasks
 from jobs.spec import Cell
 from results.files import read_json, write_json
-from results.progress import job_folder, read_job
+from results.progress import job_folder
 from tests.harness.conftest import Slurm
 from tests.harness.made import make_planner, make_table, put_progress
 
@@ -277,27 +276,3 @@ print(launch.submit(plan, profile, runs), plan.jobs[0].id)
     (tmp_path / "go").touch()
     psutil.wait_procs([process], timeout=30)
     assert (tmp_path / "runs" / "logs" / entry["log"] / "process.log").read_text() == "made ready\n"
-
-
-def test_one_broken_job_does_not_stop_the_others_of_its_process(tmp_path: Path) -> None:
-    (tmp_path / "jobs").mkdir()
-    (tmp_path / "jobs" / "blocked").write_text("not a folder")
-    write_json(job_folder(tmp_path, "empty") / "job.json", {"tasks": 1})
-    write_json(job_folder(tmp_path, "stopped") / "job.json", {"tasks": 1, "spec": {}})
-    with pytest.raises(RuntimeError, match="3 of 3 tasks failed: blocked, empty, stopped"):
-        run_tasks(str(tmp_path), [("blocked", 0), ("empty", 4), ("stopped", 0)])
-    assert "job.json" in read_job(tmp_path, "stopped").error
-    assert (job_folder(tmp_path, "empty") / "progress-4.json").exists()
-
-
-def test_a_task_that_runs_elsewhere_is_left_alone_but_not_its_own_earlier_self(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_json(job_folder(tmp_path, "job") / "job.json", {"tasks": 1, "spec": {}})
-    put_progress(tmp_path, "job", slurm={"job_id": "9"})
-    run_tasks(str(tmp_path), [("job", 0)])
-    assert "running already" in capsys.readouterr().out
-    monkeypatch.setenv("SLURM_JOB_ID", "9")  # requeued on another node before its heartbeat had gone stale
-    with pytest.raises(RuntimeError, match="1 of 1 tasks failed"):
-        run_tasks(str(tmp_path), [("job", 0)])
-    assert read_job(tmp_path, "job").tasks[0].restarts == 1
