@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         counts = f"{len(plan.cells)} cells, {plan.done} done already"
         print(f"{counts}; {started} tasks of {len(plan.jobs)} jobs on {where}", flush=True)
         if options.no_wait:
-            return 0 if not plan.jobs else 1
+            return 0
         watch.wait(plan, runs)
     except KeyboardInterrupt:
         if profile.launch.executor == "local":

@@ -150,13 +150,13 @@ def test_cancelling_on_a_cluster_and_sweeping_again(
 ) -> None:
     slurm.put("hold")
     place = Place(tmp_path, executor="slurm", tasks=1)
-    assert sweep.main(place.arguments("--no-wait")) == 1
+    assert sweep.main(place.arguments("--no-wait")) == 0
     assert {cell["status"] for cell in place.cells(capsys)} == {"pending"}
     assert status.main(["--runs", str(place.runs), "--cancel", "grid"]) == 0
     assert slurm.state("100") == "CANCELLED by 0"
     slurm.set_state("100", "CANCELLED by 0")
     assert {cell["status"] for cell in place.cells(capsys)} == {"failed"}
-    assert sweep.main(place.arguments("--no-wait")) == 1
+    assert sweep.main(place.arguments("--no-wait")) == 0
     assert "1 tasks of 1 jobs on SLURM" in capsys.readouterr().out
     assert slurm.state("101") == "PENDING"
     assert {cell["status"] for cell in place.cells(capsys)} == {"pending"}
