@@ -58,7 +58,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Place:
     done = place.sweep("--no-wait")
     assert done.stdout.startswith("2 cells, 0 done already; 1 tasks of 1 jobs on this machine")
     assert done.stderr == ""
-    assert done.returncode == 1, "not every cell has its record yet"
+    assert done.returncode == 0, done.stderr
     place.wait_until_done()
     return place
 

@@ -1,0 +1,71 @@
+"""Timings: what is counted as stable, what is flagged, and that both kinds of throughput come out of a job."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobs import measure
+from jobs.run import run_task
+from jobs.spec import Cell, Dataset, Measure, to_dict
+from results.files import write_json
+from results.progress import job_folder, read_job
+from results.records import Record, read_records
+from tests.jobs.small_set import CLASSES, make_set
+
+
+def measured(job: Measure, runs: Path) -> Record:
+    content = {"id": job.id, "tasks": 1, "profile": "test", "spec": to_dict(job)}
+    write_json(job_folder(runs, job.id) / "job.json", content)
+    run_task(runs, job.id, 0)
+    assert read_job(runs, job.id).error == ""
+    (record,) = read_records(runs)[0]
+    return record
+
+
+def test_model_only(tmp_path: Path) -> None:
+    cell = Cell("vit_demo", "sta:r=12", "", "", "clips_per_s")
+    record = measured(Measure((cell,), "fp32", batch_size=2, samples=6, threads=1), tmp_path)
+    rates = record.samples["clips_per_s"]
+    assert len(rates) == 6
+    assert record.value == pytest.approx(np.median(rates))
+    assert record.samples["iqr"] == pytest.approx(np.subtract(*np.percentile(rates, [75, 25])))
+    assert measure.WARM_UP_MIN <= len(record.samples["warm_up_seconds"]) <= measure.WARM_UP_MAX
+    assert any("attention" in name for name in record.samples["attention"])
+    assert record.settings["precision"] == "fp32"
+    assert record.settings["batch_size"] == 2
+    assert record.settings["device"] in ("cpu", "cuda")
+
+
+def test_end_to_end_reads_the_videos(tmp_path: Path) -> None:
+    labels = make_set(tmp_path / "data", videos=5, frames=66)
+    cell = Cell("vit_demo", "none", "set", "2x1", "clips_per_s_e2e")
+    dataset = Dataset("set", str(labels), "", str(labels.parent), CLASSES, "kinetics", 4)
+    job = Measure((cell,), "fp32", batch_size=2, samples=9, threads=1, dataset=dataset, block=1)
+    record = measured(job, tmp_path)
+    assert len(record.samples["clips_per_s"]) == 4  # one a video, the first of them to warm up
+    assert len(record.samples["warm_up"]) == 1
+    assert record.samples["forwards"] == 10
+    assert record.samples["unreadable"] == 0
+
+
+@pytest.mark.parametrize(("rates", "flagged"), [([10.0, 10.1, 9.9, 10.0, 10.2], False), ([8.0, 12.0] * 5, True)])
+def test_wide_spread_is_flagged(
+    rates: list[float], flagged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "model_only", lambda job, cell, task: (rates, {}))
+    cell = Cell("vit_demo", "none", "", "", "clips_per_s")
+    record = measured(Measure((cell,), "fp32", batch_size=2, samples=6, threads=1), tmp_path)
+    assert bool(record.flags) == flagged
+    assert record.samples["clips_per_s"] == rates
+
+
+def test_warm_up_ends_when_stable_and_at_the_latest_after_its_limit() -> None:
+    settling = itertools.chain([3.0, 2.0, 1.6, 1.4, 1.3, 1.2, 1.2, 1.2, 1.1, 1.1], itertools.repeat(1.0))
+    warm_up = list(measure.stable_warm_up(lambda: next(settling)))
+    assert measure.WARM_UP_MIN < len(warm_up) < measure.WARM_UP_MAX
+    assert set(warm_up[-5:]) == {1.0}
+    restless = itertools.cycle([1.0] * 5 + [2.0] * 5)
+    growing = (value * 1.1**number for number, value in enumerate(restless))
+    assert len(list(measure.stable_warm_up(lambda: next(growing)))) == measure.WARM_UP_MAX
