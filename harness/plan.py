@@ -104,12 +104,13 @@ class Planner:
         )
 
     def tasks(self, job: Job) -> int:
-        """How many tasks share `job`: never more than it has blocks."""
+        """How many tasks share `job`: never more than it has blocks, where its videos are listed already."""
         if not isinstance(job, Evaluate):
             return 1
-        videos = self.videos.get(job.dataset.name, 0)
+        tasks = self.profile.launch.tasks or lanes(self.profile.launch)
+        videos = self.videos[job.dataset.name]
         blocks = len(spec.split(min(videos, self.limit or videos), job.block))
-        return max(1, min(self.profile.launch.tasks or lanes(self.profile.launch), blocks))
+        return min(tasks, blocks) if videos else tasks
 
     def _dataset(self, name: str) -> spec.Dataset:
         if name not in self.profile.datasets:
