@@ -185,8 +185,8 @@ def test_stand_ins_scale_r_but_not_for_gflops(tmp_path: Path) -> None:
     assert measured_cell(real, profile) == (real, "")
 
 
-def test_tasks_never_outnumber_blocks(tmp_path: Path) -> None:
-    for videos, limit, tasks, expected in ((64, 0, 99, 16), (64, 6, 99, 2), (64, 0, 3, 3), (1, 0, 99, 1), (0, 0, 9, 1)):
+def test_tasks_never_outnumber_blocks_of_videos_that_are_listed(tmp_path: Path) -> None:
+    for videos, limit, tasks, expected in ((64, 0, 99, 16), (64, 6, 99, 2), (64, 0, 3, 3), (1, 0, 99, 1), (0, 0, 9, 9)):
         planner = make_planner(tmp_path, videos=videos, limit=limit, tasks=tasks)
         plan = make_plan([make_table(accuracy("2x3"))], planner, ())
         assert list(plan.tasks.values()) == [expected]
