@@ -72,7 +72,7 @@ class Planner:
         """One job that answers `cells`, which must share their group."""
         ordered = tuple(sorted(cells, key=lambda cell: (cell.reduction, len(cell.views), cell.views, cell.metric)))
         first, evaluate, measure = ordered[0], self.profile.evaluate, self.profile.measure
-        threads = max(1, self.profile.launch.cpus_per_task)
+        threads = max(1, self.profile.launch.cpus_per_task - evaluate.decoders)
         if first.metric == "gflops":
             return Count(ordered, measure.counter)
         if first.metric in ("top1", "top5"):
@@ -97,10 +97,12 @@ class Planner:
             batch_size=measure.batch_size,
             samples=measure.samples,
             threads=threads,
+            gpus=self.profile.launch.gpus_per_task,
             dataset=self.dataset(first.dataset) if first.metric == "clips_per_s_e2e" else None,
             block=evaluate.block,
             decoders=evaluate.decoders,
             decode_timeout_s=evaluate.decode_timeout_s,
+            tolerance=evaluate.tolerance,
         )
 
     def tasks(self, job: Job) -> int:
@@ -144,13 +146,9 @@ class Planner:
             )
         path = resolve(self.profile.checkpoints[key], self.profile, self.runs)
         try:
-            files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
-            found = [file.stat() for file in files]
+            return Checkpoint.of(path)
         except OSError as error:
             raise ValueError(f"cannot read the checkpoint of {key}, {path}: {error.strerror}") from None
-        return Checkpoint(
-            str(path), sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)
-        )
 
 
 def make_plan(

@@ -16,6 +16,8 @@ _STD = (0.229, 0.224, 0.225)
 
 def pick_device() -> torch.device:
     """The GPU of this task where there is one, else the CPU."""
+    # On newer cards the patch convolution would otherwise round fp32 to TF32.
+    torch.backends.cudnn.allow_tf32 = False
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

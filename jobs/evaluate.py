@@ -4,8 +4,10 @@ Videos are cut into blocks that do not depend on how many tasks share them. Batc
 its videos, so a block's scores are the same whoever computes it, and a task that is killed repeats one block at most.
 """
 
+import hashlib
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from jobs.data.reader import ClipRequest, Unreadable, Video
 from jobs.data.views import View, views_of
 from jobs.device import autocast, normalise, pick_device, ready_model
 from jobs.scores import Block, BlockStore, Totals, ViewScores, total
-from jobs.spec import METRICS, Dataset, Evaluate, share, split
+from jobs.spec import METRICS, Checkpoint, Dataset, Evaluate, share, split
 from jobs.task import Task, file_sha256
 from models.catalog import Architecture, architecture
 from results.records import Record
@@ -26,30 +28,37 @@ from results.records import Record
 
 def run(job: Evaluate, task: Task) -> None:
     """Do this task's blocks of the job; whoever finds all blocks finished writes the records."""
+    check_unchanged(job.dataset, job.checkpoint)
     listed = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
     items = listed[: job.limit or None]
     blocks = split(len(items), job.block)
     store = BlockStore(task.folder / "blocks")
     mine = share(blocks, task.index, task.count)
-    open_blocks = [block for block in mine if block not in store.finished(mine)]
-    ready = sum(end - start for start, end in mine) - sum(end - start for start, end in open_blocks)
-    task.update(ready, sum(end - start for start, end in mine))
+    finished = store.finished(mine)
+    open_blocks = [block for block in mine if block not in finished]
+    ready, videos = (sum(end - start for start, end in part) for part in (finished, mine))
+    task.update(ready, videos)
     try:
         skipped: list[dict[str, str]] = []
         for block, content in Scorer(job, task).blocks(items, open_blocks) if open_blocks else ():
             store.write(block, content)
-            skipped += [{"video": items[index].path, "reason": why} for index, why in content.skipped.items()]
+            skipped += unreadable(content, items)
             ready += block[1] - block[0]
-            task.update(ready, sum(end - start for start, end in mine))
+            task.update(ready, videos)
             check_tolerance(skipped, len(items), job.tolerance)
-        if len(store.finished(blocks)) == len(blocks):
+        if len(store.finished(blocks)) < len(blocks):
+            return
+        try:
             totals = total(store, blocks, items, job.cells, task.folder / "videos.csv")
-            check_tolerance(totals.skipped, len(items), job.tolerance)
-            _write_records(job, task, totals, len(listed))
+        except FileNotFoundError:
+            return  # another task has added up too, found too many unreadable, and says so
+        check_tolerance(totals.skipped, len(items), job.tolerance)
+        _write_records(job, task, totals, len(listed))
     except TooManyUnreadable:
         for block in store.finished(blocks):  # the next attempt looks at the unreadable videos again
-            if store.read(block).skipped:
-                store.remove(block)
+            with suppress(ValueError, FileNotFoundError):
+                if store.read(block).skipped:
+                    store.remove(block)
         raise
 
 
@@ -79,6 +88,7 @@ class Scorer:
                     content.skipped[item.index] = str(found)
                 else:
                     videos[item.index] = found
+                    content.decodes += found.passes
                 if item.index == block[1] - 1:
                     self.score(videos, content)
                     content.seconds = time.perf_counter() - began
@@ -99,6 +109,9 @@ class Scorer:
                 empty = np.empty((len(distinct), self.job.dataset.num_classes), np.float32)
                 content.scores[index][reduction] = ViewScores(empty, members)
             scores = self._forward(clips, videos, frames)
+            if not np.isfinite(scores).all():
+                what = f"{self.job.model} with {reduction} in {self.job.precision}"
+                raise ValueError(f"{what} gives scores that are not numbers; try --set evaluate.precision=fp32")
             content.forwards += len(clips)
             start = 0
             for index in videos:
@@ -123,6 +136,22 @@ class Scorer:
                 logits = self.model(normalise(torch.stack(batch)))
             out.append(logits.float().softmax(dim=-1))
         return torch.cat(out).cpu().numpy() if out else np.empty((0, self.job.dataset.num_classes), np.float32)
+
+
+def unreadable(block: Block, items: list[Item]) -> list[dict[str, str]]:
+    """The videos of a block that could not be read, and why, as records name them."""
+    return [{"video": items[index].path, "reason": reason} for index, reason in block.skipped.items()]
+
+
+def check_unchanged(dataset: Dataset, checkpoint: Checkpoint | None = None) -> None:
+    """ValueError where the label file or the weights are not those that the job was planned for."""
+    changed = []
+    if hashlib.sha256(Path(dataset.labels).read_bytes()).hexdigest() != dataset.labels_sha256:
+        changed.append(dataset.labels)
+    if checkpoint and checkpoint != Checkpoint.of(Path(checkpoint.path)):
+        changed.append(checkpoint.path)
+    if changed:
+        raise ValueError(f"{changed[0]} has changed since this job was planned; run the sweep again")
 
 
 def clip_request(dataset: Dataset, arch: Architecture, grids: tuple[str, ...]) -> ClipRequest:
@@ -167,6 +196,7 @@ def check_tolerance(skipped: list[dict[str, str]], listed: int, tolerance: float
 def _write_records(job: Evaluate, task: Task, totals: Totals, listed: int) -> None:
     provenance = task.provenance()
     provenance["checkpoint_sha256"] = file_sha256(Path(job.checkpoint.path))
+    provenance["commits"] = sorted(totals.commits)
     folder = f"jobs/{job.id}"
     for cell in job.cells:
         correct = totals.correct[cell]
@@ -177,13 +207,14 @@ def _write_records(job: Evaluate, task: Task, totals: Totals, listed: int) -> No
                 value=100 * correct / totals.evaluated,
                 unit=METRICS[cell.metric],
                 status="done" if totals.evaluated == listed else "partial",
-                settings=job.settings(cell) | {"batch_size": job.batch_size},
+                settings=job.settings(cell) | {"batch_size": job.batch_size, "device": pick_device().type},
                 samples={
                     "correct": correct,
                     "per_video": f"{folder}/videos.csv",
                     "per_view": f"{folder}/blocks",
                     "decodes": totals.decodes,
                     "forwards": totals.forwards,
+                    "seconds": totals.seconds,
                 },
                 counts={"evaluated": totals.evaluated, "listed": listed},
                 skipped=totals.skipped,

@@ -14,7 +14,7 @@ from torch import nn
 
 from jobs.data.labels import read_labels
 from jobs.device import autocast, pick_device, ready_model
-from jobs.evaluate import Scorer
+from jobs.evaluate import Scorer, check_tolerance, check_unchanged, unreadable
 from jobs.spec import METRICS, Cell, Checkpoint, Evaluate, Measure, split
 from jobs.task import Task
 from models.catalog import architecture
@@ -32,9 +32,12 @@ def run(job: Measure, task: Task) -> None:
     """Measure the job's one cell."""
     (cell,) = job.cells
     torch.set_num_threads(job.threads)
+    if job.gpus and pick_device().type == "cpu":
+        raise ValueError("launch.gpus_per_task asks for a GPU, and PyTorch finds none here that it can use")
     started = task.now()
+    skipped: list[dict[str, str]] = []
     measure = model_only if cell.metric == "clips_per_s" else end_to_end
-    rates, details = measure(job, cell, task)
+    rates, details = measure(job, cell, task, skipped)
     median, iqr = spread(rates)
     flags = [f"IQR is {100 * iqr / median:.0f} % of the median"] if iqr > IQR_LIMIT * median else []
     task.write(
@@ -47,6 +50,7 @@ def run(job: Measure, task: Task) -> None:
             settings=job.settings(cell) | {"device": pick_device().type},
             samples={"clips_per_s": rates, "median": median, "iqr": iqr} | details,
             flags=flags,
+            skipped=skipped,
             provenance=task.provenance(),
             profile=task.profile,
             job=job.id,
@@ -62,7 +66,9 @@ def spread(values: list[float]) -> tuple[float, float]:
     return median, high - low
 
 
-def model_only(job: Measure, cell: Cell, task: Task) -> tuple[list[float], dict[str, Any]]:
+def model_only(
+    job: Measure, cell: Cell, task: Task, skipped: list[dict[str, str]]
+) -> tuple[list[float], dict[str, Any]]:
     """clips/s of forward passes over one random batch; what STA drops in number does not depend on content."""
     device, arch = pick_device(), architecture(cell.model)
     model = ready_model(cell.model, arch.num_classes, device)
@@ -129,9 +135,15 @@ def attention_kernel(model: nn.Module, video: torch.Tensor, precision: str) -> l
     return sorted(name.removeprefix("aten::") for name in names if name != "aten::scaled_dot_product_attention")
 
 
-def end_to_end(job: Measure, cell: Cell, task: Task) -> tuple[list[float], dict[str, Any]]:
-    """clips/s with reading, decoding and resizing: one sample a block of videos, the first block is the warm-up."""
+def end_to_end(
+    job: Measure, cell: Cell, task: Task, skipped: list[dict[str, str]]
+) -> tuple[list[float], dict[str, Any]]:
+    """clips/s with reading, decoding and resizing: one sample a block of videos, the first block is the warm-up.
+
+    Unreadable videos go to `skipped`; the time they took counts.
+    """
     assert job.dataset
+    check_unchanged(job.dataset)
     evaluate = Evaluate(
         cells=(cell,),
         model=cell.model,
@@ -143,17 +155,18 @@ def end_to_end(job: Measure, cell: Cell, task: Task) -> tuple[list[float], dict[
         block=job.block,
         decoders=job.decoders,
         decode_timeout_s=job.decode_timeout_s,
-        tolerance=1.0,
+        tolerance=job.tolerance,
         threads=job.threads,
     )
     items = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
     blocks = split(len(items), job.block)[: job.samples + 1]
     if len(blocks) < 3:
         raise ValueError(f"{Path(job.dataset.labels)} has too few videos to time: {len(items)}")
-    rates, forwards, skipped = [], 0, 0
+    rates, forwards = [], 0
     for number, (_, content) in enumerate(Scorer(evaluate, task).blocks(items, blocks)):
         rates.append(content.forwards / content.seconds)
         forwards += content.forwards
-        skipped += len(content.skipped)
+        skipped += unreadable(content, items)
+        check_tolerance(skipped, blocks[-1][1], job.tolerance)
         task.update(number + 1, len(blocks))
-    return rates[1:], {"warm_up": rates[:1], "forwards": forwards, "unreadable": skipped, "weights": "random"}
+    return rates[1:], {"warm_up": rates[:1], "forwards": forwards, "weights": "random"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobs.task import Cancelled, Task, load_job
 from results.progress import ProgressWriter, TaskProgress, lives, read_job
-from results.provenance import slurm_ids
+from results.provenance import git_state, slurm_ids
 
 _MODULES = {"evaluate": "jobs.evaluate", "count": "jobs.count", "measure": "jobs.measure"}
 WAIT_S = 1.0
@@ -34,6 +34,7 @@ def run_task(runs: Path, job_id: str, index: int) -> bool:
         print(f"task {index} of job {job_id} is running already: nothing to do here", flush=True)
         return True
     progress = ProgressWriter(runs, job_id, index)
+    git_state()  # kept from here on: what runs is the code as it is now
     try:
         job, data = load_job(runs, job_id)
         task = Task(runs, job_id, index, data["tasks"], data["profile"], progress)

@@ -11,13 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from jobs.data.labels import Item
 from jobs.spec import Cell
 from results.files import private_folder
+from results.provenance import git_state
 
 
 @dataclass
@@ -41,10 +41,14 @@ class Block:
     """By video index and reduction."""
     skipped: dict[int, str] = field(default_factory=dict)
     """By video index, why it could not be read."""
+    decodes: int = 0
+    """How often a readable video was decoded from its beginning."""
     forwards: int = 0
     """Clips that went through a model."""
     seconds: float = 0.0
     """Wall time from asking for the first video to the last score."""
+    commit: str = ""
+    """The commit whose code made this block."""
 
 
 class BlockStore:
@@ -71,8 +75,10 @@ class BlockStore:
         summary = {
             "videos": sorted(content.scores),
             "skipped": content.skipped,
+            "decodes": content.decodes,
             "forwards": content.forwards,
             "seconds": content.seconds,
+            "commit": str(git_state()["commit"] or ""),
         }
         handle, temporary = tempfile.mkstemp(prefix=".block.", suffix=".tmp", dir=self.folder)
         try:
@@ -86,13 +92,16 @@ class BlockStore:
             raise
 
     def read(self, block: tuple[int, int]) -> Block:
-        """The block as written; a damaged file is removed, so that the next attempt makes it again, and ValueError."""
+        """The block as written. FileNotFoundError where there is none; ValueError where it is damaged, and then it is
+        removed, so that the next attempt makes it again."""
         try:
             with np.load(self.path(block), allow_pickle=False) as file:
                 summary = json.loads(str(file["summary"]))
-                content = Block({}, {int(k): v for k, v in summary["skipped"].items()})
-                content.forwards, content.seconds = summary["forwards"], summary["seconds"]
-                content.scores = {index: {} for index in summary["videos"]}
+                content = Block(
+                    {index: {} for index in summary["videos"]},
+                    {int(index): reason for index, reason in summary["skipped"].items()},
+                    *(summary[name] for name in ("decodes", "forwards", "seconds", "commit")),
+                )
                 members = []
                 for name in file.files:
                     index, *rest = name.split("|")
@@ -103,6 +112,8 @@ class BlockStore:
                 for number, reduction, grid, rows in members:
                     content.scores[number][reduction].members[grid] = rows
                 return content
+        except FileNotFoundError:
+            raise
         except Exception as error:
             self.remove(block)
             raise ValueError(f"the scores in {self.path(block)} are damaged and were removed: run it again") from error
@@ -118,13 +129,10 @@ class Totals:
     correct: dict[Cell, int]
     evaluated: int = 0
     skipped: list[dict[str, str]] = field(default_factory=list)
+    decodes: int = 0
     forwards: int = 0
     seconds: float = 0.0
-
-    @property
-    def decodes(self) -> int:
-        """Videos opened: each once."""
-        return self.evaluated + len(self.skipped)
+    commits: set[str] = field(default_factory=set)
 
 
 def total(
@@ -134,22 +142,30 @@ def total(
     totals = Totals(dict.fromkeys(cells, 0))
     columns = list(dict.fromkeys((cell.reduction, cell.views) for cell in cells))
     handle, temporary = tempfile.mkstemp(prefix=".videos.", suffix=".tmp", dir=per_video.parent)
-    with open(handle, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(["video", "label", *(f"{reduction} {views}" for reduction, views in columns), "skipped"])
-        for item, scores, reason in _videos(store, blocks, items, totals):
-            predicted: list[Any] = []
-            ranks = {}
-            for reduction, views in columns if scores else ():
-                score = scores[reduction].video_score(views)
-                predicted.append(int(score.argmax()))
-                better = (score > score[item.label]).sum() + (score[: item.label] == score[item.label]).sum()
-                ranks[reduction, views] = int(better)
-            for cell in cells if scores else ():
-                totals.correct[cell] += ranks[cell.reduction, cell.views] < (5 if cell.metric == "top5" else 1)
-            writer.writerow([item.path, item.label, *(predicted or [""] * len(columns)), reason])
-    os.replace(temporary, per_video)
+    try:
+        with open(handle, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.writer(file)
+            writer.writerow(["video", "label", *(f"{reduction} {views}" for reduction, views in columns), "skipped"])
+            for item, scores, reason in _videos(store, blocks, items, totals):
+                predicted = _judge(item, scores, columns, totals) if scores else [""] * len(columns)
+                writer.writerow([item.path, item.label, *predicted, reason])
+        os.replace(temporary, per_video)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
     return totals
+
+
+def _judge(item: Item, scores: dict[str, ViewScores], columns: list[tuple[str, str]], totals: Totals) -> list[int]:
+    """Count a video as correct in each cell where it is; returns the class predicted in each column."""
+    predicted, ranks = [], {}
+    for reduction, views in columns:
+        score = scores[reduction].video_score(views)
+        predicted.append(int(score.argmax()))
+        better = (score > score[item.label]).sum() + (score[: item.label] == score[item.label]).sum()
+        ranks[reduction, views] = int(better)
+    for cell in totals.correct:
+        totals.correct[cell] += ranks[cell.reduction, cell.views] < (5 if cell.metric == "top5" else 1)
+    return predicted
 
 
 def _videos(
@@ -157,7 +173,9 @@ def _videos(
 ) -> Iterator[tuple[Item, dict[str, ViewScores], str]]:
     for block in blocks:
         content = store.read(block)
+        totals.decodes += content.decodes
         totals.forwards += content.forwards
+        totals.commits |= {content.commit} - {""}
         totals.seconds += content.seconds
         for item in items[slice(*block)]:
             if item.index in content.skipped:

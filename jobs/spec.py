@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 from models.catalog import architecture
@@ -45,8 +46,15 @@ class Checkpoint:
 
     path: str
     size: int
-    """Bytes; the planner's cheap proof, with `modified_ns`, that the file is still the same."""
+    """Bytes; the cheap proof, with `modified_ns`, that it is still the same."""
     modified_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> "Checkpoint":
+        """The weights at `path` as they are now; OSError where there are none."""
+        files = [path] if path.is_file() else [one for one in path.iterdir() if one.is_file()]
+        found = [file.stat() for file in files]
+        return cls(str(path), sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0))
 
 
 @dataclass(frozen=True)
@@ -158,12 +166,15 @@ class Measure(Job):
     """Timed samples after the warm-up."""
     threads: int
     """CPU threads."""
+    gpus: int
+    """GPUs it must run on: 0 or 1."""
     dataset: Dataset | None = None
     """The videos that an end-to-end measurement reads."""
     block: int = 1
     """Videos that make one timed sample of an end-to-end measurement."""
     decoders: int = 1
     decode_timeout_s: float = 60.0
+    tolerance: float = 0.0
 
     def settings(self, cell: Cell) -> dict[str, Any]:
         settings: dict[str, Any] = {
@@ -171,6 +182,7 @@ class Measure(Job):
             "batch_size": self.batch_size,
             "samples": self.samples,
             "threads": self.threads,
+            "gpus": self.gpus,
         }
         if self.dataset:
             settings |= {"dataset": asdict(self.dataset), "block": self.block, "decoders": self.decoders}
@@ -196,7 +208,7 @@ def canonical(reduction: str, model: str) -> str:
 def stand_in(reduction: str, model: str, instead: str) -> tuple[str, str]:
     """`reduction` of `model` carried over to the model run `instead`, and a note where that could not be exact."""
     target = architecture(instead)
-    fitted, note = parse(reduction).fit(architecture(model), target)
+    fitted, note = parse(canonical(reduction, model)).fit(architecture(model), target)
     fitted.check(target)
     return fitted.canonical(target), note
 

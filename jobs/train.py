@@ -210,11 +210,13 @@ def save(model: VisionTransformer, path: Path, how: dict[str, Any]) -> None:
     finally:
         beside.unlink(missing_ok=True)
     write_json(path.with_suffix(".json"), how)
+    for file in (path, path.with_suffix(".json")):
+        file.chmod(0o644)  # weights are to be shared, unlike runs
 
 
 def train_demo(recipe: Recipe, data: Path, out: Path, report: Callable[[str], None] = print) -> float:
     """Generate what is missing of the demo videos in `data`, train, and write `out`; returns top-1 on val, percent."""
-    started = utc_now()
+    started, where = utc_now(), collect()
     request = StridedRequest(architecture(recipe.model).image, recipe.stride)
     frames: dict[str, list[np.ndarray]] = {}
     labels: dict[str, list[int]] = {}
@@ -227,7 +229,6 @@ def train_demo(recipe: Recipe, data: Path, out: Path, report: Callable[[str], No
     model = train(recipe, frames["train"], labels["train"], report)
     seconds = time.perf_counter() - began
     top1 = central_top1(model, frames["val"], labels["val"])
-    where = collect()
     how = {
         "model": recipe.model,
         "recipe": asdict(recipe),
@@ -237,7 +238,7 @@ def train_demo(recipe: Recipe, data: Path, out: Path, report: Callable[[str], No
         "training_seconds": round(seconds, 1),
         "started": started,
         "ended": utc_now(),
-        "machine": {name: where["machine"][name] for name in ("system", "cpu", "cores", "memory", "gpu")},
+        "machine": {name: where["machine"][name] for name in ("cpu", "cores", "memory", "gpu")},
         "versions": where["versions"] | {"python": where["python"]},
         "git": where["git"],
     }

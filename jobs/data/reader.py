@@ -18,7 +18,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from jobs.data.views import frames_needed, train_clip
+from jobs.data.views import frames_needed
 
 # cv2 and decord are imported where they are used: a process that only asks decoders for videos loads neither, and
 # decord's own build of FFmpeg stays apart from torch's and PyAV's libraries, which it does not always get on with.
@@ -53,23 +53,6 @@ class ClipRequest:
         return frames_needed(self.sampling, num_frames, self.grids, self.frames, self.stride)
 
 
-@dataclass(frozen=True)
-class TrainRequest:
-    """The frames of one random clip, drawn from `seed`; `clip` gives them in order, repeats included."""
-
-    sampling: str
-    seed: int
-    short_side: int
-    frames: int = 16
-    stride: int = 4
-
-    def clip(self, num_frames: int) -> tuple[int, ...]:
-        return train_clip(self.sampling, num_frames, np.random.default_rng(self.seed), self.frames, self.stride)
-
-    def numbers(self, num_frames: int) -> list[int]:
-        return sorted(set(self.clip(num_frames)))
-
-
 @dataclass
 class Video:
     """What was read of a video."""
@@ -80,6 +63,8 @@ class Video:
     """(F,) the frames read, ascending."""
     frames: np.ndarray
     """(F, H, W, 3) uint8 RGB, resized."""
+    passes: int = 1
+    """How often the file was decoded; twice where its container lists more frames than it shows."""
 
 
 def read_video(file: str | Path, request: Request) -> Video:
@@ -92,10 +77,11 @@ def read_video(file: str | Path, request: Request) -> Video:
     with _DecoderLog() as log:
         try:
             shown, frames = _read(file, request, log)
-            wanted = request.numbers(shown)
+            wanted, passes = request.numbers(shown), 1
             if not frames.keys() >= set(wanted):
                 _, frames = _read(file, request, log, shown)
-            return Video(shown, np.array(wanted), np.stack([frames[number] for number in wanted]))
+                passes = 2
+            return Video(shown, np.array(wanted), np.stack([frames[number] for number in wanted]), passes)
         except Unreadable as error:
             reason = str(error)
         except Exception as error:

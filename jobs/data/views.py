@@ -1,4 +1,4 @@
-"""Which frames and which crops the views of a video take, and the clips of training.
+"""Which frames and which crops the views of a video take.
 
 Protocol: K temporal clips times S spatial crops, written "5x3". "kinetics" is dense sampling, every `stride`-th frame
 of the whole video; "ssv2" spreads each clip over the whole video. One clip or one crop means the central one.
@@ -7,9 +7,6 @@ All places are computed in whole numbers, so they are exactly the floors that th
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
-
-import numpy as np
 
 from jobs.spec import parse_views
 
@@ -75,23 +72,6 @@ def crop_offsets(long_side: int, crop: int, crops: int) -> list[int]:
     if long_side < crop:
         raise ValueError(f"a crop of {crop} pixels does not fit a side of {long_side}")
     return _spread(long_side - crop, crops)
-
-
-def train_clip(
-    sampling: str, num_frames: int, rng: np.random.Generator, frames: int = 16, stride: int = 4
-) -> tuple[int, ...]:
-    """The frame numbers of a random clip for training.
-
-    kinetics: `frames` frames, `stride` apart, from a random start; a shorter video starts at 0 and repeats its last
-    strided frame. ssv2: one random frame in each of `frames` equal segments.
-    """
-    _check(sampling, num_frames)
-    if sampling == "ssv2":
-        edges = [i * num_frames // frames for i in range(frames + 1)]
-        return tuple(int(rng.integers(low, max(high, low + 1))) for low, high in pairwise(edges))
-    start = int(rng.integers(max(num_frames - (frames - 1) * stride, 1)))
-    strided = range(start, num_frames, stride)
-    return tuple(strided[min(i, len(strided) - 1)] for i in range(frames))
 
 
 def _spread(room: int, count: int) -> list[int]:

@@ -80,6 +80,9 @@ class Staged(Reduction):
     def fit(self, source: Architecture, target: Architecture) -> tuple[Reduction, str]:
         exact = self.r * target.tokens_per_slot / source.tokens_per_slot
         at = self.at and tuple(1 + (block - 1) * target.depth // source.depth for block in self.at)
+        if at and len(set(at)) < len(at):
+            blocks = "-".join(map(str, at))
+            raise ValueError(f"{self._text()}: in a stand-in of {target.depth} blocks its stages meet, at={blocks}")
         fitted = replace(self, r=round(exact), at=at)
         note = "" if exact == fitted.r else f"r = {self.r} scales to {exact:g}, run as {fitted.r}"
         return fitted, note

@@ -1,5 +1,6 @@
 """A few small videos with labels, weights for the demo model, and a profile that uses both."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +43,18 @@ def make_weights(path: Path, seed: int = 0) -> Path:
     return path
 
 
+def make_dataset(labels: Path) -> Dataset:
+    """The set as the planner would describe it."""
+    digest = hashlib.sha256(labels.read_bytes()).hexdigest()
+    return Dataset("set", str(labels), digest, str(labels.parent), CLASSES, "kinetics", 4)
+
+
 def make_job(labels: Path, weights: Path, cells: tuple[Cell, ...], **settings: object) -> Evaluate:
     """An evaluation of `cells` on the set."""
     values = {
         "model": "vit_demo",
-        "checkpoint": Checkpoint(str(weights), 0, 0),
-        "dataset": Dataset("set", str(labels), "", str(labels.parent), CLASSES, "kinetics", 4),
+        "checkpoint": Checkpoint.of(weights),
+        "dataset": make_dataset(labels),
         "precision": "fp32",
         "limit": 0,
         "batch_size": 4,

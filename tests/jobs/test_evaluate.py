@@ -1,6 +1,9 @@
 """The one pass against a literal evaluation, view by view, and against itself shared out differently."""
 
 import itertools
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from jobs.run import run_task
 from jobs.scores import BlockStore
@@ -17,7 +21,7 @@ from models import create_model, load_checkpoint
 from results.files import write_json
 from results.progress import job_folder, read_job
 from results.records import read_records
-from tests.jobs.small_set import CLASSES, make_job, make_set, make_weights
+from tests.jobs.small_set import CLASSES, make_dataset, make_job, make_set, make_weights
 
 GRIDS = ("1x1", "2x3", "3x2", "16x1")
 REDUCTIONS = ("none", "sta:r=12", "random:r=20")
@@ -43,6 +47,18 @@ def start(job: Evaluate, runs: Path, tasks: int = 1) -> dict[Cell, float]:
     write_json(job_folder(runs, job.id) / "job.json", content)
     for index in range(tasks):
         run_task(runs, job.id, index)
+    return {Cell(**record.cell): record.value for record in read_records(runs)[0]}
+
+
+def start_apart(job: Evaluate, runs: Path, tasks: int) -> dict[Cell, float]:
+    """As `start`, with a process for each task, all at the same time."""
+    content = {"id": job.id, "tasks": tasks, "profile": "test", "spec": to_dict(job)}
+    write_json(job_folder(runs, job.id) / "job.json", content)
+    code = "import sys; from pathlib import Path; from jobs.run import run_task; "
+    code += "sys.exit(not run_task(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))"
+    commands = [[sys.executable, "-c", code, str(runs), job.id, str(index)] for index in range(tasks)]
+    processes = [subprocess.Popen(command) for command in commands]
+    assert [process.wait(timeout=240) for process in processes] == [0] * tasks
     return {Cell(**record.cell): record.value for record in read_records(runs)[0]}
 
 
@@ -98,10 +114,12 @@ def test_one_pass_is_the_protocol(labels: Path, weights: Path, tmp_path: Path) -
         assert values[cell] == 100 * hits / len(truth)
 
 
-@pytest.mark.parametrize("tasks", [2, 3, 7])
-def test_any_number_of_tasks_gives_the_same_scores(labels: Path, weights: Path, tmp_path: Path, tasks: int) -> None:
-    job = make_job(labels, weights, CELLS)
-    one, many = start(job, tmp_path / "one"), start(job, tmp_path / "many", tasks)
+@pytest.mark.parametrize(("tasks", "apart"), [(3, start_apart), (7, start)])
+def test_any_number_of_tasks_gives_the_same_scores(
+    labels: Path, weights: Path, tmp_path: Path, tasks: int, apart: Callable[..., dict[Cell, float]]
+) -> None:
+    job = make_job(labels, weights, CELLS[::2])
+    one, many = start(job, tmp_path / "one"), apart(job, tmp_path / "many", tasks)
     assert one == many
     before, after = video_scores(job, tmp_path / "one", 5), video_scores(job, tmp_path / "many", 5)
     assert before.keys() == after.keys()
@@ -177,7 +195,7 @@ def test_unreadable_videos_are_named_and_counted(
     listing = tmp_path / "val.txt"
     lines = labels.read_text().splitlines()
     listing.write_text("\n".join([*lines[:3], "gone/clip.mp4 3", lines[3]]))
-    dataset = replace(make_job(listing, weights, CELLS[:2]).dataset, root=str(labels.parent))
+    dataset = replace(make_dataset(listing), root=str(labels.parent))
     job = make_job(listing, weights, CELLS[:2], tolerance=tolerance, dataset=dataset)
     start(job, tmp_path)
     progress = read_job(tmp_path, job.id)
@@ -205,11 +223,37 @@ def test_missing_video_that_came_back_is_evaluated(labels: Path, weights: Path, 
 
 
 def test_error_of_a_task_is_one_line(labels: Path, weights: Path, tmp_path: Path) -> None:
-    job = make_job(labels, weights.parent / "none.safetensors", CELLS[:1])
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(weights.read_bytes()[:1000])
+    job = make_job(labels, damaged, CELLS[:1])
     start(job, tmp_path)
     error = read_job(tmp_path, job.id).error
-    assert "none.safetensors" in error
+    assert "damaged.safetensors" in error
     assert "\n" not in error
+
+
+@pytest.mark.parametrize("changed", ["labels", "weights"])
+def test_inputs_that_changed_since_planning_are_refused(
+    labels: Path, weights: Path, tmp_path: Path, changed: str
+) -> None:
+    mine = {"labels": tmp_path / "val.txt", "weights": tmp_path / "demo.safetensors"}
+    mine["labels"].write_text(labels.read_text())
+    mine["weights"].write_bytes(weights.read_bytes())
+    dataset = replace(make_dataset(mine["labels"]), root=str(labels.parent))
+    job = make_job(mine["labels"], mine["weights"], CELLS[:1], dataset=dataset)
+    with open(mine[changed], "ab") as file:
+        file.write(b"\n")
+    assert start(job, tmp_path) == {}
+    assert f"{mine[changed]} has changed since this job was planned" in read_job(tmp_path, job.id).error
+
+
+def test_scores_that_are_no_numbers_fail_the_job(labels: Path, weights: Path, tmp_path: Path) -> None:
+    state = load_file(weights)
+    state["head.bias"][3] = float("nan")
+    save_file(state, tmp_path / "nan.safetensors")
+    job = make_job(labels, tmp_path / "nan.safetensors", CELLS[:1])
+    assert start(job, tmp_path) == {}
+    assert "gives scores that are not numbers" in read_job(tmp_path, job.id).error
 
 
 def test_cancelled_job_stops(labels: Path, weights: Path, tmp_path: Path) -> None:

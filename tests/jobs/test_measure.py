@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from jobs import measure
 from jobs.run import run_task
-from jobs.spec import Cell, Dataset, Measure, to_dict
+from jobs.spec import Cell, Measure, to_dict
 from results.files import write_json
 from results.progress import job_folder, read_job
 from results.records import Record, read_records
-from tests.jobs.small_set import CLASSES, make_set
+from tests.jobs.small_set import make_dataset, make_set
 
 
 def measured(job: Measure, runs: Path) -> Record:
@@ -26,7 +27,7 @@ def measured(job: Measure, runs: Path) -> Record:
 
 def test_model_only(tmp_path: Path) -> None:
     cell = Cell("vit_demo", "sta:r=12", "", "", "clips_per_s")
-    record = measured(Measure((cell,), "fp32", batch_size=2, samples=6, threads=1), tmp_path)
+    record = measured(Measure((cell,), "fp32", batch_size=2, samples=6, threads=1, gpus=0), tmp_path)
     rates = record.samples["clips_per_s"]
     assert len(rates) == 6
     assert record.value == pytest.approx(np.median(rates))
@@ -41,22 +42,40 @@ def test_model_only(tmp_path: Path) -> None:
 def test_end_to_end_reads_the_videos(tmp_path: Path) -> None:
     labels = make_set(tmp_path / "data", videos=5, frames=66)
     cell = Cell("vit_demo", "none", "set", "2x1", "clips_per_s_e2e")
-    dataset = Dataset("set", str(labels), "", str(labels.parent), CLASSES, "kinetics", 4)
-    job = Measure((cell,), "fp32", batch_size=2, samples=9, threads=1, dataset=dataset, block=1)
+    dataset = make_dataset(labels)
+    job = Measure((cell,), "fp32", batch_size=2, samples=9, threads=1, gpus=0, dataset=dataset, block=1)
     record = measured(job, tmp_path)
     assert len(record.samples["clips_per_s"]) == 4  # one a video, the first of them to warm up
     assert len(record.samples["warm_up"]) == 1
     assert record.samples["forwards"] == 10
-    assert record.samples["unreadable"] == 0
+    assert record.skipped == []
+
+
+def test_end_to_end_names_what_it_cannot_read(tmp_path: Path) -> None:
+    labels = make_set(tmp_path / "data", videos=5, frames=66)
+    (tmp_path / "data" / "clip 3.mp4").write_bytes(b"")
+    cell = Cell("vit_demo", "none", "set", "1x1", "clips_per_s_e2e")
+    settings = {"dataset": make_dataset(labels), "block": 1, "tolerance": 0.2}
+    record = measured(Measure((cell,), "fp32", batch_size=2, samples=9, threads=1, gpus=0, **settings), tmp_path)
+    assert record.skipped == [{"video": "clip 3.mp4", "reason": "an empty file"}]
+
+
+def test_timing_that_asks_for_a_gpu_fails_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "pick_device", lambda: torch.device("cpu"))
+    cell = Cell("vit_demo", "none", "", "", "clips_per_s")
+    job = Measure((cell,), "fp32", batch_size=2, samples=5, threads=1, gpus=1)
+    write_json(job_folder(tmp_path, job.id) / "job.json", {"tasks": 1, "profile": "test", "spec": to_dict(job)})
+    assert not run_task(tmp_path, job.id, 0)
+    assert "asks for a GPU" in read_job(tmp_path, job.id).error
 
 
 @pytest.mark.parametrize(("rates", "flagged"), [([10.0, 10.1, 9.9, 10.0, 10.2], False), ([8.0, 12.0] * 5, True)])
 def test_wide_spread_is_flagged(
     rates: list[float], flagged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measure, "model_only", lambda job, cell, task: (rates, {}))
+    monkeypatch.setattr(measure, "model_only", lambda job, cell, task, skipped: (rates, {}))
     cell = Cell("vit_demo", "none", "", "", "clips_per_s")
-    record = measured(Measure((cell,), "fp32", batch_size=2, samples=6, threads=1), tmp_path)
+    record = measured(Measure((cell,), "fp32", batch_size=2, samples=6, threads=1, gpus=0), tmp_path)
     assert bool(record.flags) == flagged
     assert record.samples["clips_per_s"] == rates
 

@@ -136,7 +136,7 @@ def test_state_dict_is_videomaes():
 
 
 def test_number_of_classes():
-    assert create_model("vit_demo", num_classes=3).head.weight.shape == (3, 64)
+    assert create_model("vit_demo", num_classes=3).head.weight.shape == (3, 48)
     assert create_model("vit_demo").num_classes == 16
 
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from jobs.data.reader import ClipRequest, TrainRequest, Unreadable, read_video
-from jobs.data.views import frames_needed, train_clip
+from jobs.data.reader import ClipRequest, Unreadable, read_video
+from jobs.data.views import frames_needed
 from tests.bad_videos import (
     flip_bits,
     make_bad_videos,
@@ -122,14 +122,6 @@ def test_a_clip_request_reads_what_its_views_need(tmp_path):
     for sampling in ("kinetics", "ssv2"):
         video = read_video(file, ClipRequest(sampling, ("2x3", "4x3"), 48))
         assert video.numbers.tolist() == frames_needed(sampling, 100, ["2x3", "4x3"])
-
-
-def test_a_training_request_reads_its_clip(tmp_path):
-    file = write_video(tmp_path / "video.mp4", FRAMES)
-    for sampling in ("kinetics", "ssv2"):
-        request = TrainRequest(sampling, 5, 48)
-        assert request.clip(100) == train_clip(sampling, 100, np.random.default_rng(5))
-        assert read_video(file, request).numbers.tolist() == sorted(set(request.clip(100)))
 
 
 REASONS = {

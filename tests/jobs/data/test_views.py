@@ -1,12 +1,11 @@
 from fractions import Fraction
 from math import floor
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.data.views import View, clip_frames, crop_offsets, frames_needed, train_clip, views_of
+from jobs.data.views import View, clip_frames, crop_offsets, frames_needed, views_of
 from jobs.spec import parse_views
 
 SAMPLINGS = st.sampled_from(["kinetics", "ssv2"])
@@ -116,38 +115,6 @@ def test_frames_needed_are_those_of_all_grids(sampling, num_frames, clips):
     assert needed == sorted(taken)
 
 
-@given(LENGTHS, st.integers(0, 2**32))
-def test_a_kinetics_training_clip_is_a_run_of_strided_frames(num_frames, seed):
-    clip = train_clip("kinetics", num_frames, np.random.default_rng(seed))
-    assert len(clip) == 16
-    assert 0 <= clip[0] <= clip[-1] < num_frames
-    steps = set(np.diff(clip).tolist())
-    assert steps == {4} if num_frames > 60 else steps <= {0, 4}
-    if num_frames <= 60:
-        assert clip == dense_clips(num_frames, 1)[0]
-
-
-def test_kinetics_training_clips_start_anywhere_that_they_fit():
-    rng = np.random.default_rng(0)
-    starts = {train_clip("kinetics", 70, rng)[0] for _ in range(300)}
-    assert starts == set(range(10))
-
-
-@given(LENGTHS, st.integers(0, 2**32))
-def test_an_ssv2_training_clip_takes_a_frame_of_each_segment(num_frames, seed):
-    clip = train_clip("ssv2", num_frames, np.random.default_rng(seed))
-    assert len(clip) == 16
-    for i, number in enumerate(clip):
-        low, high = i * num_frames // 16, (i + 1) * num_frames // 16
-        assert low <= number < max(high, low + 1)
-
-
-def test_training_clips_depend_on_nothing_but_the_generator():
-    for sampling in ("kinetics", "ssv2"):
-        first, second = (train_clip(sampling, 300, np.random.default_rng(7)) for _ in range(2))
-        assert first == second
-
-
 def test_grids_are_clips_by_crops():
     assert parse_views("5x3") == (5, 3)
     assert parse_views("16x1") == (16, 1)
@@ -163,7 +130,7 @@ def test_what_cannot_be_sampled_is_refused():
     with pytest.raises(ValueError, match="unknown sampling 'k400': choose from kinetics, ssv2"):
         clip_frames("k400", 100, 2)
     with pytest.raises(ValueError, match="without frames"):
-        train_clip("ssv2", 0, np.random.default_rng(0))
+        clip_frames("ssv2", 0, 2)
     with pytest.raises(ValueError, match="a crop of 224 pixels does not fit a side of 200"):
         crop_offsets(200, 224, 3)
     with pytest.raises(ValueError, match="at least one clip"):
