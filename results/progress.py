@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psutil
@@ -108,8 +107,7 @@ def lives(pid: int, created: float) -> bool:
 class ProgressWriter:
     """Keeps one task's progress file, and beats in its own thread so that a long step does not look dead.
 
-    As a context manager it finishes, or fails with the exception's message. A full disk or a network file
-    system that is away never stops the work: `update` drops what it cannot write.
+    A full disk or a network file system that is away never stops the work: `update` drops what it cannot write.
     """
 
     def __init__(self, runs: Path, job_id: str, task: int = 0) -> None:
@@ -157,19 +155,6 @@ class ProgressWriter:
     def fail(self, error: str) -> None:
         """Mark the task failed, with a message for the user."""
         self._end({"state": "failed", "error": error})
-
-    def __enter__(self) -> "ProgressWriter":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._ended.is_set():
-            return
-        if kind is None:
-            self.finish()
-        else:
-            self.fail(f"{kind.__name__}: {error}" if str(error) else kind.__name__)
 
     def _end(self, change: dict[str, Any]) -> None:
         self._ended.set()

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,19 +106,30 @@ def cell_key(cell: Any) -> CellKey:
     return tuple(getattr(cell, name) for name in CELL_FIELDS)
 
 
-def best_by_cell(records: Iterable[Record]) -> dict[CellKey, Record]:
-    """Return for each cell, by `cell_key`, its best record; see `best`. Linear in the number of records."""
-    chosen: dict[CellKey, Record] = {}
+def best_by_cell(
+    records: Iterable[Record], expected: Callable[[dict[str, str]], Mapping[str, Any]] = lambda cell: {}
+) -> dict[CellKey, Record]:
+    """Return for each cell, by `cell_key`, the record to show; linear in the number of records.
+
+    That is the one whose settings agree most with those `expected(cell)`, by dotted name; of several, measured before
+    projected, then most videos, then latest.
+    """
+    chosen: dict[CellKey, tuple[tuple[Any, ...], Record]] = {}
     for record in records:
         key = cell_key(record.cell)
-        if key not in chosen or _rank(record) > _rank(chosen[key]):
-            chosen[key] = record
-    return chosen
+        agreeing = sum(setting(record, name) == value for name, value in expected(record.cell).items())
+        rank = (agreeing, *_rank(record))
+        if key not in chosen or rank > chosen[key][0]:
+            chosen[key] = rank, record
+    return {key: record for key, (_, record) in chosen.items()}
 
 
-def best(records: Iterable[Record], cell: Any) -> Record | None:
-    """Return the record to show for a cell: measured before projected, then most videos, then latest."""
-    return best_by_cell(records).get(cell_key(cell))
+def setting(record: Record, name: str) -> Any:
+    """Return a setting by its dotted name, as `dataset.root`; None where the record does not have it."""
+    value: Any = record.settings
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
 
 
 def load_frame(runs: Path) -> pandas.DataFrame:

@@ -1,13 +1,12 @@
-"""Tables as text. A renderer is one file here with `SUFFIX` and `render(views)`; its name is the format's."""
+"""Tables as text. A renderer is one file here with `render(views)`; its name is the format's."""
 
 import importlib
 import pkgutil
 from collections.abc import Sequence
-from types import ModuleType
 
 from results.render.view import Entry, TableView, to_json
 
-__all__ = ["Entry", "TableView", "formats", "render", "suffix", "to_json"]
+__all__ = ["Entry", "TableView", "formats", "render", "to_json"]
 
 _NO_FORMATS = ("view", "grid")
 
@@ -19,15 +18,6 @@ def formats() -> list[str]:
 
 def render(views: Sequence[TableView], format: str) -> str:
     """Return the tables as text that ends in a newline. Raises ValueError listing the formats."""
-    return str(_renderer(format).render(views))
-
-
-def suffix(format: str) -> str:
-    """Return the usual suffix of a format's files, `.md` for github. Raises as `render` does."""
-    return str(_renderer(format).SUFFIX)
-
-
-def _renderer(format: str) -> ModuleType:
     if format not in formats():
         raise ValueError(f"format {format!r} is none of {', '.join(formats())}")
-    return importlib.import_module(f"{__name__}.{format}")
+    return str(importlib.import_module(f"{__name__}.{format}").render(views))

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from results.render.view import TableView, to_json
 
-SUFFIX = ".csv"
-
 
 def render(views: Sequence[TableView]) -> str:
     """Return one CSV file for all tables, with a header line; see `to_json` for what the columns hold."""

@@ -8,8 +8,6 @@ import tabulate
 from results.render.grid import Grid, lay_out, printable
 from results.render.view import TableView
 
-SUFFIX = ".md"
-
 WIDTH = 120
 """Columns of a terminal; a table that would be wider moves words into footnotes."""
 

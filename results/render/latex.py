@@ -8,8 +8,6 @@ from tabulate import LATEX_ESCAPE_RULES, tabulate
 from results.render.grid import SUPERSCRIPTS, Grid, lay_out, printable
 from results.render.view import TableView
 
-SUFFIX = ".tex"
-
 _SYMBOLS = {
     **{char: rf"\textsuperscript{{{letter}}}" for char, letter in SUPERSCRIPTS.items()},
     "†": r"\textsuperscript{\dag}",

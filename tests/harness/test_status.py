@@ -94,10 +94,10 @@ def test_cancelled_jobs_leave_slurms_queue_and_running_tasks_stop(
     assert main("--runs", tmp_path, "--cancel", FIRST.id) == 0
     assert capsys.readouterr().out == f"job {FIRST.id} is told to stop\n"
     assert (slurm.state("5"), slurm.state("6")) == ("CANCELLED by 0", "PENDING")
-    with ProgressWriter(tmp_path, FIRST.id) as progress:
-        task = Task(tmp_path, FIRST.id, 0, 1, "demo", progress)
-        with pytest.raises(Cancelled):
-            task.check_cancelled()
+    progress = ProgressWriter(tmp_path, FIRST.id)
+    with pytest.raises(Cancelled):
+        Task(tmp_path, FIRST.id, 0, 1, "demo", progress).check_cancelled()
+    progress.finish()
     assert main("--runs", tmp_path, "--cancel", FIRST.id) == 0
     assert capsys.readouterr().out == f"job {FIRST.id} is done already\n"
 

@@ -61,20 +61,9 @@ def test_the_life_of_a_task(tmp_path):
 
 def test_a_failure_carries_its_message(tmp_path):
     declare(tmp_path)
-    with pytest.raises(KeyError), ProgressWriter(tmp_path, "job"):
-        raise KeyError("no such model")
+    ProgressWriter(tmp_path, "job").fail("too many unreadable videos")
     job = only(tmp_path)
-    assert job.state == "failed"
-    assert job.error == "KeyError: 'no such model'"
-
-
-def test_leaving_the_context_finishes_unless_it_failed_already(tmp_path):
-    with ProgressWriter(tmp_path, "good"):
-        pass
-    with ProgressWriter(tmp_path, "bad") as writer:
-        writer.fail("too many unreadable videos")
-    bad, good = read_progress(tmp_path)
-    assert (bad.state, bad.error, good.state) == ("failed", "too many unreadable videos", "done")
+    assert (job.state, job.error) == ("failed", "too many unreadable videos")
 
 
 def test_a_restart_counts_and_keeps_how_far_it_was(tmp_path):
@@ -96,10 +85,10 @@ def test_updates_reach_the_file_once_a_second_at_most(tmp_path, monkeypatch):
     clock = writer._written
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock)
     for step in range(500):
-        clock += 0.01
+        clock += 0.03  # 34 of these make a second
         writer.update(step, 500)
     writer.finish()
-    assert len(writes) == 1 + 4 + 1
+    assert len(writes) == 1 + 500 // 34 + 1
 
 
 def test_a_long_step_still_beats(tmp_path, monkeypatch):

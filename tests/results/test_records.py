@@ -8,11 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import pytest
 
-from results.records import Record, best, best_by_cell, load_frame, read_records, write_record
+from results.records import Record, best_by_cell, load_frame, read_records, write_record
 
 CELL = {"model": "vit_demo", "reduction": "sta:r=12", "dataset": "demo", "views": "5x3", "metric": "top1"}
 
@@ -195,15 +194,28 @@ def test_the_best_record_of_a_cell():
     fewer = make("fewer", ended="2025-01-04", status="partial", counts={"evaluated": 60, "listed": 64})
     guess = make("guess", ended="2025-01-05", status="projected", counts={"evaluated": 999, "listed": 999})
     elsewhere = make("elsewhere", cell=other)
+    key = tuple(CELL.values())
     records = [full, guess, later, fewer, elsewhere]
     for order in (records, records[::-1]):
-        assert best(order, CELL) is later
-        assert best([record for record in order if record is not later], CELL) is full
-        assert best([guess, fewer], CELL) is fewer
-        assert best([guess], SimpleNamespace(**CELL)) is guess
-        assert best(order, CELL | {"metric": "gflops"}) is None
-        chosen = best_by_cell(order)
-    assert chosen == {tuple(CELL.values()): later, tuple(other.values()): elsewhere}
+        assert best_by_cell(order) == {key: later, tuple(other.values()): elsewhere}
+        assert best_by_cell(record for record in order if record is not later)[key] is full
+        assert best_by_cell([guess, fewer])[key] is fewer
+        assert best_by_cell([guess])[key] is guess
+
+
+def test_a_record_of_the_expected_settings_is_better_than_a_larger_or_later_one():
+    mine = make("mine", settings={"precision": "fp32", "dataset": {"root": "/a"}}, counts={}, status="projected")
+    half = make("half", settings={"precision": "fp16", "dataset": {"root": "/a"}}, ended="2025-03-01")
+    none = make("none", settings={"precision": "fp16", "dataset": "/a"}, ended="2025-04-01")
+
+    def best(*records, **expected):
+        (chosen,) = best_by_cell(records, lambda cell: expected if cell == CELL else {}).values()
+        return chosen.id
+
+    assert best(none, half, mine, **{"precision": "fp32", "dataset.root": "/a"}) == "mine"
+    assert best(none, half, **{"precision": "fp32", "dataset.root": "/a"}) == "half"
+    assert best(none, half, mine, **{"precision": "fp16"}) == "none"
+    assert best(none, half, mine) == "none"
 
 
 def test_a_thousand_records_are_read_and_indexed(tmp_path):
