@@ -1,0 +1,35 @@
+"""The demo as shipped: its profile makes the val split alone, and its weights do what the README says."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+TABLE = """
+title = "Drop numbers in the demo"
+model = "vit_large"
+dataset = "k400"
+metric = "top1"
+views = "2x1"
+[[rows]]
+label = "top-1"
+[columns]
+reduction = ["none", "sta:r=80"]
+"""
+
+
+def test_weights_solve_the_val_split_and_lose_at_large_r(tmp_path: Path) -> None:
+    (tmp_path / "drops.toml").write_text(TABLE)
+    runs = tmp_path / "runs"
+    options = [str(tmp_path / "drops.toml"), "--profile", "demo", "--runs", str(runs)]
+    sweep = subprocess.run(
+        [sys.executable, "-m", "harness.sweep", *options], capture_output=True, text=True, timeout=400
+    )
+    assert sweep.returncode == 0, sweep.stderr
+    assert len(list((runs / "data").rglob("*.mp4"))) == 64
+    report = [sys.executable, "-m", "harness.report", *options, "--json"]
+    cells = json.loads(subprocess.run(report, capture_output=True, text=True, check=True, timeout=60).stdout)
+    top1 = {cell["column"]: cell["value"] for cell in cells}
+    assert top1["none"] >= 92
+    assert top1["sta:r=80"] < top1["none"] - 2
+    assert {cell["status"] for cell in cells} == {"done"}
