@@ -64,7 +64,7 @@ class Evaluate:
     decode_timeout_s: float = 60.0
     """Seconds after which a video counts as unreadable."""
     tolerance: float = 0.01
-    """Share of unreadable videos above which a job fails."""
+    """Share of unreadable videos, 0 to 1, above which a job fails."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,6 @@ AT_LEAST = {
     "evaluate.block": 1,
     "evaluate.decoders": 1,
     "evaluate.decode_timeout_s": 1,
-    "evaluate.tolerance": 0,
     "measure.batch_size": 1,
     "measure.samples": 5,
 }
@@ -259,6 +258,9 @@ def _check(profile: Profile, source: str) -> None:
             raise ValueError(f"{source}: datasets.{name}.sampling must be kinetics or ssv2, not {dataset.sampling!r}")
         if dataset.num_classes < 1 or dataset.stride < 1:
             raise ValueError(f"{source}: datasets.{name}: num_classes and stride must be at least 1")
+    if not 0 <= profile.evaluate.tolerance <= 1:
+        wrong = f"evaluate.tolerance must be a share of the videos, from 0 to 1, not {profile.evaluate.tolerance:g}"
+        raise ValueError(f"{source}: {wrong}")
     if profile.launch.gpus_per_task > 1:
         raise ValueError(f"{source}: launch.gpus_per_task must be 0 or 1, not {profile.launch.gpus_per_task}")
     if profile.launch.executor == "slurm" and profile.launch.tasks == 0:
