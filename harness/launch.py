@@ -93,12 +93,19 @@ def _take_back_cancellation(job: Job, runs: Path) -> None:
 
 
 def _submit_here(shared: Sequence[Unit], exclusive: Sequence[Unit], launch: Launch, runs: Path) -> None:
-    """Start processes that share the tasks. A timing has the machine to itself: it waits for all that work for this
-    runs folder, timings run one after the other, and whatever is submitted later waits for them."""
+    """Start processes that share the tasks, on the lanes that no other process for this runs folder is on (of a driver
+    that was killed, say); where there is none, one that waits for them all. A timing has the machine to itself: it
+    waits for all others, timings run one after the other, and whatever is submitted later waits for them."""
     others = processes(runs)
-    timings = [process for process, alone in others.items() if alone]
-    count = min(lanes(launch), len(shared))
-    started = [_submit_local(shared[lane::count], timings, lane, launch, runs) for lane in range(count)]
+    timings = [process for process, use in others.items() if use.exclusive]
+    taken = {use.lane for use in others.values() if not use.exclusive}
+    count = lanes(launch)
+    free = [lane for lane in range(count) if lane not in taken][: max(0, count - len(taken))]
+    chosen, after = (free, timings) if free else ([0], list(others))
+    chosen = chosen[: len(shared)]
+    started = [
+        _submit_local(shared[number :: len(chosen)], after, lane, launch, runs) for number, lane in enumerate(chosen)
+    ]
     if exclusive:
         _submit_local(exclusive, [*others, *started], 0, launch, runs)
 
@@ -119,7 +126,7 @@ def _submit_local(units: Sequence[Unit], after: Sequence[Process], lane: int, la
         job = executor.submit(run_tasks, str(runs), list(units), list(after))
     pid = int(job.job_id)
     created = psutil.Process(pid).create_time()
-    entry = {"executor": "local", "host": socket.gethostname(), "id": job.job_id, "created": created}
+    entry = {"executor": "local", "host": socket.gethostname(), "id": job.job_id, "created": created, "lane": lane}
     _note(units, [entry | {"time": time, "log": logs.name}] * len(units), runs)
     return pid, created
 

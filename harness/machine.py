@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.profiles import Launch
 from harness.queue import process_of
@@ -13,6 +14,15 @@ from results.progress import lives, read_progress
 
 Process = tuple[int, float]
 """A process: its id and its creation time, as ids are used again."""
+
+
+class Use(NamedTuple):
+    """What a process does here."""
+
+    exclusive: bool
+    """Whether it needs the machine to itself."""
+    lane: int | str
+    """Which of the places for a task it takes, as far as that is known; else a name of its own."""
 
 
 def lanes(launch: Launch) -> int:
@@ -46,14 +56,17 @@ def gpus() -> tuple[int, ...]:
     return tuple(range(len(re.findall(r"^GPU \d+:", listed, re.MULTILINE))))
 
 
-def processes(runs: Path) -> dict[Process, bool]:
-    """The processes here that run tasks of `runs` or will, and whether they need the machine to themselves."""
-    found: dict[Process, bool] = {}
+def processes(runs: Path) -> dict[Process, Use]:
+    """The processes here that run tasks of `runs` or will. A shell and what it has started share a lane."""
+    found: dict[Process, Use] = {}
     for job in read_progress(runs):
         kind = KINDS.get(str(job.job.get("kind")))
         exclusive = kind is not None and kind.exclusive
-        here = [(task.pid, task.pid_created) for task in job.tasks if task.host == socket.gethostname()]
-        here += [process for entry in job.submitted.get("tasks", {}).values() if (process := process_of(entry))]
-        for process in here:
-            found[process] = found.get(process, False) or exclusive
-    return {process: exclusive for process, exclusive in found.items() if lives(*process)}
+        entries = job.submitted.get("tasks", {})
+        submitted = {number: process for number, entry in entries.items() if (process := process_of(entry))}
+        here = list(submitted.items())
+        here += [(str(one.task), (one.pid, one.pid_created)) for one in job.tasks if one.host == socket.gethostname()]
+        for number, process in here:
+            lane = entries[number].get("lane") if number in submitted else None
+            found[process] = Use(exclusive, lane if isinstance(lane, int) else f"process {process[0]}")
+    return {process: use for process, use in found.items() if lives(*process)}

@@ -1,5 +1,6 @@
 """Submitting: the script that SLURM gets, what is noted for the next driver, and that nothing is started twice."""
 
+import contextlib
 import json
 import os
 import re
@@ -240,7 +241,7 @@ def test_a_timing_waits_for_everybody_and_everybody_for_a_timing(tmp_path: Path,
     # It is a timing: both wait.
     submitted.clear()
     write_json(job_folder(runs, "other") / "job.json", {"kind": "measure", "tasks": 1})
-    assert processes(runs) == {me: True}
+    assert processes(runs) == {me: (True, f"process {me[0]}")}
     launch.submit(plan, profile, runs)
     assert submitted == [([(count, 0)], [me]), ([(timing, 0)], [me, (-1, 0.0)])]
 
@@ -254,6 +255,49 @@ def test_each_local_process_has_a_gpu_of_its_own(tmp_path: Path, monkeypatch: py
     plan, profile, runs = planned(tmp_path, EVALUATE, tasks=9, gpus_per_task=1)
     launch.submit(plan, profile, runs)
     assert given == [(3,), (5,)]
+    noted = entries(runs, plan.jobs[0].id)
+    assert [noted[str(task)]["lane"] for task in range(9)] == [0, 1, 0, 1, 0, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("busy", "expected"),
+    [
+        ([1], [(0, []), (2, []), (3, [])]),
+        ([0, 1, None], [(2, [])]),
+        ([0, 3, 1, 2], [(0, [0, 1, 2, 3])]),
+        ([0, 7, 8, None], [(0, [0, 1, 2, 3])]),
+        ([2, 2, 2], [(0, []), (1, []), (3, [])]),
+    ],
+    ids=["one", "one unknown", "all", "lanes of another profile", "one busy, the others wait for it"],
+)
+def test_what_still_runs_here_keeps_its_lanes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: list[int | None], expected: list[tuple[int, list[int]]]
+) -> None:
+    given = []
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4))
+    monkeypatch.setattr(launch, "_submit_local", lambda units, after, lane, *_: given.append((lane, after, units)))
+    plan, profile, runs = planned(tmp_path, EVALUATE, tasks=4)
+    with contextlib.ExitStack() as stack:
+        others = []
+        for number, lane in enumerate(busy):
+            child = stack.enter_context(subprocess.Popen(["sleep", "60"]))
+            stack.callback(child.kill)
+            others.append((child.pid, psutil.Process(child.pid).create_time()))
+            entry = {"executor": "local", "host": socket.gethostname(), "id": child.pid, "created": others[-1][1]}
+            tasks = {"0": entry if lane is None else entry | {"lane": lane}}
+            write_json(job_folder(runs, f"other{number}") / "submitted.json", {"tasks": tasks})
+            write_json(job_folder(runs, f"other{number}") / "job.json", {"kind": "evaluate", "tasks": 1})
+            # Where there is a setup, this is the shell, and the task reports what the shell has started.
+            me = {"pid": os.getpid(), "pid_created": psutil.Process().create_time()}
+            if lane is not None and number == 0:
+                put_progress(runs, "other0", host=socket.gethostname(), **me)
+        launch.submit(plan, profile, runs)
+        alive = list(processes(runs))
+    assert [lane for lane, _, _ in given] == [lane for lane, _ in expected]
+    for (_, after, _), (_, wanted) in zip(given, expected, strict=True):
+        assert after == (alive if wanted else [])
+        assert {others[number] for number in wanted} <= set(after)
+    assert sorted(unit for _, _, units in given for unit in units) == [(plan.jobs[0].id, k) for k in range(4)]
 
 
 def test_a_local_process_really_runs_and_lets_go_of_our_output(tmp_path: Path) -> None:
