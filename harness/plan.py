@@ -83,7 +83,8 @@ class Planner:
                 checkpoint=self.checkpoint(first.model, first.dataset),
                 dataset=dataset,
                 precision=evaluate.precision,
-                limit=self.limit,
+                # The first 64 of 64 are all: the same videos must not have two identities.
+                limit=0 if 0 < self.videos[first.dataset] <= self.limit else self.limit,
                 batch_size=evaluate.batch_size,
                 block=evaluate.block,
                 decoders=evaluate.decoders,

@@ -150,6 +150,9 @@ def test_other_settings_are_other_records(tmp_path: Path) -> None:
     base = ids()
     assert ids() == base
     assert ids(limit=5)[0] != base[0]
+    assert ids(limit=63)[0] != base[0]
+    assert ids(limit=64) == ids(limit=65) == base, "the first 64 of 64 are all"
+    assert ids(limit=5, videos=0)[0] != ids(videos=0)[0], "how many will be listed is not known"
     assert ids(videos=63)[0] != base[0], "the label file has changed"
     assert {ids(limit=5)[1], ids(videos=63)[1]} == {base[1]}
     (tmp_path / "weights.bin").write_bytes(b"other weights")
