@@ -3,12 +3,15 @@
 import argparse
 import io
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 from harness.profiles import profile_names
+
+RUNS = Path("runs")
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,8 +34,19 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 def add_runs(parser: argparse.ArgumentParser) -> None:
     """Add --runs."""
     parser.add_argument(
-        "--runs", type=_folder, default=Path("runs"), metavar="DIR", help="where records, jobs and logs are kept (runs)"
+        "--runs", type=_folder, default=RUNS, metavar="DIR", help=f"where records, jobs and logs are kept ({RUNS})"
     )
+
+
+def command(tool: str, *arguments: str, runs: Path) -> str:
+    """A command line of ours to show to the user, with the runs folder if it is another than the default."""
+    return shlex.join(["python", "-m", f"harness.{tool}", *arguments, *(["--runs", str(runs)] if runs != RUNS else [])])
+
+
+def profile_options(options: argparse.Namespace) -> list[str]:
+    """What was said of the profile, to be said again."""
+    named = ["--profile", options.profile] if options.profile else []
+    return named + [part for one in options.set or () for part in ("--set", one)]
 
 
 def whole_number(text: str) -> int:

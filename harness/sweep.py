@@ -1,13 +1,12 @@
 """python -m harness.sweep TABLE…: measure every cell of the tables that has no record yet."""
 
 import argparse
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 from harness import launch, watch
-from harness.arguments import Parser, add_common, run, stop, whole_number
+from harness.arguments import Parser, add_common, command, profile_options, run, stop, whole_number
 from harness.plan import Plan, Planner, make_plan
 from harness.profiles import Profile, load_profile, resolve
 from harness.tables import load_table, table_names
@@ -59,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         if profile.launch.executor == "local":
             print("stopped; the same command goes on where this one was", file=sys.stderr)
         else:
-            print("no longer waiting; the jobs go on, see python -m harness.status", file=sys.stderr)
+            print(f"no longer waiting; the jobs go on, see {command('status', runs=options.runs)}", file=sys.stderr)
         return 1
     return _conclude(plan, runs, options)
 
@@ -71,9 +70,9 @@ def _prepare(plan: Plan, profile: Profile, runs: Path) -> bool:
         dataset = profile.datasets[name]
         if dataset.prepare and not resolve(dataset.labels, profile, runs).exists():
             print(f"making the videos of {name} …", flush=True)
-            command = [sys.executable, "-m", dataset.prepare, str(resolve(dataset.root, profile, runs))]
-            if subprocess.run(command).returncode:
-                raise ValueError(f"{' '.join(command[1:])} failed")
+            arguments = ["-m", dataset.prepare, str(resolve(dataset.root, profile, runs))]
+            if subprocess.run([sys.executable, *arguments]).returncode:
+                raise ValueError(f"{' '.join(arguments)} failed")
             made = True
     return made
 
@@ -98,19 +97,17 @@ def _show(plan: Plan, planner: Planner, runs: Path) -> None:
 def _conclude(plan: Plan, runs: Path, options: argparse.Namespace) -> int:
     """Say how it went; 0 where every cell has its record."""
     have = {record.id for record in read_records(runs)[0]}
-    folder = ["--runs", str(options.runs)] if str(options.runs) != "runs" else []
     open_jobs = [job for job in plan.jobs if any(job.record_id(cell) not in have for cell in job.cells)]
     for planned in open_jobs[:SAID]:
         job = read_job(runs, planned.id)
-        log = shlex.join(["python", "-m", "harness.status", *folder, "--log", job.id])
+        log = command("status", job.id, "--log", runs=options.runs)
         error = " ".join(job.error.split()) or f"it ended without a word; see {log}, or run the same command again"
         print(f"job {job.id} ({', '.join(plan.tables[job.id])}) failed: {error}", file=sys.stderr)
     if len(open_jobs) > SAID:
-        print(f"and {len(open_jobs) - SAID} more jobs failed; see python -m harness.status", file=sys.stderr)
+        more = f"and {len(open_jobs) - SAID} more jobs failed"
+        print(f"{more}; see {command('status', runs=options.runs)}", file=sys.stderr)
     missing = sum(cell.record not in have for cell in plan.cells)
-    profile = ["--profile", options.profile] if options.profile else []
-    settings = [part for one in options.set or () for part in ("--set", one)]
-    report = shlex.join(["python", "-m", "harness.report", *options.tables, *profile, *settings, *folder])
+    report = command("report", *options.tables, *profile_options(options), runs=options.runs)
     print(f"{len(plan.cells) - missing} of {len(plan.cells)} cells have a record; {report}")
     return 1 if missing else 0
 

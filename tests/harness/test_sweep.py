@@ -127,8 +127,9 @@ def test_a_job_that_dies_without_a_word_does_not_keep_us_waiting(
     place = Place(tmp_path, setup=["echo no such module", "false"])
     done = place.sweep()
     assert done.returncode == 1
-    assert "failed: it ended without a word; see python -m harness.status --runs " in done.stderr
     (job,) = read_progress(place.runs)
+    hint = f"python -m harness.status {job.id} --log --runs {place.runs}"
+    assert f"failed: it ended without a word; see {hint}, or run the same command again" in done.stderr
     assert status.main(["--runs", str(place.runs), "--log", job.id]) == 0
     assert "no such module" in capsys.readouterr().out
     assert {cell["status"] for cell in place.cells(capsys)} == {"failed"}
@@ -160,6 +161,24 @@ def test_cancelling_on_a_cluster_and_sweeping_again(
     assert "1 tasks of 1 jobs on SLURM" in capsys.readouterr().out
     assert slurm.state("101") == "PENDING"
     assert {cell["status"] for cell in place.cells(capsys)} == {"pending"}
+
+
+def test_hints_name_the_runs_folder(
+    tmp_path: Path, slurm: Slurm, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    slurm.put("hold")
+    place = Place(tmp_path, executor="slurm", tasks=1)
+    hint = f"see python -m harness.status --runs {place.runs}\n"
+    monkeypatch.setattr("harness.watch.wait", interrupted)
+    assert sweep.main(place.arguments()) == 1
+    assert capsys.readouterr().err == f"no longer waiting; the jobs go on, {hint}"
+    monkeypatch.setattr("harness.watch.wait", lambda *_: None)
+    monkeypatch.setattr(sweep, "SAID", 0)
+    assert sweep.main(place.arguments()) == 1
+    assert capsys.readouterr().err == f"and 1 more jobs failed; {hint}"
 
 
 def test_a_dry_run_shows_jobs_and_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
