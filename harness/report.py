@@ -4,8 +4,9 @@ import json
 import sys
 from pathlib import Path
 
-from harness.arguments import Parser, add_common, run, stop
+from harness.arguments import Parser, add_common, command, profile_options, run, stop
 from harness.profiles import load_profile
+from harness.settings import expected_settings
 from harness.tables import load_table, table_names
 from harness.views import view_table
 from results.progress import read_progress
@@ -26,8 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
         profile = load_profile(options.profile, options.set)
         tables = [load_table(name) for name in dict.fromkeys(options.tables or table_names())]
         records, warnings = read_records(runs)
-        best, jobs = best_by_cell(records), read_progress(runs)
-        views = [view_table(table, profile, best, jobs) for table in tables]
+        best = best_by_cell(records, lambda cell: expected_settings(cell, profile, runs.absolute()))
+        jobs = read_progress(runs)
+        views = [view_table(table, profile, best, jobs, runs) for table in tables]
     except (ValueError, OSError) as error:
         return stop(error)
     for warning in warnings:
@@ -39,7 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     elif views:
         print(render(views, options.format), end="")
     else:
-        print(f"no results in {runs} yet; begin with python -m harness.sweep table2", file=sys.stderr)
+        first = command("sweep", "table2", *profile_options(options), runs=runs)
+        print(f"no results in {runs} yet; begin with {first}", file=sys.stderr)
     return 0
 
 

@@ -1,10 +1,13 @@
 """From a declared table and what is on disk to what a renderer shows: values, states and notes."""
 
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 
+from harness.arguments import command
 from harness.plan import measured_cell
 from harness.profiles import Profile
 from harness.queue import fraction, state_of
+from harness.settings import differences
 from harness.tables import Entry as Declared
 from harness.tables import Table
 from jobs.spec import Cell, tokens_per_slot
@@ -19,9 +22,9 @@ NAMED = 20
 
 
 def view_table(
-    table: Table, profile: Profile, best: Mapping[CellKey, Record], jobs: Iterable[JobProgress]
+    table: Table, profile: Profile, best: Mapping[CellKey, Record], jobs: Iterable[JobProgress], runs: Path
 ) -> TableView:
-    """The table as it stands. ValueError where a cell is not valid."""
+    """The table as it stands; `runs` is only named. ValueError where a cell is not valid."""
     published = load_published(table.name)
     measured: dict[Cell, tuple[Cell, str]] = {}
     for declared in table.entries:
@@ -29,21 +32,22 @@ def view_table(
             measured[declared.cell] = measured_cell(declared.cell, profile)
         except ValueError as error:
             raise ValueError(f"{table.name}, row {declared.row!r}, column {declared.column!r}: {error}") from None
-    under_way = _by_cell(jobs, {cell_key(cell) for cell, _ in measured.values()} - best.keys())
+    attempts = _by_cell(jobs, {cell_key(cell) for cell, _ in measured.values()}, best)
     entries: dict[tuple[str, str], Entry] = {}
     used: list[Record] = []
     for declared in table.entries:
         place = (declared.row, declared.column)
         cell, note = measured[declared.cell]
-        record = best.get(cell_key(cell))
+        record, attempt = best.get(cell_key(cell)), attempts.get(cell_key(cell))
         printed = published[place].value if place in published else None
         if record:
             used.append(record)
+            note = "; ".join(filter(None, [note, _newer_attempt(attempt, runs)]))
             entries[place] = _measured(declared, record, printed, note)
         else:
-            entries[place] = _unmeasured(declared, under_way.get(cell_key(cell)), printed, note)
+            entries[place] = _unmeasured(declared, attempt, printed, note, runs)
     stand_ins = {wanted: cell for wanted, (cell, _) in measured.items()}
-    notes = _stand_ins(stand_ins, bool(published)) + _coverage(used) + _provenance(used)
+    notes = _stand_ins(stand_ins, bool(published)) + _coverage(used) + differences(used) + _provenance(used)
     return TableView(table.name, table.title, table.corner, list(table.rows), list(table.columns), entries, notes)
 
 
@@ -65,13 +69,12 @@ def _measured(declared: Declared, record: Record, printed: float | None, note: s
 
 
 def _unmeasured(
-    declared: Declared, under_way: tuple[JobProgress, str] | None, printed: float | None, note: str
+    declared: Declared, attempt: tuple[JobProgress, str] | None, printed: float | None, note: str, runs: Path
 ) -> Entry:
     status, progress = "pending", None
-    job, state = under_way or (None, "pending")
+    job, state = attempt or (None, "pending")
     if job and state in ("failed", "lost"):
-        silent = f"it ended without a word; python -m harness.status {job.id} --log shows more"
-        status, note = "failed", job.error or silent
+        status, note = "failed", _reason(job, runs)
     elif job and state == "running":
         status, progress = "running", fraction(job)
     return Entry(
@@ -86,19 +89,38 @@ def _unmeasured(
     )
 
 
-def _by_cell(jobs: Iterable[JobProgress], missing: Collection[CellKey]) -> dict[CellKey, tuple[JobProgress, str]]:
-    """For each cell that has no record the job that says most about it, one that runs rather than one that failed, and
-    that job's state."""
+def _newer_attempt(attempt: tuple[JobProgress, str] | None, runs: Path) -> str:
+    job, state = attempt or (None, "")
+    if job and state in ("failed", "lost"):
+        return f"a newer attempt failed: {_reason(job, runs)}"
+    return "a newer attempt is running" if state == "running" else ""
+
+
+def _reason(job: JobProgress, runs: Path) -> str:
+    return job.error or f"it ended without a word; {command('status', job.id, '--log', runs=runs)} shows more"
+
+
+def _by_cell(
+    jobs: Iterable[JobProgress], shown: Collection[CellKey], best: Mapping[CellKey, Record]
+) -> dict[CellKey, tuple[JobProgress, str]]:
+    """For each cell the job that says most about it, one that runs rather than one that failed, and that job's state.
+    Where the cell has a record, only jobs count that are newer and do not have it as their result."""
     order = ("pending", "done", "lost", "failed", "queued", "running")
     found: dict[CellKey, tuple[JobProgress, str]] = {}
     for job in jobs:
         cells = [cell_key(cell) for cell in job.job.get("cells", ()) if isinstance(cell, dict) and set(cell) == FIELDS]
-        wanted = [cell for cell in cells if cell in missing]
+        wanted = [cell for cell in cells if cell in shown and (cell not in best or _newer(job, best[cell]))]
         state = state_of(job) if wanted else ""
         for cell in wanted:
             if cell not in found or order.index(state) >= order.index(found[cell][1]):
                 found[cell] = job, state
     return found
+
+
+def _newer(job: JobProgress, record: Record) -> bool:
+    times = [task.updated for task in job.tasks]
+    times += [str(entry.get("time", "")) for entry in job.submitted.get("tasks", {}).values()]
+    return record.id not in (job.job.get("record_ids") or ()) and max(times) > record.ended
 
 
 def _stand_ins(measured: Mapping[Cell, Cell], compared: bool) -> list[str]:

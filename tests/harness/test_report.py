@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from harness import report
+from harness.arguments import command
 from harness.tables import load_table
 from harness.views import view_table
 from jobs.spec import Cell, Count, Evaluate
@@ -30,7 +31,7 @@ def demo_cell(column: str = "r=0", views: str = "2x3") -> Cell:
 def view(tmp_path: Path, name: str = "table2", stand_in: bool = True) -> TableView:
     runs = tmp_path / "runs"
     best = best_by_cell(read_records(runs)[0])
-    return view_table(load_table(name), small_profile(tmp_path, stand_in=stand_in), best, read_progress(runs))
+    return view_table(load_table(name), small_profile(tmp_path, stand_in=stand_in), best, read_progress(runs), runs)
 
 
 def entry(view: TableView, column: str = "r=0", row: str = "2x3") -> Entry:
@@ -114,7 +115,7 @@ def alive(**changes: Any) -> dict[str, Any]:
     [
         (alive(state="running", done=24, total=64), "running", 0.375),
         ({"state": "failed", "error": "17 of 64 videos could not be read"}, "failed", "17 of 64 videos"),
-        ({"state": "running", "updated": "2020-01-01T00:00:00+00:00"}, "failed", "--log shows more"),
+        ({"state": "running", "updated": "2020-01-01T00:00:00+00:00"}, "failed", "runs shows more"),
         ({"state": "done"}, "pending", ""),
     ],
     ids=["running", "failed", "killed", "its record was removed"],
@@ -162,7 +163,47 @@ def test_a_value_stands_though_a_later_job_failed(tmp_path: Path) -> None:
     job = evaluation(tmp_path, demo_cell(), demo_cell("r=48"))
     put_job(tmp_path / "runs", job)
     put_progress(tmp_path / "runs", job.id, state="failed", error="it broke")
-    assert [entry(view(tmp_path), column).status for column in ("r=0", "r=48")] == ["done", "failed"]
+    found = view(tmp_path)
+    assert [entry(found, column).status for column in ("r=0", "r=48")] == ["done", "failed"]
+    assert [entry(found, column).note for column in ("r=0", "r=48")] == ["a newer attempt failed: it broke", "it broke"]
+
+
+LATER = "2999-01-01T00:00:00.000+00:00"
+
+
+@pytest.mark.parametrize(
+    ("progress", "ended", "said"),
+    [
+        (alive(state="running"), "2020", "a newer attempt is running"),
+        ({"state": "failed", "error": "it broke"}, "2020", "a newer attempt failed: it broke"),
+        ({"state": "failed", "error": "it broke"}, LATER, ""),
+        ({"state": "running", "updated": "2020-01-01T00:00:00+00:00"}, "2019", "a newer attempt failed: it ended"),
+        ({"state": "done"}, "2020", ""),
+    ],
+    ids=["running", "failed", "failed before", "killed", "done"],
+)
+def test_a_newer_attempt_is_mentioned(tmp_path: Path, progress: dict[str, Any], ended: str, said: str) -> None:
+    runs = tmp_path / "runs"
+    job = evaluation(tmp_path, demo_cell())
+    put_record(runs, demo_cell(), 95.0, ended=ended)
+    put_job(runs, job)
+    put_progress(runs, job.id, **progress)
+    found = entry(view(tmp_path))
+    assert (found.status, found.value) == ("done", 95.0)
+    assert found.note.startswith(said)
+    assert bool(found.note) == bool(said)
+    # The job that made the record may fail, or go on, with its other cells.
+    put_record(runs, demo_cell(), 96.0, job.record_id(demo_cell()), ended=ended, counts={"evaluated": 1, "listed": 1})
+    assert (entry(view(tmp_path)).value, entry(view(tmp_path)).note) == (96.0, "")
+
+
+def test_what_failed_is_looked_into_with_the_runs_folder(tmp_path: Path) -> None:
+    job = evaluation(tmp_path, demo_cell())
+    put_job(tmp_path / "runs", job)
+    put_progress(tmp_path / "runs", job.id, state="running", updated="2020-01-01T00:00:00+00:00")
+    hint = f"python -m harness.status {job.id} --log --runs {tmp_path / 'runs'} shows more"
+    assert entry(view(tmp_path)).note == f"it ended without a word; {hint}"
+    assert command("status", job.id, "--log", runs=Path("./runs")) == f"python -m harness.status {job.id} --log"
 
 
 def test_where_and_from_what_commit(tmp_path: Path) -> None:
@@ -207,7 +248,8 @@ def test_every_format_shows_value_and_print(tmp_path: Path, capsys: pytest.Captu
 def test_without_tables_those_that_have_something(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small_profile(tmp_path)
     assert main(tmp_path) == 0
-    assert "no results in" in capsys.readouterr().err
+    hint = f"python -m harness.sweep table2 --profile {tmp_path / 'small.toml'} --runs {tmp_path / 'runs'}"
+    assert capsys.readouterr().err == f"no results in {tmp_path / 'runs'} yet; begin with {hint}\n"
     put_record(tmp_path / "runs", Cell("vit_large", "sta:r=64", "", "", "gflops"), 308.0)
     assert main(tmp_path) == 0
     text = capsys.readouterr().out

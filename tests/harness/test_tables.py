@@ -119,5 +119,5 @@ def test_a_cell_that_cannot_be_is_named_by_its_place(tmp_path: Path, column: str
     text = "".join(f'{key} = "{value}"\n' for key, value in common.items() if key not in column)
     table = declared(tmp_path, text + f'[rows]\nmetric = ["top1"]\n[columns]\n{column}\n')
     with pytest.raises(ValueError, match="own, row 'top1', column ") as caught:
-        view_table(table, small_profile(tmp_path), {}, [])
+        view_table(table, small_profile(tmp_path), {}, [], tmp_path)
     assert expected in str(caught.value)

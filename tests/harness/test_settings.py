@@ -1,0 +1,105 @@
+"""Settings of records: which record the report prefers, and what it says where those of a table differ."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import report
+from harness.plan import Planner
+from harness.profiles import load_profile
+from harness.settings import differences, expected_settings
+from jobs.spec import METRICS, Cell, Evaluate
+from results.records import setting
+from tests.harness.made import make_planner, put_record
+from tests.harness.test_report import DEMO, demo_cell, view
+
+
+def settings_of(cell: Cell, planner: Planner) -> dict[str, Any]:
+    job = planner.job([cell])
+    return job.settings(cell) | {"batch_size": job.batch_size} if isinstance(job, Evaluate) else job.settings(cell)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_expected_settings_are_those_that_the_planner_gives(tmp_path: Path, metric: str) -> None:
+    planner = make_planner(tmp_path)
+    cell = Cell(
+        "vit_demo", "none", *(("motion", "2x3") if metric in ("top1", "top5", "clips_per_s_e2e") else ("", "")), metric
+    )
+    record = put_record(tmp_path / "runs", cell, settings=settings_of(cell, planner))
+    expected = expected_settings(record.cell, planner.profile, planner.runs)
+    assert {name: setting(record, name) for name in expected} == expected
+    names = {
+        "gflops": {"counter"},
+        "clips_per_s": {"precision", "batch_size"},
+        "clips_per_s_e2e": {"precision", "batch_size", "dataset.root"},
+    }
+    assert set(expected) == names.get(metric, {"precision", "checkpoint.path", "dataset.root"})
+
+
+def test_expected_settings_without_the_profiles_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CHECKPOINTS", raising=False)
+    monkeypatch.delenv("K400", raising=False)
+    cell = vars(Cell("vit_large", "none", "k400", "5x3", "top1"))
+    assert expected_settings(cell, load_profile("v100"), tmp_path) == {"precision": "fp16"}
+    assert expected_settings(cell | {"dataset": "ucf"}, load_profile("v100"), tmp_path) == {"precision": "fp16"}
+
+
+def test_of_two_records_the_one_under_this_profiles_settings_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planner = make_planner(tmp_path)
+    for number, other in enumerate([{}, {"precision": "bf16"}, {"checkpoint": {"path": "/other.pth"}}]):
+        settings = settings_of(demo_cell(), planner) | other
+        put_record(tmp_path / "runs", demo_cell(), float(number), f"r{number}", settings=settings, ended=f"202{number}")
+
+    def shown(*options: str) -> list[float]:
+        arguments = ["--profile", str(tmp_path / "small.toml"), "--runs", "runs", "--json", *options]
+        assert report.main(["table2", *arguments]) == 0
+        return [cell["value"] for cell in json.loads(capsys.readouterr().out) if cell["value"] is not None]
+
+    monkeypatch.chdir(tmp_path)
+    assert shown() == [0.0]
+    assert shown("--set", "evaluate.precision=bf16") == [1.0]
+
+
+def test_values_measured_under_different_settings_are_told(tmp_path: Path) -> None:
+    planner, runs = make_planner(tmp_path), tmp_path / "runs"
+    for column in DEMO:
+        put_record(runs, demo_cell(column), settings=settings_of(demo_cell(column), planner))
+    assert not any("alike" in note for note in view(tmp_path).notes)
+    mine = settings_of(demo_cell(), planner)
+    path = mine["checkpoint"]["path"]
+    for views, changes in (
+        ("4x3", {"precision": "bf16"}),
+        ("6x3", {"checkpoint": mine["checkpoint"] | {"size": 3}}),
+        ("8x3", {"checkpoint": {"path": "/other.pth"}, "batch_size": 1}),
+        ("16x3", {"dataset": mine["dataset"] | {"labels_sha256": "0" * 64}}),
+    ):
+        put_record(runs, demo_cell(views=views), settings=mine | changes)
+    digest = mine["dataset"]["labels_sha256"][:12]
+    notes = [note for note in view(tmp_path).notes if "alike" in note]
+    assert sorted(notes) == [
+        "not all values were measured alike: the checkpoint of vit_demo on motion is "
+        f"{path} in 2 versions (7 cells), /other.pth (1 cell)",
+        f"not all values were measured alike: the label file of motion is sha256 {digest} (7 cells), "
+        "sha256 000000000000 (1 cell)",
+        "not all values were measured alike: the precision is fp32 (7 cells), bf16 (1 cell)",
+    ]
+
+
+def test_timings_of_different_batch_sizes_are_told_but_not_from_accuracies(tmp_path: Path) -> None:
+    cells = [
+        Cell("vit_demo", "none", "", "", "clips_per_s"),
+        Cell("vit_demo", "none", "motion", "2x3", "clips_per_s_e2e"),
+    ]
+    values = [(demo_cell(), "bf16", 8), (cells[0], "fp32", 32), (cells[1], "fp32", 16)]
+    records = [
+        put_record(tmp_path / "runs", cell, settings={"precision": precision, "batch_size": size})
+        for cell, precision, size in values
+    ]
+    assert differences(records) == [
+        "not all values were measured alike: the batch size of timings is 32 (1 cell), 16 (1 cell)"
+    ]
+    assert differences(records[:2]) == []
