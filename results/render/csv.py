@@ -2,13 +2,17 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 from results.render.view import TableView, to_json
 
 
 def render(views: Sequence[TableView]) -> str:
-    """Return one CSV file for all tables, with a header line; see `to_json` for what the columns hold."""
+    """Return one CSV file for all tables, with a header line; see `to_json` for what the columns hold.
+
+    Text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     names = ["table", "row", "column", "metric", "value", "published", "difference", "status", "note"]
     text = io.StringIO()
     writer = csv.DictWriter(text, [*names, "record", "inferred"], lineterminator="\n")
@@ -17,5 +21,11 @@ def render(views: Sequence[TableView]) -> str:
     for line, entry in zip(to_json(views), entries, strict=True):
         # Ten decimals hide what binary floats add to a difference of decimals.
         line["difference"] = None if entry.difference is None else round(entry.difference, 10)
-        writer.writerow(line)
+        writer.writerow({name: _as_text(value) if isinstance(value, str) else value for name, value in line.items()})
     return text.getvalue()
+
+
+def _as_text(text: str) -> str:
+    formula = text.startswith(("=", "+", "-", "@", "\t", "\r"))
+    # Older Pythons do not quote a bare carriage return, and the line would end there.
+    return "'" * formula + re.sub("\r\n?", "\n", text)

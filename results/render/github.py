@@ -11,6 +11,19 @@ from results.render.view import TableView
 WIDTH = 120
 """Columns of a terminal; a table that would be wider moves words into footnotes."""
 
+_INLINE = re.compile(
+    r"""(?P<link> :(?=//) | (?i:(?<!\w)www(?=\.)) | @(?=\w) | \#(?=\d) | :(?=[a-z+-][\w+-]*:) )
+    | [\\|<*`\[#$]
+    | (?<!^)~                       # at the beginning it is our mark, and one alone strikes nothing
+    | (?<![^\W_])_ | _(?![^\W_])    # within a word it means itself
+    | &(?=[#A-Za-z])""",
+    re.VERBOSE,
+)
+_BLOCK = re.compile(r"^(\d{1,9}(?=[.)](?:\s|$))|)(>|[-+](?=[\s-]|$)|(?<=\d)[.)])")
+_NOTHING = "<!-- -->"
+"""Addresses, names, numbers of issues and :emoji: are looked for in the finished page, where no escape is left to see;
+a comment, which is not shown, cuts them in two."""
+
 
 def render(views: Sequence[TableView]) -> str:
     """Return the tables under their titles, each with its notes as a list."""
@@ -47,4 +60,9 @@ def _grid(view: TableView, grid: Grid, wide: bool) -> str:
 
 
 def _escape(text: str) -> str:
-    return re.sub(r"([\\|<*`\[])", r"\\\1", text)
+    """Return text that GitHub shows as it is: no markup, no links, nobody mentioned, on whatever line it begins."""
+    return _BLOCK.sub(r"\1\\\2", _INLINE.sub(_shown, text))
+
+
+def _shown(found: re.Match[str]) -> str:
+    return f"{found[0]}{_NOTHING}" if found["link"] else f"\\{found[0]}"

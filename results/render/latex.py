@@ -1,6 +1,7 @@
 """LaTeX table environments; the document needs \\usepackage{booktabs}."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from tabulate import LATEX_ESCAPE_RULES, tabulate
@@ -18,6 +19,8 @@ _SYMBOLS = {
     # At the start of a line LaTeX would take it for an option of the line break before.
     "[": "{[}",
 }
+
+OGONEK = "\u0328"
 
 
 def render(views: Sequence[TableView]) -> str:
@@ -77,4 +80,16 @@ def _escape(text: str) -> str:
 
 
 def _symbols(text: str) -> str:
-    return "".join(_SYMBOLS.get(char, char) for char in text)
+    return "".join(_SYMBOLS.get(char) or (char if _known(char) else _code(char)) for char in text)
+
+
+def _known(char: str) -> bool:
+    """Whether pdflatex has the character without any package: ASCII, and European letters with most accents."""
+    if char.isascii() or char in "–—‘’“”…§©æÆøØœŒßłŁı":
+        return True
+    letter, *marks = list(unicodedata.normalize("NFD", char))
+    return char < "\u0180" and letter.isascii() and len(marks) == 1 and marks[0] != OGONEK
+
+
+def _code(char: str) -> str:
+    return rf"\textbackslash{{}}{ascii(char)[2:-1]}"

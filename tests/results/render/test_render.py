@@ -3,11 +3,14 @@
 import csv
 import io
 import re
+from html import unescape
 
 import pytest
+from markdown_it import MarkdownIt
 
 from results.render import Entry, TableView, formats, render, to_json
 from results.render.github import WIDTH
+from results.render.grid import printable
 
 
 def small():
@@ -204,6 +207,16 @@ NASTY = [
     "pipe | `code` <script> [link](javascript:x) *bold*",
     'say "hi", ok; a,b',
     "-1",
+    "=HYPERLINK(1)",
+    "+1 ~~gone~~ ~so~ &copy; &#64; __init__ _x_ snake_case",
+    "@team a@b.org see https://x.org/a_b, www.x.org; #12 owner/repo#3 :smile: $x$ Cost@ 2 GHz",
+    "视频/ü.mp4 → 😀 Łódź ą \u0301",
+    "# 1",
+    "> a",
+    "1. a",
+    "- a",
+    "---",
+    "~~~",
 ]
 
 
@@ -244,15 +257,59 @@ def test_markdown_stays_one_table(text):
     assert len(table) == 3
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {5}
     assert all(line.isprintable() for line in lines)
-    assert not re.search(r"(?<!\\)[<`*\[]", "".join(lines).replace("[31m", ""))
+    assert not re.search(r"(?<!\\)[<`*\[]", "".join(lines).replace("<!-- -->", "").replace("[31m", ""))
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_github_shows_text_as_it_is(text):
+    """As a Markdown reader sees it; GitHub then looks for links and names in each run of text between two tags."""
+    html = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(render([hostile(text)], "github"))
+    tags = {tag.strip("</> ") for tag in re.findall(r"<[^>]*>", html.replace(' style="text-align:left"', ""))}
+    tags = {tag.replace(' style="text-align:right"', "") for tag in tags}
+    assert tags <= {"h3", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "!-- --"}
+    runs = [unescape(run) for run in re.split(r"<[^>]*>", html)]
+    plain = printable(text)
+    linked = r"://\S|(?i:\bwww\.)|@\w|#\d|:[a-z+][\w+-]*:"
+    assert not any(re.search(linked, run) for run in runs)
+    shown = [unescape(re.sub("<!--.*?-->", "", part)) for part in re.findall(r"<(?:h3|t[hd]|li)[^>]*>(.*)</", html)]
+    assert shown[2] in (plain, f"{plain} measured")
+    assert shown == [
+        *(plain, plain, shown[2], "paper", "diff", f"{plain} †", "80.00 !", "81", "-1.00", plain),
+        *(f"† {plain}: inferred, {plain}", f"! {plain}, {plain}: {plain}", f"{plain}, {plain}: {plain}"),
+    ]
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_latex_has_only_characters_that_pdflatex_takes(text):
+    source = render([hostile(text)], "latex")
+    assert set(source) - {chr(code) for code in range(32, 127)} <= set("\nüŁódź")
+
+
+def test_latex_names_other_characters_by_their_code():
+    source = render([hostile("视频 é ü Ł 😀 → ą 5 ±")], "latex")
+    code = r"\textbackslash{}"
+    expected = rf"{code}u89c6{code}u9891 é ü Ł {code}U0001f600 {code}u2192 {code}u0105 5 $\pm$"
+    assert rf"\caption{{{expected}}}" in source
+    assert rf"\multicolumn{{3}}{{c}}{{{expected}}}" in source
 
 
 @pytest.mark.parametrize("text", NASTY)
 def test_csv_reads_back(text):
     (line,) = csv.DictReader(io.StringIO(render([hostile(text)], "csv"), newline=""))
-    assert (line["row"], line["column"], line["inferred"]) == (text, text, text)
+    text = text.replace("\r\n", "\n")
+    safe = f"'{text}" if text[0] in "=+-@" else text
+    assert (line["row"], line["column"], line["inferred"]) == (safe, safe, safe)
     assert (float(line["value"]), float(line["difference"])) == (80.0, -1.0)
-    assert line["note"] == f"{text}; {text}"
+    assert line["note"] == f"{safe}; {text}"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_csv_text_is_no_formula_and_numbers_stay_numbers(text):
+    entry = Entry(text, text, "gflops", -2.0, 1.0, "done", note=text)
+    view = TableView(text, text, text, [text], [text], {(text, text): entry})
+    (line,) = csv.DictReader(io.StringIO(render([view], "csv"), newline=""))
+    assert {line[name] for name in ("table", "row", "column", "note")} == {f"'{text}".replace("\r", "\n")}
+    assert (line["value"], line["published"], line["difference"]) == ("-2.0", "1.0", "-3.0")
 
 
 def test_an_entry_needs_a_value_to_be_done():
