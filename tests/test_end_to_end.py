@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from harness.machine import processes
 from tests.bad_videos import make_bad_videos
 from tests.jobs.small_set import make_profile, make_set, make_weights
 
@@ -107,25 +109,26 @@ def test_killed_at_any_moment_the_same_command_goes_on(place: Place, undisturbed
             _kill(victim)
         if not attempt % 2:
             driver.communicate(timeout=240)
-        now = {path: path.stat().st_mtime_ns for path in tmp_path.glob("jobs/*/blocks/*.npz")}
+        now = _blocks(tmp_path)
         assert finished.items() <= now.items(), "a finished block was made again"
         finished = now
     place.finish(tmp_path)
     assert place.values(tmp_path) == place.values(undisturbed)
-    now = {path: path.stat().st_mtime_ns for path in tmp_path.glob("jobs/*/blocks/*.npz")}
+    now = _blocks(tmp_path)
     assert finished.items() <= now.items()
     assert len(list((tmp_path / "jobs").iterdir())) == 1
 
 
 def test_nothing_survives_a_killed_worker(place: Place, tmp_path: Path) -> None:
     driver = place.sweep(tmp_path)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("jobs/*/progress-*.json")):
-        assert time.monotonic() < deadline
+    deadline = time.monotonic() + 120
+    children: list[psutil.Process] = []
+    while not any("jobs.data" in " ".join(command) for command in map(_command, children)):
+        assert time.monotonic() < deadline, "no worker started a decoder"
         time.sleep(0.05)
-    time.sleep(1)
-    children = [child for pid in _workers(tmp_path) for child in psutil.Process(pid).children(recursive=True)]
-    for pid in _workers(tmp_path):
+        workers = _workers(tmp_path)
+        children = [child for pid in workers for child in _children(pid)]
+    for pid in workers:
         _kill(pid)
     driver.communicate(timeout=60)
     assert driver.returncode == 1
@@ -158,6 +161,73 @@ def test_ten_kinds_of_bad_video_cost_only_themselves(tmp_path: Path) -> None:
     place.labels.write_text("\n".join(good) + "\n")
     place.finish(tmp_path / "good")
     assert place.values(tmp_path / "good") == place.values(runs)
+
+
+@pytest.mark.parametrize("left", [0, 4], ids=["before the first record", "among the records"])
+def test_killed_after_the_last_block_only_the_records_are_made_again(
+    place: Place, undisturbed: Path, tmp_path: Path, left: int
+) -> None:
+    runs = tmp_path / "runs"
+    _wait_until_gone(undisturbed)
+    shutil.copytree(undisturbed, runs)
+    for path in sorted(runs.glob("records/*.json"))[left:]:
+        path.unlink()
+    marks = list(runs.glob("jobs/*/progress-*.json"))
+    assert len(marks) == 2
+    # One task had done its part; the other was killed while it added up: it says that it runs, and its process is gone.
+    content = json.loads(marks[0].read_text())
+    marks[0].write_text(json.dumps(content | {"state": "running", "pid_created": 1.0}))
+    for path in runs.glob("jobs/*/videos.csv"):
+        path.unlink()
+    before = _blocks(runs)
+    kept = {path: path.stat().st_mtime_ns for path in runs.glob("records/*.json")}
+    assert len(kept) == left
+    assert f"9 cells, {left} done already; 2 tasks of 1 jobs" in place.finish(runs)
+    assert place.values(runs) == place.values(undisturbed)
+    assert _blocks(runs) == before
+    assert kept.items() <= {path: path.stat().st_mtime_ns for path in runs.glob("records/*.json")}.items()
+
+
+def test_killed_as_soon_as_the_last_block_is_there(place: Place, undisturbed: Path, tmp_path: Path) -> None:
+    blocks = len(_blocks(undisturbed))
+    deadline = time.monotonic() + 240
+    with place.sweep(tmp_path) as driver:
+        while len(before := _blocks(tmp_path)) < blocks:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        for pid in [driver.pid, *_workers(tmp_path)]:
+            _kill(pid)
+    _wait_until_gone(tmp_path)
+    place.finish(tmp_path)
+    assert place.values(tmp_path) == place.values(undisturbed)
+    assert _blocks(tmp_path) == before
+
+
+def _blocks(runs: Path) -> dict[Path, int]:
+    """The finished blocks, with when they were made."""
+    return {path: path.stat().st_mtime_ns for path in runs.glob("jobs/*/blocks/*.npz")}
+
+
+def _wait_until_gone(runs: Path) -> None:
+    """Wait for the processes that started the tasks: each looks only now and then whether its task has ended."""
+    deadline = time.monotonic() + 60
+    while processes(runs):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _workers(runs: Path) -> list[int]:
