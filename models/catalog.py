@@ -41,7 +41,7 @@ ARCHITECTURES = {
     "vit_large": Architecture(1024, 24, 16),
     "vit_huge": Architecture(1280, 32, 16),
     # 8 slots of 7 × 7 tokens: a quarter of a ViT's 14 × 14, so that r / 4 drops the paper's fractions.
-    "vit_demo": Architecture(48, 12, 2, image=56, patch=8, num_classes=16),
+    "vit_demo": Architecture(40, 12, 1, image=56, patch=8, num_classes=16),
 }
 
 
