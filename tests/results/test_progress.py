@@ -27,8 +27,8 @@ def put(runs, task=0, job_id="job", **content):
     write_json(job_folder(runs, job_id) / f"progress-{task}.json", here | content)
 
 
-def stamp(seconds_ago):
-    return (datetime.now(UTC) - timedelta(seconds=seconds_ago)).isoformat()
+def stamp(age):
+    return (datetime.now(UTC) - age).isoformat()
 
 
 def only(runs):
@@ -141,12 +141,12 @@ def test_kill_9_turns_running_into_lost(tmp_path):
     ("content", "state"),
     [
         ({}, "running"),
-        ({"pid_created": 1.0, "updated": stamp(0)}, "lost"),
+        ({"pid_created": 1.0, "updated": timedelta(seconds=0)}, "lost"),
         ({"pid_created": "soon"}, "lost"),
         ({"pid": 2**70}, "lost"),
-        ({"host": "elsewhere", "updated": stamp(60)}, "running"),
-        ({"host": "elsewhere", "updated": stamp(600)}, "lost"),
-        ({"host": "elsewhere", "updated": stamp(-(10**9))}, "lost"),
+        ({"host": "elsewhere", "updated": timedelta(seconds=60)}, "running"),
+        ({"host": "elsewhere", "updated": timedelta(seconds=600)}, "lost"),
+        ({"host": "elsewhere", "updated": timedelta(seconds=-(10**9))}, "lost"),
         ({"host": "elsewhere", "updated": "2025-01-01T00:00:00"}, "lost"),
         ({"host": "elsewhere", "updated": 7}, "lost"),
         ({"host": "elsewhere"}, "lost"),
@@ -156,7 +156,8 @@ def test_kill_9_turns_running_into_lost(tmp_path):
 )
 def test_alive_or_lost(tmp_path, content, state):
     declare(tmp_path)
-    put(tmp_path, **content)
+    # Ages count from now, not from when the tests were collected.
+    put(tmp_path, **{name: stamp(value) if isinstance(value, timedelta) else value for name, value in content.items()})
     assert only(tmp_path).state == state
 
 
