@@ -40,6 +40,10 @@ class Plan:
     done: int = 0
     """Cells that have their record already."""
 
+    def recorded(self, records: Collection[str]) -> bool:
+        """Whether every cell has its record among `records`, which are ids."""
+        return all(cell.record in records for cell in self.cells)
+
 
 def measured_cell(cell: Cell, profile: Profile) -> tuple[Cell, str]:
     """The cell that this profile measures for a table's cell, spelled canonically, and a note on what was rounded.

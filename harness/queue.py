@@ -38,9 +38,11 @@ def queued_tasks(job: JobProgress) -> set[int]:
     waiting = {}
     for task in job.tasks:
         entry = job.submitted.get("tasks", {}).get(str(task.task))
+        if not isinstance(entry, dict) or task.state == "running":
+            continue
         # One that was lost may be back in SLURM's queue under the same id.
-        silent = task.state == "lost" or (isinstance(entry, dict) and str(entry.get("time", "")) > task.updated)
-        if isinstance(entry, dict) and task.state != "running" and silent:
+        requeued = task.state == "lost" and entry.get("executor") == "slurm"
+        if requeued or str(entry.get("time", "")) > task.updated:
             waiting[task.task] = entry
     found = {task for task, entry in waiting.items() if process_lives(entry)}
     in_slurm = {task: entry for task, entry in waiting.items() if entry.get("executor") == "slurm"}

@@ -9,7 +9,7 @@ from harness import launch, watch
 from harness.arguments import Parser, add_common, command, profile_options, run, stop, whole_number
 from harness.plan import Plan, Planner, make_plan
 from harness.profiles import Profile, load_profile, resolve
-from harness.tables import load_table, table_names
+from harness.tables import Table, load_table, table_names
 from results.files import private_folder
 from results.progress import read_job, read_progress
 from results.records import read_records
@@ -31,29 +31,23 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         profile = load_profile(options.profile, options.set)
         tables = [load_table(name) for name in dict.fromkeys(options.tables)]
-        planner = Planner(profile, runs, options.limit)
-        have = {record.id for record in read_records(runs)[0]}
-        if not options.dry_run:
-            whole = make_plan(tables, planner, have)
-            private_folder(runs)
-            if _prepare(whole, profile, runs):
-                planner = Planner(profile, runs, options.limit)
-        unfinished = read_progress(runs)
-        under_way = {job.id for job in unfinished if watch.is_under_way(job)}
-        plan = make_plan(tables, planner, have, unfinished, under_way, fuse=not options.no_fuse)
         if options.dry_run:
+            plan, planner = _plan(tables, profile, runs, options)
             _show(plan, planner, runs)
             return 0
-        started = launch.submit(plan, profile, runs)
-    except (ValueError, OSError) as error:
-        return stop(error)
-    where = "this machine" if profile.launch.executor == "local" else "SLURM"
-    try:
-        counts = f"{len(plan.cells)} cells, {plan.done} done already"
-        print(f"{counts}; {started} tasks of {len(plan.jobs)} jobs on {where}", flush=True)
+        whole = make_plan(tables, Planner(profile, runs, options.limit), _recorded(runs))
+        private_folder(runs)
+        _prepare(whole, profile, runs)
+        plan, adopted = _submit(tables, profile, runs, options)
         if options.no_wait:
             return 0
         watch.wait(plan, runs)
+        if adopted and not plan.recorded(_recorded(runs)):
+            # Tasks of an earlier sweep, that seemed under way, have ended without a word.
+            plan, _ = _submit(tables, profile, runs, options)
+            watch.wait(plan, runs)
+    except (ValueError, OSError) as error:
+        return stop(error)
     except KeyboardInterrupt:
         if profile.launch.executor == "local":
             print("stopped; the same command goes on where this one was", file=sys.stderr)
@@ -63,9 +57,29 @@ def main(arguments: list[str] | None = None) -> int:
     return _conclude(plan, runs, options)
 
 
-def _prepare(plan: Plan, profile: Profile, runs: Path) -> bool:
-    """Make the data of generated datasets where a needed label file is missing; returns whether any were made."""
-    made = False
+def _recorded(runs: Path) -> set[str]:
+    return {record.id for record in read_records(runs)[0]}
+
+
+def _plan(tables: list[Table], profile: Profile, runs: Path, options: argparse.Namespace) -> tuple[Plan, Planner]:
+    planner = Planner(profile, runs, options.limit)
+    unfinished = read_progress(runs)
+    under_way = {job.id for job in unfinished if watch.is_under_way(job)}
+    return make_plan(tables, planner, _recorded(runs), unfinished, under_way, fuse=not options.no_fuse), planner
+
+
+def _submit(tables: list[Table], profile: Profile, runs: Path, options: argparse.Namespace) -> tuple[Plan, bool]:
+    """Plan, and start what is not under way; returns the plan and whether some of it was under way already."""
+    plan, _ = _plan(tables, profile, runs, options)
+    started = launch.submit(plan, profile, runs)
+    where = "this machine" if profile.launch.executor == "local" else "SLURM"
+    counts = f"{len(plan.cells)} cells, {plan.done} done already"
+    print(f"{counts}; {started} tasks of {len(plan.jobs)} jobs on {where}", flush=True)
+    return plan, started < sum(plan.tasks.values())
+
+
+def _prepare(plan: Plan, profile: Profile, runs: Path) -> None:
+    """Make the data of generated datasets where a needed label file is missing."""
     for name in dict.fromkeys(cell.dataset for job in plan.jobs for cell in job.cells if cell.dataset):
         dataset = profile.datasets[name]
         if dataset.prepare and not resolve(dataset.labels, profile, runs).exists():
@@ -73,8 +87,6 @@ def _prepare(plan: Plan, profile: Profile, runs: Path) -> bool:
             arguments = ["-m", dataset.prepare, str(resolve(dataset.root, profile, runs))]
             if subprocess.run([sys.executable, *arguments]).returncode:
                 raise ValueError(f"{' '.join(arguments)} failed")
-            made = True
-    return made
 
 
 def _show(plan: Plan, planner: Planner, runs: Path) -> None:
@@ -96,7 +108,7 @@ def _show(plan: Plan, planner: Planner, runs: Path) -> None:
 
 def _conclude(plan: Plan, runs: Path, options: argparse.Namespace) -> int:
     """Say how it went; 0 where every cell has its record."""
-    have = {record.id for record in read_records(runs)[0]}
+    have = _recorded(runs)
     open_jobs = [job for job in plan.jobs if any(job.record_id(cell) not in have for cell in job.cells)]
     for planned in open_jobs[:SAID]:
         job = read_job(runs, planned.id)

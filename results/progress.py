@@ -133,11 +133,6 @@ class ProgressWriter:
         self._write()
         threading.Thread(target=self._beat, name="progress", daemon=True).start()
 
-    @property
-    def restarts(self) -> int:
-        """How often this task had been started before."""
-        return int(self._content["restarts"])
-
     def update(self, done: int, total: int) -> None:
         """Note that `done` of `total` steps are behind us; reaches the file once a second at most."""
         if self._ended.is_set():

@@ -55,4 +55,5 @@ def test_a_task_that_the_scheduler_takes_off_the_node_has_not_failed(
     with pytest.raises(SystemExit):
         run_tasks(str(tmp_path), [("job", 0)])
     assert read_job(tmp_path, "job").tasks[0].error == ""
-    assert ProgressWriter(tmp_path, "job").restarts == 1
+    ProgressWriter(tmp_path, "job")
+    assert read_job(tmp_path, "job").tasks[0].restarts == 1

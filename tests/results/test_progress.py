@@ -69,7 +69,7 @@ def test_a_failure_carries_its_message(tmp_path):
 def test_a_restart_counts_and_keeps_how_far_it_was(tmp_path):
     for restarts in range(3):
         writer = ProgressWriter(tmp_path, "job", task=1)
-        assert writer.restarts == restarts
+        assert only(tmp_path).tasks[1].restarts == restarts
         writer._written -= 2
         writer.update(restarts + 5, 9)
         writer.fail("killed")
