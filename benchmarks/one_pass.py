@@ -111,7 +111,7 @@ def _run(jobs: list[Evaluate]) -> str:
         items = read_labels(one.dataset.labels, one.dataset.root, 16)
         scorer, began = Scorer(one), time.perf_counter()
         for _, block in scorer.blocks(items, split(len(items), one.block)):
-            out["decodes"] += len(block.scores)
+            out["decodes"] += block.decodes
             out["forwards"] += block.forwards
             for cell, (index, scores) in itertools.product(one.cells, block.scores.items()):
                 score = scores[cell.reduction].video_score(cell.views)
