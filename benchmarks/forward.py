@@ -148,7 +148,7 @@ def measure(model: VisionTransformer, clips: Tensor, repeats: int) -> list[str]:
 LEGEND = """rates: 10⁹ multiply-adds a second, of matrix products alone
 own products: the bare products of the forward pass's shapes; large square: one product of two square matrices
 of own, of large: the forward pass's rate as a share of those, timed beside it; the aims, 0.9 in fp32 and 0.75 in bf16,
-are of own products, the most this machine gives for these shapes. Weights and clips have the dtype, without autocast."""
+are of own products, the most this machine gives for these shapes. Weights and clips have the dtype; no autocast."""
 HEADERS = ["", "forward s", "rate", "own products", "of own", "large square", "of large", "reduction's share"]
 
 
