@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import decord
+import av
 import numpy as np
 import pytest
 
@@ -122,10 +122,11 @@ def test_generated_files_decode_to_what_was_rendered(small: list[str], tmp_path:
         assert (path, int(label)) == (video.path, video.label)
         assert path.split("/")[:2] == ["val", demo.CLASSES[video.label]]
         frames = demo.render(video.motion, video.look, video.seed)
-        decoded = decord.VideoReader(str(tmp_path / path))
+        with av.open(str(tmp_path / path)) as container:
+            assert container.streams.video[0].average_rate == demo.FPS
+            decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
         assert len(decoded) == len(frames)
-        assert abs(decoded[-1].asnumpy().astype(float) - frames[-1]).mean() < 15
-        assert decoded.get_avg_fps() == demo.FPS
+        assert abs(decoded[-1].astype(float) - frames[-1]).mean() < 15
 
 
 def test_a_generation_that_was_cut_off_goes_on_without_redoing_anything(small: list[str], tmp_path: Path) -> None:
