@@ -3,7 +3,7 @@
     python -m benchmarks.one_pass [--videos 4]
 
 Both ways run the evaluation's own code with the demo model, each in a process of its own, on the same generated videos.
-Times leave out start-up; peak memory is that of the evaluating process and of its largest decoder.
+Times leave out start-up; peak memory is that of the evaluating process.
 """
 
 import argparse
@@ -45,7 +45,6 @@ def main() -> None:
         ["forwards a video", fused["forwards"] / videos, alone["forwards"] / videos, f"{views} (by their design)"],
         ["wall time, s", round(fused["seconds"], 1), round(alone["seconds"], 1), ""],
         ["peak memory, MiB", round(fused["memory"]), round(alone["memory"]), ""],
-        ["largest decoder, MiB", round(fused["decoder"]), round(alone["decoder"]), ""],
     ]
     print(tabulate.tabulate(rows, ["", "one pass", "cell by cell", "public scripts"]))
     print(f"wall time, one pass / cell by cell: {fused['seconds'] / alone['seconds']:.2f}")
@@ -117,8 +116,7 @@ def _run(jobs: list[Evaluate]) -> str:
                 score = scores[cell.reduction].video_score(cell.views)
                 out["scores"][f"{index} {cell.reduction} {cell.views}"] = score.tolist()
         out["seconds"] += time.perf_counter() - began
-    for name, who in (("memory", resource.RUSAGE_SELF), ("decoder", resource.RUSAGE_CHILDREN)):
-        out[name] = resource.getrusage(who).ru_maxrss / 1024
+    out["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return json.dumps(out)
 
 

@@ -7,6 +7,7 @@ import torch
 from jobs.spec import METRICS, Count
 from jobs.task import Task
 from models import count_flops, create_model
+from models.vit import VisionTransformer
 from results.records import Record
 
 _SOURCES = {"meta": "torch's counter on the meta device", "fvcore": "fvcore on real tensors"}
@@ -14,11 +15,16 @@ _SOURCES = {"meta": "torch's counter on the meta device", "fvcore": "fvcore on r
 
 def run(job: Count, task: Task) -> None:
     """Count every cell of the job."""
+    made: dict[str, VisionTransformer] = {}
     for number, cell in enumerate(job.cells):
         task.check_cancelled()
         started, began = task.now(), time.perf_counter()
-        with torch.device("cpu" if job.counter == "fvcore" else "meta"):
-            model = create_model(cell.model, cell.reduction)
+        if cell.model not in made:
+            made.clear()  # fvcore's are real, and a large one is enough at a time
+            with torch.device("cpu" if job.counter == "fvcore" else "meta"):
+                made[cell.model] = create_model(cell.model)
+        model = made[cell.model]
+        model.set_reduction(cell.reduction)
         flops = count_flops(model, with_fvcore=job.counter == "fvcore")
         task.write(
             Record(

@@ -52,10 +52,20 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, **_: Any) -> tuple[int
     return products, (*query.shape[:-1], value.shape[-1])
 
 
+def _gelu(input: Tensor, *_: Any, **__: Any) -> tuple[int, torch.Size]:
+    return 0, input.shape
+
+
+def _add(input: Tensor, other: Any, **_: Any) -> tuple[int, torch.Size]:
+    return 0, torch.broadcast_shapes(input.shape, getattr(other, "shape", ()))
+
+
 _RULES: dict[Callable[..., Any], Callable[..., tuple[int, tuple[int, ...]]]] = {
     F.linear: _linear,
     F.layer_norm: _layer_norm,
     F.scaled_dot_product_attention: _attention,
+    F.gelu: _gelu,
+    Tensor.add: _add,
 }
 
 
