@@ -47,7 +47,10 @@ class Place:
 
     def finish(self, runs: Path, *options: str) -> str:
         with self.sweep(runs, *options) as process:
-            output = process.communicate(timeout=240)[0]
+            try:
+                output = process.communicate(timeout=240)[0]
+            finally:
+                process.kill()
         assert process.returncode == 0, output
         return output
 

@@ -295,12 +295,17 @@ def test_ctrl_c_stops_the_local_jobs(tmp_path: Path) -> None:
     place = Place(tmp_path, setup=["until [ -e go ]; do sleep 0.1; done"])
     command = [sys.executable, "-m", "harness.sweep", *place.arguments()]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, start_new_session=True, **pipes) as driver:
-        assert driver.stdout
-        driver.stdout.readline()
-        assert [state_of(job) for job in read_progress(place.runs)] == ["queued"]
-        os.killpg(driver.pid, signal.SIGINT)  # as a terminal does
-        _, errors = driver.communicate(timeout=60)
+    # Where the tests run in the background of a script, SIGINT is ignored, and so it would be in the driver.
+    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), "start_new_session": True}
+    with subprocess.Popen(command, text=True, **heeding, **pipes) as driver:
+        try:
+            assert driver.stdout
+            driver.stdout.readline()
+            assert [state_of(job) for job in read_progress(place.runs)] == ["queued"]
+            os.killpg(driver.pid, signal.SIGINT)  # as a terminal does
+            _, errors = driver.communicate(timeout=60)
+        finally:
+            driver.kill()
     assert (driver.returncode, errors) == (1, "stopped; the same command goes on where this one was\n")
     deadline = time.monotonic() + 30
     while [state_of(job) for job in read_progress(place.runs)] != ["lost"]:
