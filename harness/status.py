@@ -38,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _select(jobs: list[JobProgress], wanted: list[str]) -> list[JobProgress]:
     chosen: dict[str, JobProgress] = {}
     for name in wanted:
-        matches = [job for job in jobs if job.id.startswith(name) or name in job.job.get("tables", ())]
+        table = Path(name).stem
+        matches = [job for job in jobs if job.id.startswith(name) or table in job.job.get("tables", ())]
         if not matches:
             known = ", ".join(job.id for job in jobs[:10]) or "none"
             raise ValueError(f"no job or table {name!r} here; jobs: {known}")
@@ -62,7 +63,7 @@ def _list(jobs: list[JobProgress], runs: Path) -> None:
                 state_of(job),
                 f"{job.done}/{job.total}" if job.total else "",
                 f"{states.count('done')}/{len(states)}",
-                sum(task.restarts for task in job.tasks),
+                max(task.restarts for task in job.tasks),
                 ", ".join(hosts),
                 " ".join(job.error.split())[:80],
             ]

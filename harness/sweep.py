@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dry-run", action="store_true", help="print the jobs and what would be submitted, and stop")
     parser.add_argument("--no-wait", action="store_true", help="return once everything is submitted")
     parser.add_argument("--no-fuse", action="store_true", help="run every cell alone, sharing no work")
-    parser.add_argument("--limit", type=whole_number, default=0, metavar="N", help="only the first N videos")
+    parser.add_argument("--limit", type=whole_number, default=0, metavar="N", help="accuracies on N videos only")
     options = parser.parse_args(arguments)
     runs: Path = options.runs.absolute()
     try:

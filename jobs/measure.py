@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from jobs.data.labels import read_labels
 from jobs.device import autocast, pick_device, ready_model
@@ -126,13 +127,19 @@ def stable_warm_up(step: Callable[[], float]) -> Iterator[float]:
             return
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def attention_kernel(model: nn.Module, video: torch.Tensor, precision: str) -> list[str]:
     """The names of the attention operators that one forward pass ran."""
-    with torch.profiler.profile() as profile, autocast(precision, video.device):
+    names = set()
+
+    class Recorder(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            names.add(func.__name__.partition(".")[0])
+            return func(*args, **(kwargs or {}))
+
+    with Recorder(), autocast(precision, video.device):
         model(video)
-    names = {event.key for event in profile.key_averages() if "scaled_dot_product" in event.key}
-    return sorted(name.removeprefix("aten::") for name in names if name != "aten::scaled_dot_product_attention")
+    return sorted(name for name in names if "scaled_dot_product" in name)
 
 
 def end_to_end(
@@ -164,9 +171,12 @@ def end_to_end(
         raise ValueError(f"{Path(job.dataset.labels)} has too few videos to time: {len(items)}")
     rates, forwards = [], 0
     for number, (_, content) in enumerate(Scorer(evaluate, task).blocks(items, blocks)):
-        rates.append(content.forwards / content.seconds)
+        if content.forwards:  # of a block without a readable video there is nothing to time
+            rates.append(content.forwards / content.seconds)
         forwards += content.forwards
         skipped += unreadable(content, items)
         check_tolerance(skipped, blocks[-1][1], job.tolerance)
         task.update(number + 1, len(blocks))
+    if len(rates) < 3:
+        raise ValueError(f"{Path(job.dataset.labels)} has too few readable videos to time: {forwards} clips")
     return rates[1:], {"warm_up": rates[:1], "forwards": forwards, "weights": "random"}

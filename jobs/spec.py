@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from models.catalog import architecture
-from models.reduction import parse
+from models.reduction import parse, source_digest
 
 METRICS = {
     "top1": "%",
@@ -125,6 +125,7 @@ class Evaluate(Job):
         dataset = asdict(self.dataset)
         dataset.pop("labels")  # its digest says more
         return {
+            "method": method_digest(cell),
             "checkpoint": asdict(self.checkpoint),
             "dataset": dataset,
             "precision": self.precision,
@@ -149,7 +150,7 @@ class Count(Job):
     """`meta` (torch's counter, no weights) or `fvcore` (on real tensors)."""
 
     def settings(self, cell: Cell) -> dict[str, Any]:
-        return {"counter": self.counter}
+        return {"method": method_digest(cell), "counter": self.counter}
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,7 @@ class Measure(Job):
 
     def settings(self, cell: Cell) -> dict[str, Any]:
         settings: dict[str, Any] = {
+            "method": method_digest(cell),
             "precision": self.precision,
             "batch_size": self.batch_size,
             "samples": self.samples,
@@ -211,6 +213,11 @@ def stand_in(reduction: str, model: str, instead: str) -> tuple[str, str]:
     fitted, note = parse(canonical(reduction, model)).fit(architecture(model), target)
     fitted.check(target)
     return fitted.canonical(target), note
+
+
+def method_digest(cell: Cell) -> str:
+    """A digest of the code of the cell's reduction method: a method that was changed is measured anew."""
+    return source_digest(cell.reduction.partition(":")[0])
 
 
 def tokens_per_slot(model: str) -> int:

@@ -49,7 +49,7 @@ class Task:
         """Machine, versions, commit and SLURM ids of this task, and hosts and restarts of all tasks of the job."""
         tasks = read_job(self.runs, self.job_id).tasks
         return collect() | {
-            "restarts": sum(task.restarts for task in tasks),
+            "restarts": max(task.restarts for task in tasks),
             "tasks": [{"host": task.host, "started": task.started, "slurm": task.slurm} for task in tasks],
         }
 

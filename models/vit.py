@@ -103,9 +103,10 @@ class VisionTransformer(nn.Module):
 
     def forward(self, video: Tensor) -> Tensor:
         """Clips (B, 3, T, H, W), normalised → logits (B, num_classes)."""
-        expected = (3, self.arch.frames, self.arch.image, self.arch.image)
-        if tuple(video.shape[1:]) != expected:
-            raise ValueError(f"clips must have the shape (B, *{expected}), got {tuple(video.shape)}")
+        arch = self.arch
+        if tuple(video.shape[1:]) != (3, arch.frames, arch.image, arch.image):
+            expected = f"(B, 3, {arch.frames}, {arch.image}, {arch.image})"
+            raise ValueError(f"clips must have the shape {expected}, got {tuple(video.shape)}")
         x = self.patch_embed(video)
         x = x + self.positions
         slots, stages = self.arch.slots, self.reduction.stages(self.arch.depth)

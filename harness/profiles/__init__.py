@@ -76,7 +76,7 @@ class Measure:
     batch_size: int = 32
     """Clips in a forward pass."""
     samples: int = 30
-    """Timed samples after the warm-up."""
+    """Timed samples after the warm-up; end to end, blocks of videos, at most as many as the set has."""
     counter: str = "meta"
     """What counts GFLOPs: `meta` (torch's counter, no weights) or `fvcore` (on real tensors, slower)."""
 

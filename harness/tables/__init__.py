@@ -135,7 +135,7 @@ def _cell(settings: dict[str, str], place: str) -> Cell:
     needed = {"model", "reduction"}
     needed |= {"dataset", "views"} if metric in ("top1", "top5", "clips_per_s_e2e") else set()
     if missing := [key for key in FIELDS if key in needed and not settings.get(key)]:
-        raise ValueError(f"{place}: {metric} needs a {missing[0]}")
+        raise ValueError(f"{place}: {metric} needs {missing[0]}")
     return Cell(metric=metric, **{key: settings[key] if key in needed else "" for key in FIELDS[:-1]})
 
 

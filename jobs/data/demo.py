@@ -15,6 +15,7 @@ import argparse
 import math
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -244,6 +245,7 @@ def _share_out(root: Path, missing: list[Video], workers: int) -> None:
 
 
 def _make(root: Path, share: list[Video], parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and that ends this one
     for video in share:
         if os.getppid() != parent:
             return
@@ -262,6 +264,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

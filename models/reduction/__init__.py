@@ -6,13 +6,16 @@ checked before anything is queued.
 """
 
 import dataclasses
+import hashlib
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import iter_modules
 
 from models.reduction._base import REGISTRY, Reduction
 
-__all__ = ["Reduction", "methods", "parse"]
+__all__ = ["Reduction", "methods", "parse", "source_digest"]
 
 
 def methods() -> list[str]:
@@ -21,12 +24,26 @@ def methods() -> list[str]:
 
 
 @cache
+def source_digest(name: str) -> str:
+    """A short digest of a method's file: a method that was changed is measured anew."""
+    found = find_spec(f"{__name__}.{name}")
+    assert found is not None
+    assert found.origin is not None
+    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()[:12]
+
+
+@cache
 def parse(text: str) -> Reduction:
     """The reduction that `text` names; ValueError saying what is wrong and what would be valid."""
     name, colon, rest = text.strip().partition(":")
     if name not in methods():
         raise ValueError(f"unknown reduction {name!r} in {text!r}; valid reductions: {', '.join(methods())}")
-    import_module(f"{__name__}.{name}")
+    try:
+        import_module(f"{__name__}.{name}")
+    except Exception as error:
+        raise ValueError(f"models/reduction/{name}.py cannot be loaded: {type(error).__name__}: {error}") from error
+    if name not in REGISTRY:
+        raise ValueError(f"models/reduction/{name}.py has no class decorated with @register")
     method = REGISTRY[name]
     fields = {field.name: field for field in dataclasses.fields(method)}
     settings: dict[str, object] = {}

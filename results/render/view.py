@@ -67,7 +67,10 @@ class Entry:
     @property
     def measured_text(self) -> str:
         """The value with as many decimals as its metric deserves, empty without one."""
-        return "" if self.value is None else f"{self.value:.{decimals(self.metric)}f}"
+        if self.value is None:
+            return ""
+        small = self.metric == "gflops" and abs(self.value) < 10
+        return f"{self.value:.{3 if small else decimals(self.metric)}f}"
 
     @property
     def difference_text(self) -> str:

@@ -75,8 +75,8 @@ COLUMNS = '[columns]\nmodel = ["vit_base"]\n'
             'model = "vit_base"\n' + ROWS + '[columns]\nmetric = ["top9"]\n',
             "unknown metric 'top9'; valid metrics: top1",
         ),
-        ('model = "vit_base"\n' + ROWS + '[columns]\nmetric = ["top1"]\n', "top1 needs a dataset"),
-        ('metric = "gflops"\n' + ROWS + '[columns]\nviews = ["5x3"]\n', "gflops needs a model"),
+        ('model = "vit_base"\n' + ROWS + '[columns]\nmetric = ["top1"]\n', "top1 needs dataset"),
+        ('metric = "gflops"\n' + ROWS + '[columns]\nviews = ["5x3"]\n', "gflops needs model"),
         (GOOD + ROWS + '[columns]\nreduction = ["none"]\n', "'reduction' is set both in row 'none' and in column"),
     ],
 )

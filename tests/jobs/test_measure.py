@@ -60,6 +60,18 @@ def test_end_to_end_names_what_it_cannot_read(tmp_path: Path) -> None:
     assert record.skipped == [{"video": "clip 3.mp4", "reason": "an empty file"}]
 
 
+def test_blocks_without_a_readable_video_are_no_samples(tmp_path: Path) -> None:
+    labels = make_set(tmp_path / "data", videos=6, frames=66)
+    for number in (2, 3):
+        (tmp_path / "data" / f"clip {number}.mp4").write_bytes(b"")
+    cell = Cell("vit_demo", "none", "set", "1x1", "clips_per_s_e2e")
+    settings = {"dataset": make_dataset(labels), "block": 1, "tolerance": 0.5}
+    record = measured(Measure((cell,), "fp32", batch_size=2, samples=9, threads=1, gpus=0, **settings), tmp_path)
+    assert len(record.samples["clips_per_s"]) == 3
+    assert min(record.samples["clips_per_s"]) > 0
+    assert len(record.skipped) == 2
+
+
 def test_timing_that_asks_for_a_gpu_fails_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "pick_device", lambda: torch.device("cpu"))
     cell = Cell("vit_demo", "none", "", "", "clips_per_s")

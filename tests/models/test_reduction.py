@@ -170,3 +170,27 @@ class Leading(Staged):
     finally:
         sys.modules.pop("models.reduction.leading", None)
         REGISTRY.pop("leading", None)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def x(", r"models/reduction/broken1\.py cannot be loaded: SyntaxError"),
+        ("x = 1", r"models/reduction/broken2\.py has no class decorated with @register"),
+    ],
+)
+def test_a_method_that_cannot_be_used_is_said_in_one_line(tmp_path, monkeypatch, source, message):
+    name = "broken1" if "def" in source else "broken2"
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.setattr(models.reduction, "__path__", [*models.reduction.__path__, str(tmp_path)])
+    with pytest.raises(ValueError, match=message):
+        parse(f"{name}:r=1")
+
+
+def test_a_changed_method_has_another_digest(tmp_path, monkeypatch):
+    monkeypatch.setattr(models.reduction, "__path__", [*models.reduction.__path__, str(tmp_path)])
+    (tmp_path / "mine.py").write_text("x = 1")
+    before = models.reduction.source_digest.__wrapped__("mine")
+    assert models.reduction.source_digest.__wrapped__("mine") == before
+    (tmp_path / "mine.py").write_text("x = 2")
+    assert models.reduction.source_digest.__wrapped__("mine") != before
