@@ -55,9 +55,9 @@ class Recipe:
     """Frames of a video from one frame of a clip to the next."""
     short_frames: int = 4
     """Frames of a clip in the first epochs."""
-    short_epochs: int = 30
+    short_epochs: int = 28
     """Passes over the training videos with short clips; each gives one random clip and crop a pass."""
-    epochs: int = 5
+    epochs: int = 2
     """Passes with whole clips, after those."""
     batch_size: int = 32
     """Clips a step; an epoch's last, smaller batch is left out."""
