@@ -49,7 +49,7 @@ def test_fvcore_counts_the_same(reduction):
 
 def test_the_count_by_hand():
     model = without_weights("vit_demo")
-    n, c, depth, classes, patch = 392, 48, 12, 16, 3 * 2 * 8 * 8
+    n, c, depth, classes, patch = 392, 40, 12, 16, 3 * 2 * 8 * 8
     linear = 3 * n * c * c + n * c * c + 2 * n * c * 4 * c
     block = linear + 2 * n * n * c + 2 * 5 * n * c
     assert count_flops(model) == n * patch * c + depth * block + 5 * c + c * classes
@@ -59,7 +59,7 @@ def test_the_products_of_the_reduction_count():
     sta, random = (count_flops(without_weights("vit_demo", f"{name}:r=12")) for name in ("sta", "random"))
     by_hand = 0
     for slots, tokens in ((8, 49), (4, 74), (2, 124)):
-        even, width = (tokens + 1) // 2, 24
+        even, width = (tokens + 1) // 2, 40
         by_hand += even * (tokens - even) * width  # first slot: every even token with every odd one
         for previous in [tokens] + [tokens - 12] * (slots - 2):
             by_hand += tokens * previous * (width + 1)  # similarities, and the masses they spread

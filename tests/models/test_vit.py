@@ -136,14 +136,14 @@ def test_state_dict_is_videomaes():
 
 
 def test_number_of_classes():
-    assert create_model("vit_demo", num_classes=3).head.weight.shape == (3, 48)
+    assert create_model("vit_demo", num_classes=3).head.weight.shape == (3, 40)
     assert create_model("vit_demo").num_classes == 16
 
 
 def test_errors_name_the_valid_choices(demo):
     with pytest.raises(ValueError, match="unknown model 'vit_giant'; valid models: vit_small, vit_base"):
         create_model("vit_giant")
-    with pytest.raises(ValueError, match=r"\(B, \*\(3, 16, 56, 56\)\), got \(1, 3, 8, 56, 56\)"):
+    with pytest.raises(ValueError, match=r"\(B, 3, 16, 56, 56\), got \(1, 3, 8, 56, 56\)"):
         demo(torch.zeros(1, 3, 8, 56, 56))
 
 
