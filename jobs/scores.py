@@ -7,7 +7,6 @@ beside its place and moved in, so it is there whole or not at all, and a task th
 import csv
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 
 from jobs.data.labels import Item
 from jobs.spec import Cell
-from results.files import private_folder
+from results.files import private_folder, replacing
 from results.provenance import git_state
 
 
@@ -80,16 +79,8 @@ class BlockStore:
             "seconds": content.seconds,
             "commit": str(git_state()["commit"] or ""),
         }
-        handle, temporary = tempfile.mkstemp(prefix=".block.", suffix=".tmp", dir=self.folder)
-        try:
-            with open(handle, "wb") as file:
-                np.savez(file, summary=np.array(json.dumps(summary)), **arrays)  # type: ignore[arg-type]
-                file.flush()
-                os.fsync(handle)
-            os.replace(temporary, self.path(block))
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with replacing(self.path(block)) as temporary, open(temporary, "wb") as file:
+            np.savez(file, summary=np.array(json.dumps(summary)), **arrays)  # type: ignore[arg-type]
 
     def read(self, block: tuple[int, int]) -> Block:
         """The block as written. FileNotFoundError where there is none; ValueError where it is damaged, and then it is
@@ -141,17 +132,15 @@ def total(
     """Add up all blocks, and write what was predicted for each video to the CSV file `per_video`."""
     totals = Totals(dict.fromkeys(cells, 0))
     columns = list(dict.fromkeys((cell.reduction, cell.views) for cell in cells))
-    handle, temporary = tempfile.mkstemp(prefix=".videos.", suffix=".tmp", dir=per_video.parent)
-    try:
-        with open(handle, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(["video", "label", *(f"{reduction} {views}" for reduction, views in columns), "skipped"])
-            for item, scores, reason in _videos(store, blocks, items, totals):
-                predicted = _judge(item, scores, columns, totals) if scores else [""] * len(columns)
-                writer.writerow([item.path, item.label, *predicted, reason])
-        os.replace(temporary, per_video)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with (
+        replacing(per_video) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["video", "label", *(f"{reduction} {views}" for reduction, views in columns), "skipped"])
+        for item, scores, reason in _videos(store, blocks, items, totals):
+            predicted = _judge(item, scores, columns, totals) if scores else [""] * len(columns)
+            writer.writerow([item.path, item.label, *predicted, reason])
     return totals
 
 

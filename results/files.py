@@ -39,6 +39,20 @@ def write_json(path: Path, obj: Any, durable: bool = True) -> None:
         _sync_folder(path.parent)
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write in place of `path`: moved there, with its content on the disk, if the block ends well."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem[:80]}.", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.fsync(descriptor)
+        os.replace(temporary, path)
+    finally:
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+
+
 def write_json_once(path: Path, obj: Any) -> bool:
     """Write `obj` to `path` unless a file is there already; the first of several writers wins.
 
