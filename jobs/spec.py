@@ -7,37 +7,24 @@ ids, so that the same work asked for again finds the folder of the first attempt
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from models.catalog import architecture
-from models.reduction import parse, source_digest
-
-METRICS = {
-    "top1": "%",
-    "top5": "%",
-    "gflops": "GFLOPs",
-    "clips_per_s": "clips/s",
-    "clips_per_s_e2e": "clips/s",
-}
-"""Every metric with its unit. clips_per_s is the model alone, clips_per_s_e2e includes reading and decoding."""
+from jobs.cells import METRICS as METRICS
+from jobs.cells import TRAINED as TRAINED
+from jobs.cells import Cell as Cell
+from jobs.cells import canonical as canonical
+from jobs.cells import method_digest as method_digest
+from jobs.cells import parse_views as parse_views
+from jobs.cells import stand_in as stand_in
+from jobs.cells import tokens_per_slot as tokens_per_slot
+from jobs.recipe import Recipe as Recipe
+from jobs.recipe import accumulation as accumulation
 
 PRECISIONS = ("fp32", "fp16", "bf16")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One value that a table needs. `dataset` and `views` are empty where the metric does not depend on them."""
-
-    model: str
-    reduction: str
-    dataset: str
-    views: str
-    metric: str
 
 
 @dataclass(frozen=True)
@@ -125,7 +112,7 @@ class Evaluate(Job):
         dataset = asdict(self.dataset)
         dataset.pop("labels")  # its digest says more
         return {
-            "method": method_digest(cell),
+            "method": method_digest(cell.reduction),
             "checkpoint": asdict(self.checkpoint),
             "dataset": dataset,
             "precision": self.precision,
@@ -150,7 +137,7 @@ class Count(Job):
     """`meta` (torch's counter, no weights) or `fvcore` (on real tensors)."""
 
     def settings(self, cell: Cell) -> dict[str, Any]:
-        return {"method": method_digest(cell), "counter": self.counter}
+        return {"method": method_digest(cell.reduction), "counter": self.counter}
 
 
 @dataclass(frozen=True)
@@ -179,7 +166,7 @@ class Measure(Job):
 
     def settings(self, cell: Cell) -> dict[str, Any]:
         settings: dict[str, Any] = {
-            "method": method_digest(cell),
+            "method": method_digest(cell.reduction),
             "precision": self.precision,
             "batch_size": self.batch_size,
             "samples": self.samples,
@@ -191,41 +178,83 @@ class Measure(Job):
         return settings
 
 
-def parse_views(text: str) -> tuple[int, int]:
-    """(clips, crops) of a view grid such as `5x3`; ValueError otherwise."""
-    found = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", text)
-    if not found:
-        raise ValueError(f"bad views {text!r}; write CLIPSxCROPS, as in 5x3")
-    return int(found[1]), int(found[2])
+@dataclass(frozen=True)
+class Train(Job):
+    """One model trained from one start under one reduction by a gang of processes, and evaluated at the end.
+
+    Its id does not depend on which of the metrics are asked for: none of them is worth a second training.
+    """
+
+    kind: ClassVar[str] = "train"
+    exclusive: ClassVar[bool] = True
+
+    model: str
+    reduction: str
+    start: Checkpoint | None
+    """Pre-trained weights; None: from scratch."""
+    new: tuple[str, ...]
+    """Names, or their beginnings up to a dot, of the model's parameters that the start need not have."""
+    unused: tuple[str, ...]
+    """The same of the start's parameters that the model has no use for."""
+    dataset: Dataset
+    """The training videos."""
+    recipe: Recipe
+    nodes: int
+    tasks_per_node: int
+    """Processes on each node, one a GPU."""
+    gpus: int
+    """GPUs of each process: 0 or 1."""
+    micro_batch: int
+    """Videos in a forward and backward pass of one process."""
+    zero_stage: int
+    """What ZeRO splits among the processes: 0 nothing, 1 the optimiser's state, 2 gradients too, 3 weights too."""
+    activation_checkpointing: bool
+    """Whether a block's activations are computed again in the backward pass instead of kept."""
+    compile: bool
+    """Whether torch.compile is used."""
+    measure_steps: int
+    """Steps of each phase that are trained, to project the hours of the whole recipe; 0: the whole training."""
+    decoders: int
+    """Decoder processes a training process."""
+    decode_timeout_s: float
+    """Seconds after which a video counts as unreadable."""
+    tolerance: float
+    """Share of unreadable training videos above which the job fails."""
+    threads: int
+    """CPU threads of a training process."""
+    evaluate: Evaluate
+    """How the trained model is evaluated; its cells and its checkpoint are filled in at the end."""
+
+    @property
+    def processes(self) -> int:
+        return self.nodes * self.tasks_per_node
+
+    def settings(self, cell: Cell) -> dict[str, Any]:
+        settings = self._training()
+        if cell.metric == "top1_trained":
+            settings["evaluate"] = self.evaluate.settings(cell)
+            del settings["evaluate"]["checkpoint"], settings["evaluate"]["method"]
+        return settings
+
+    @cached_property
+    def id(self) -> str:
+        return digest({"kind": self.kind, "model": self.model, "reduction": self.reduction} | self._training())
+
+    def _training(self) -> dict[str, Any]:
+        dataset = asdict(self.dataset)
+        dataset.pop("labels")
+        names = ("new", "unused", "gpus", "micro_batch", "zero_stage", "activation_checkpointing", "compile")
+        return {
+            "method": method_digest(self.reduction),
+            "start": asdict(self.start) if self.start else "scratch",
+            "dataset": dataset,
+            "recipe": asdict(self.recipe),
+            "processes": self.processes,
+            **{name: getattr(self, name) for name in (*names, "measure_steps", "decoders", "threads")},
+        }
 
 
-def canonical(reduction: str, model: str) -> str:
-    """The one spelling of `reduction` on `model`; ValueError where either is not valid."""
-    arch = architecture(model)
-    parsed = parse(reduction)
-    parsed.check(arch)
-    return parsed.canonical(arch)
-
-
-def stand_in(reduction: str, model: str, instead: str) -> tuple[str, str]:
-    """`reduction` of `model` carried over to the model run `instead`, and a note where that could not be exact."""
-    target = architecture(instead)
-    fitted, note = parse(canonical(reduction, model)).fit(architecture(model), target)
-    fitted.check(target)
-    return fitted.canonical(target), note
-
-
-def method_digest(cell: Cell) -> str:
-    """A digest of the code of the cell's reduction method: a method that was changed is measured anew."""
-    return source_digest(cell.reduction.partition(":")[0])
-
-
-def tokens_per_slot(model: str) -> int:
-    """How many tokens a time slot of `model` has before any is dropped."""
-    return architecture(model).tokens_per_slot
-
-
-KINDS: dict[str, type[Job]] = {job.kind: job for job in (Evaluate, Count, Measure)}
+KINDS: dict[str, type[Job]] = {job.kind: job for job in (Evaluate, Count, Measure, Train)}
 
 
 def digest(value: Any) -> str:
@@ -236,7 +265,10 @@ def digest(value: Any) -> str:
 
 def to_dict(job: Job) -> dict[str, Any]:
     """Plain data from which `from_dict` makes the job again."""
-    return {"kind": job.kind} | asdict(job)
+    data = {"kind": job.kind} | asdict(job)
+    if isinstance(job, Train):
+        data["evaluate"] = to_dict(job.evaluate)
+    return data
 
 
 def from_dict(data: dict[str, Any]) -> Job:
@@ -245,10 +277,14 @@ def from_dict(data: dict[str, Any]) -> Job:
     try:
         job = KINDS[data.pop("kind")]
         data["cells"] = tuple(Cell(**cell) for cell in data["cells"])
-        if data.get("checkpoint"):
-            data["checkpoint"] = Checkpoint(**data["checkpoint"])
-        if data.get("dataset"):
-            data["dataset"] = Dataset(**data["dataset"])
+        for name, part in (("checkpoint", Checkpoint), ("start", Checkpoint), ("dataset", Dataset), ("recipe", Recipe)):
+            if data.get(name):
+                data[name] = part(**data[name])
+        if data.get("evaluate"):
+            data["evaluate"] = from_dict(data["evaluate"])
+        for name in ("new", "unused"):
+            if name in data:
+                data[name] = tuple(data[name])
         return job(**data)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a job: {error}") from error

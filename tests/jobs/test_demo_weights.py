@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from jobs import train as trainer
+from jobs import demo_weights as trainer
 from jobs.data import demo
-from jobs.train import Recipe, TrainingError, central_top1, save, train, train_demo
+from jobs.demo_weights import Recipe, TrainingError, central_top1, save, train, train_demo
 from models import create_model, load_checkpoint
 from models.vit import sinusoid
 
@@ -108,6 +108,8 @@ def test_the_shipped_weights_fit_the_model_and_name_their_data() -> None:
 
 
 def test_help_says_where_the_weights_go() -> None:
-    shown = subprocess.run([sys.executable, "-m", "jobs.train", "--help"], capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        [sys.executable, "-m", "jobs.demo_weights", "--help"], capture_output=True, text=True, check=True
+    )
     assert "--data" in shown.stdout
     assert "--out" in shown.stdout

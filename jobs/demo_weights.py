@@ -1,6 +1,6 @@
 """Train a model on labelled videos in a single process; without arguments, the demo model on the demo videos.
 
-    python -m jobs.train [--data DIR] [--out FILE]
+    python -m jobs.demo_weights [--data DIR] [--out FILE]
 
 One command makes the weights in models/weights again: it generates the videos if they are missing, reads each once
 through the same decoders as evaluation, and writes the weights (safetensors) with a JSON file beside them that says
@@ -248,7 +248,7 @@ def train_demo(recipe: Recipe, data: Path, out: Path, report: Callable[[str], No
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.train", description="Train the demo model.")
+    parser = argparse.ArgumentParser(prog="python -m jobs.demo_weights", description="Train the demo model.")
     parser.add_argument("--data", type=Path, default=Path("runs/data"), help="folder of the videos (default runs/data)")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="weights to write (default: those shipped)")
     options = parser.parse_args(argv)
