@@ -1,0 +1,122 @@
+"""What values a profile's keys may have; types have been checked before."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from harness.profiles.sections import Profile, Train
+from jobs.spec import PRECISIONS, accumulation
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "launch.executor": ("local", "slurm"),
+    "evaluate.precision": PRECISIONS,
+    "measure.precision": PRECISIONS,
+    "measure.counter": ("meta", "fvcore"),
+    "train.precision": PRECISIONS,
+    "train.zero_stage": (0, 1, 2, 3),
+}
+AT_LEAST = {
+    "launch.tasks": 0,
+    "launch.cpus_per_task": 1,
+    "launch.gpus_per_task": 0,
+    "launch.mem_gb": 0,
+    "launch.time_min": 1,
+    "launch.parallel": 0,
+    "evaluate.batch_size": 1,
+    "evaluate.block": 1,
+    "evaluate.decoders": 1,
+    "evaluate.decode_timeout_s": 1,
+    "measure.batch_size": 1,
+    "measure.samples": 5,
+    "train.epochs": 1,
+    "train.batch": 1,
+    "train.repeats": 1,
+    "train.short_side": 1,
+    "train.crop_ratio": 1,
+    "train.loss_scale_window": 1,
+    "train.nodes": 1,
+    "train.micro_batch": 1,
+    "train.decoders": 1,
+    "train.decode_timeout_s": 1,
+    **dict.fromkeys((f"train.{name}" for name in ("min_lr", "warmup_lr", "warmup_epochs", "weight_decay")), 0),
+    **dict.fromkeys((f"train.{name}" for name in ("clip_norm", "mixup", "cutmix", "loss_scale_power", "seed")), 0),
+    **dict.fromkeys((f"train.{name}" for name in ("short_epochs", "tasks_per_node", "measure_steps")), 0),
+}
+MORE_THAN_0 = tuple(f"train.{name}" for name in ("base_lr", "eps", "layer_decay", "head_scale", "crop_scale"))
+SHARES = {
+    "evaluate.tolerance": "a share of the videos",
+    "train.tolerance": "a share of the videos",
+    "train.crop_scale": "a share of the frame",
+    **dict.fromkeys((f"train.{name}" for name in ("label_smoothing", "layer_decay")), "a share"),
+    **dict.fromkeys((f"train.{name}" for name in ("mixup_prob", "switch_prob", "flip", "erasing")), "a probability"),
+}
+"""What lies between 0 and 1, both included."""
+BELOW_1 = ("train.drop_path", "train.beta1", "train.beta2")
+"""What lies between 0, included, and 1, not included."""
+
+GPU_ARCH = re.compile(r"(sm_[1-9]\d{1,2}|)")
+RANDAUGMENT = re.compile(r"(rand(-(mstd|mmax|inc|m|n|p)\d+(\.\d+)?)+|)")
+
+
+def check(profile: Profile, source: str) -> None:
+    """ValueError, beginning with `source`, that says which key has a wrong value and what would be right."""
+    wrong = next(_wrong(profile), None)
+    if wrong:
+        raise ValueError(f"{source}: {wrong}")
+
+
+def _value(profile: Profile, key: str) -> Any:
+    section, name = key.split(".")
+    return getattr(getattr(profile, section), name)
+
+
+def _wrong(profile: Profile) -> Iterator[str]:
+    """Everything that is wrong, a line each."""
+    for key, choices in CHOICES.items():
+        if (value := _value(profile, key)) not in choices:
+            yield f"unknown {key} {value!r}; valid: {', '.join(map(str, choices))}"
+    for key, least in AT_LEAST.items():
+        if (value := _value(profile, key)) < least:
+            yield f"{key} must be at least {least}, not {value:g}"
+    for key in MORE_THAN_0:
+        if (value := _value(profile, key)) <= 0:
+            yield f"{key} must be more than 0, not {value:g}"
+    for key, what in SHARES.items():
+        if not 0 <= (value := _value(profile, key)) <= 1:
+            yield f"{key} must be {what}, from 0 to 1, not {value:g}"
+    for key in BELOW_1:
+        if not 0 <= (value := _value(profile, key)) < 1:
+            yield f"{key} must be at least 0 and less than 1, not {value:g}"
+    for name, dataset in profile.datasets.items():
+        if dataset.sampling not in ("kinetics", "ssv2"):
+            yield f"datasets.{name}.sampling must be kinetics or ssv2, not {dataset.sampling!r}"
+        if dataset.num_classes < 1 or dataset.stride < 1:
+            yield f"datasets.{name}: num_classes and stride must be at least 1"
+    launch = profile.launch
+    if launch.gpus_per_task > 1:
+        yield f"launch.gpus_per_task must be 0 or 1, not {launch.gpus_per_task}"
+    if launch.executor == "slurm" and launch.tasks == 0:
+        yield "launch.tasks must be at least 1 with executor slurm"
+    if not GPU_ARCH.fullmatch(launch.gpu_arch):
+        yield f"launch.gpu_arch must be a compute capability, as sm_70, or empty, not {launch.gpu_arch!r}"
+    yield from _wrong_training(profile.train)
+
+
+def _wrong_training(train: Train) -> Iterator[str]:
+    if train.short_epochs and (train.short_frames < 2 or train.short_frames % 2):
+        yield f"train.short_frames must be even and at least 2 where there are short epochs, not {train.short_frames}"
+    if train.warmup_epochs >= train.epochs + train.short_epochs:
+        whole = f"all {train.epochs + train.short_epochs} epochs"
+        yield f"train.warmup_epochs must be less than {whole}, not {train.warmup_epochs:g}"
+    if not RANDAUGMENT.fullmatch(train.randaugment):
+        yield f"train.randaugment must be as rand-m9-mstd0.5-inc1, or empty, not {train.randaugment!r}"
+    clips = train.micro_batch * train.repeats
+    if (train.mixup or train.cutmix) and clips % 2:
+        yield (
+            f"train.mixup and train.cutmix mix pairs, and train.micro_batch × train.repeats = {train.micro_batch} × "
+            f"{train.repeats} clips are no pairs; one of the two must be even"
+        )
+    try:
+        accumulation(train.batch, train.nodes * max(1, train.tasks_per_node), train.micro_batch)
+    except ValueError as error:
+        yield f"train: {error}"

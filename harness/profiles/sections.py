@@ -1,0 +1,160 @@
+"""The sections of a profile: every key that one may have, what it means and what it is unless set."""
+
+from dataclasses import dataclass, field, fields
+
+from jobs.spec import Recipe
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How jobs are started, and what each of their tasks gets."""
+
+    executor: str = "local"
+    """`local`: processes on this machine; `slurm`: sbatch through submitit."""
+    tasks: int = 0
+    """Tasks that an evaluation is split into; 0: as many as run here at a time, one a core (local only)."""
+    cpus_per_task: int = 1
+    """CPU cores a task, decoder processes included."""
+    gpus_per_task: int = 0
+    """GPUs a task: 0 or 1."""
+    mem_gb: int = 0
+    """Memory a task, in GB; 0: the cluster's default (slurm)."""
+    time_min: int = 1440
+    """Time limit of a task, in minutes."""
+    parallel: int = 0
+    """Array tasks that run at the same time; 0: as many as the cluster grants (slurm)."""
+    partition: str = ""
+    """Partition (slurm); empty: the cluster's default, as for the next four."""
+    account: str = ""
+    """Account (slurm)."""
+    qos: str = ""
+    """Quality of service (slurm)."""
+    constraint: str = ""
+    """Node features asked for (slurm)."""
+    exclude: str = ""
+    """Nodes to leave out (slurm)."""
+    setup: tuple[str, ...] = ()
+    """Shell lines run before the job's, as `module load …`."""
+    gpu_arch: str = ""
+    """Compute capability of the GPUs that tasks run on, as sm_70: that the installed PyTorch has code for it is checked
+    before anything is submitted. Empty: what nvidia-smi says here (local), or no check (slurm)."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """How accuracies are measured."""
+
+    precision: str = "fp32"
+    """fp32, fp16 or bf16 (mixed precision)."""
+    batch_size: int = 32
+    """Clips in a forward pass."""
+    block: int = 16
+    """Videos that are finished and saved together; a killed task repeats one block at most."""
+    decoders: int = 1
+    """Decoder processes a task."""
+    decode_timeout_s: float = 60.0
+    """Seconds after which a video counts as unreadable."""
+    tolerance: float = 0.01
+    """Share of unreadable videos, 0 to 1, above which a job fails."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How throughput is measured."""
+
+    precision: str = "fp16"
+    """fp32, fp16 or bf16 (mixed precision)."""
+    batch_size: int = 32
+    """Clips in a forward pass."""
+    samples: int = 30
+    """Timed samples after the warm-up; end to end, blocks of videos, at most as many as the set has."""
+    counter: str = "meta"
+    """What counts GFLOPs: `meta` (torch's counter, no weights) or `fvcore` (on real tensors, slower)."""
+
+
+@dataclass(frozen=True)
+class Train(Recipe):
+    """How models are trained: the recipe, and how it is run."""
+
+    nodes: int = 1
+    """Nodes of a training; one with executor local."""
+    tasks_per_node: int = 0
+    """Processes on each node, one a GPU; 0: as many as run here at a time and divide the batch (local only)."""
+    micro_batch: int = 4
+    """Videos in a forward and backward pass of one process; gradients are added up until they are a batch."""
+    zero_stage: int = 0
+    """What DeepSpeed's ZeRO splits among the processes: 0 nothing, 1 the optimiser's state, 2 gradients too, 3 weights
+    too."""
+    activation_checkpointing: bool = False
+    """Whether activations are computed again in the backward pass rather than kept: slower, in less memory."""
+    compile: bool = False
+    """Whether torch.compile is used."""
+    measure_steps: int = 0
+    """Train so many steps only, of each phase, and project the hours of the whole recipe; 0: the whole training."""
+    decoders: int = 1
+    """Decoder processes a training process."""
+    decode_timeout_s: float = 60.0
+    """Seconds after which a video counts as unreadable."""
+    tolerance: float = 0.01
+    """Share of unreadable training videos, 0 to 1, above which a job fails."""
+    new: tuple[str, ...] = ("fc_norm", "head")
+    """Parameters of the model that pre-trained weights need not have; names, or their beginnings up to a dot."""
+    unused: tuple[str, ...] = ("decoder", "encoder_to_decoder", "mask_token", "norm")
+    """Parameters of pre-trained weights, without their prefix `encoder.`, that the model has no use for: those of
+    VideoMAE's decoder, and the encoder's last norm, which its fine-tuning on the mean of all tokens drops."""
+
+    def recipe(self, mirror: bool) -> Recipe:
+        """What decides how a training ends; clips are mirrored only where that keeps their label (`mirror`)."""
+        values = {one.name: getattr(self, one.name) for one in fields(Recipe)}
+        return Recipe(**(values if mirror else values | {"flip": 0.0}))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A list of labelled videos."""
+
+    labels: str
+    """Label file of the test split, `<path> <label>` a line."""
+    root: str
+    """Folder to which relative paths in it belong."""
+    num_classes: int
+    sampling: str
+    """`kinetics` (dense) or `ssv2` (segments)."""
+    stride: int = 4
+    """Every how many frames one is taken (dense sampling only)."""
+    train_labels: str = ""
+    """Label file of the training split; only trainings need it."""
+    mirror: bool = True
+    """Whether a mirrored video keeps its label; where it does not, train.flip counts as 0."""
+    prepare: str = ""
+    """Module that makes the data where a label file is missing, run as `python -m MODULE ROOT --split val`; with
+    `--split train` too, or instead, where a training needs it."""
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """What takes the place of the paper's models and data where those are out of reach."""
+
+    models: dict[str, str] = field(default_factory=dict)
+    """Paper's model → the model run instead. GFLOPs are always the paper's model's."""
+    datasets: dict[str, str] = field(default_factory=dict)
+    """Paper's dataset → the one evaluated instead."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything that says where and how to run."""
+
+    name: str
+    datasets: dict[str, Dataset]
+    checkpoints: dict[str, str]
+    """`MODEL/DATASET` → weights (VideoMAE .pth, safetensors, or a Hugging Face folder)."""
+    pretrained: dict[str, str] = field(default_factory=dict)
+    """`MODEL/DATASET` → what a training begins with: weights in one of the same formats, or `scratch`."""
+    launch: Launch = field(default_factory=Launch)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    measure: Measure = field(default_factory=Measure)
+    train: Train = field(default_factory=Train)
+    stand_in: StandIn = field(default_factory=StandIn)
+    folder: str = "."
+    """Where relative paths start; set from the file's own place."""
