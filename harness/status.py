@@ -65,10 +65,10 @@ def _list(jobs: list[JobProgress], runs: Path) -> None:
                 f"{states.count('done')}/{len(states)}",
                 max(task.restarts for task in job.tasks),
                 ", ".join(hosts),
-                " ".join(job.error.split())[:80],
+                " ".join((job.error or job.text).split())[:80],
             ]
         )
-    headers = ["job", "kind", "tables", "cells", "state", "steps", "tasks", "restarts", "host", "error"]
+    headers = ["job", "kind", "tables", "cells", "state", "steps", "tasks", "restarts", "host", "error or progress"]
     print(tabulate.tabulate(rows, headers, disable_numparse=True) if rows else f"no jobs in {runs}")
 
 
@@ -76,10 +76,11 @@ def _logs(jobs: list[JobProgress], runs: Path, lines: int) -> None:
     shown: set[Path] = set()
     for job in jobs:
         found = False
-        for number, entry in sorted(job.submitted.get("tasks", {}).items()):
+        for number, entry in sorted(job.submitted.get("tasks", {}).items(), key=lambda item: int(item[0])):
             folder = runs / "logs" / str(entry.get("log"))
             # What stands before the task began, a setup that fails say, is not in submitit's own files.
-            for name in ("process.log", f"{entry.get('id')}_0_log.out", f"{entry.get('id')}_0_log.err"):
+            own = f"{entry.get('id')}_{entry.get('rank', 0)}_log"
+            for name in ("process.log", f"{own}.out", f"{own}.err"):
                 path = folder / name
                 if not path.is_file() or not path.stat().st_size:
                     continue
@@ -101,7 +102,8 @@ def _cancel(jobs: list[JobProgress], runs: Path) -> None:
             continue
         write_json(runs / "jobs" / job.id / "cancelled", {})
         entries = job.submitted.get("tasks", {}).values()
-        if ids := [str(one["id"]) for one in entries if one.get("executor") == "slurm"]:
+        # The processes of a gang are one SLURM job.
+        if ids := dict.fromkeys(str(one["id"]) for one in entries if one.get("executor") == "slurm"):
             try:
                 subprocess.run(["scancel", *ids], check=False, timeout=60)
             except subprocess.TimeoutExpired:

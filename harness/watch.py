@@ -50,6 +50,7 @@ def _lines() -> Iterator[Show]:
         before, now = line, time.monotonic() - began
         steps, total = sum(job.done for job in jobs), sum(job.total for job in jobs)
         line = f"{ended} of {len(jobs)} jobs ended, {steps} of {total} steps"
+        line += "".join(f"; {text}" for text in dict.fromkeys(job.text for job in jobs) if text)
         if line != before and (now - said > SAY_S or ended == len(jobs)):
             said = now
             print(f"[{now:4.0f} s] {line}", flush=True)
@@ -69,18 +70,19 @@ def _bars(plan: Plan) -> Iterator[Show]:
     )
 
     columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}"), *columns) as progress:
+    with Progress(TextColumn("{task.description}"), *columns, TextColumn("{task.fields[text]}")) as progress:
         if len(plan.jobs) > BARS:
             names = [f"{len(plan.jobs)} jobs"]
         else:
             names = [f"{job.kind} {', '.join(plan.tables[job.id])}" for job in plan.jobs]
-        bars = [progress.add_task(name, total=None) for name in names]
+        bars = [progress.add_task(name, total=None, text="") for name in names]
 
         def show(jobs: list[JobProgress], ended: int) -> None:
             fractions = [fraction(job) for job in jobs]
             if len(bars) < len(jobs):
                 fractions = [sum(one or 0.0 for one in fractions) / len(jobs)]
-            for bar, done in zip(bars, fractions, strict=True):
-                progress.update(bar, completed=done or 0.0, total=None if done is None else 1.0)
+            texts = [job.text for job in jobs] if len(bars) == len(jobs) else [""]
+            for bar, done, text in zip(bars, fractions, texts, strict=True):
+                progress.update(bar, completed=done or 0.0, total=None if done is None else 1.0, text=text)
 
         yield show

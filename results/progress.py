@@ -34,6 +34,8 @@ class TaskProgress:
     """pending, running, done, failed or lost."""
     done: int = 0
     total: int = 0
+    text: str = ""
+    """What the task says of itself beside its steps: a training's loss, rate and time left."""
     error: str = ""
     host: str = ""
     pid: int = 0
@@ -66,6 +68,11 @@ class JobProgress:
     def total(self) -> int:
         """Steps known of so far; a task that has not begun counts nothing."""
         return sum(task.total for task in self.tasks)
+
+    @property
+    def text(self) -> str:
+        """What the first running task that says something says, else empty."""
+        return next((task.text for task in self.tasks if task.state == "running" and task.text), "")
 
     @property
     def error(self) -> str:
@@ -118,6 +125,7 @@ class ProgressWriter:
             "state": "running",
             "done": _count(before, "done"),
             "total": _count(before, "total"),
+            "text": "",
             "host": socket.gethostname(),
             "pid": me.pid,
             "pid_created": me.create_time(),
@@ -133,12 +141,13 @@ class ProgressWriter:
         self._write()
         threading.Thread(target=self._beat, name="progress", daemon=True).start()
 
-    def update(self, done: int, total: int) -> None:
-        """Note that `done` of `total` steps are behind us; reaches the file once a second at most."""
+    def update(self, done: int, total: int, text: str = "") -> None:
+        """Note that `done` of `total` steps are behind us, and a line to show beside; reaches the file once a second
+        at most."""
         if self._ended.is_set():
             return
         with self._lock:
-            self._content |= {"done": done, "total": total}
+            self._content |= {"done": done, "total": total, "text": text}
         if time.monotonic() - self._written >= _WRITE_INTERVAL_S:
             with contextlib.suppress(OSError):
                 self._write()
@@ -204,7 +213,7 @@ def _read_task(folder: Path, task: int) -> TaskProgress:
     if state == "running" and not _alive(content):
         state = "lost"
     found: dict[str, Any] = {name: _count(content, name) for name in ("done", "total", "pid", "restarts")}
-    found |= {name: str(content.get(name) or "") for name in ("error", "host", "started", "updated")}
+    found |= {name: str(content.get(name) or "") for name in ("text", "error", "host", "started", "updated")}
     found["pid_created"] = _created(content)
     slurm = content.get("slurm")
     return TaskProgress(task, state, slurm=slurm if isinstance(slurm, dict) else {}, **found)
