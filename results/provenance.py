@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 PACKAGES = (
-    *("video-token-harness", "torch", "torchvision", "timm", "fvcore", "numpy"),
+    *("video-token-harness", "torch", "torchvision", "timm", "fvcore", "numpy", "deepspeed", "tensorboard"),
     *("decord", "opencv-python-headless", "av", "safetensors", "submitit"),
 )
 
