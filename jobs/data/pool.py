@@ -1,8 +1,9 @@
 """Decoder processes that may be lost: a video that crashes or hangs its decoder costs that video only.
 
 The public scripts decode in the process that runs the model, where one file that makes the decoder crash ends the job.
-Here each decoder is a fresh interpreter without torch. It answers one request at a time over a socket; when it dies or
-does not answer in time, the video is named unreadable and a new decoder takes its place.
+Here each decoder is a fresh interpreter, without torch unless what it is to make of the videos needs it. It answers one
+request at a time over a socket; when it dies or does not answer in time, the video is named unreadable and a new
+decoder takes its place.
 """
 
 import contextlib
@@ -20,33 +21,47 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, overload
 
 from jobs.data.reader import Request, Unreadable, Video, read_video
 
 Key = TypeVar("Key")
-Decode = Callable[[str, Request], Video]
+Wanted = TypeVar("Wanted")
+Answer = TypeVar("Answer")
+Decode = Callable[[str, Wanted], Answer]
+"""Makes of a file what is wanted of it, or raises Unreadable."""
+
+# A decoder counts as one core; what it loads of NumPy's or torch's kernels would take all.
+_ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 # SLURM and terminals signal whole process groups. Whether to stop is this process's decision, so a decoder is born with
 # these blocked: one that died of them would be mistaken for one that crashed on its video.
 _FOR_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-class DecodePool:
+class DecodePool(Generic[Wanted, Answer]):
     """`workers` decoder processes that give a video up after `timeout_s` seconds. Use as a context manager.
 
     `ahead` videos (default: two a worker) are decoded or in the works beyond those taken from `read`, so this bounds
-    the memory. `decode` is the function that the decoders run; they must be able to import it.
+    the memory. `decode` is the function that the decoders run; they must be able to import it, and what it returns must
+    be picklable.
     """
 
-    def __init__(self, workers: int, timeout_s: float, ahead: int = 0, decode: Decode = read_video) -> None:
+    @overload
+    def __init__(self: "DecodePool[Request, Video]", workers: int, timeout_s: float, ahead: int = 0) -> None: ...
+
+    @overload
+    def __init__(self, workers: int, timeout_s: float, ahead: int = 0, *, decode: Decode[Wanted, Answer]) -> None: ...
+
+    def __init__(self, workers: int, timeout_s: float, ahead: int = 0, decode: Decode[Any, Any] = read_video) -> None:
         if workers < 1:
             raise ValueError(f"decoding needs at least one worker, not {workers}")
+        self.workers = workers
         self._ahead = max(ahead or 2 * workers, workers)
         self._timeout_s = timeout_s
         self._closed = threading.Event()
-        self._decoders = [_Decoder(decode, self._closed) for _ in range(workers)]
-        self._idle: queue.SimpleQueue[_Decoder] = queue.SimpleQueue()
+        self._decoders: list[_Decoder[Wanted, Answer]] = [_Decoder(decode, self._closed) for _ in range(workers)]
+        self._idle: queue.SimpleQueue[_Decoder[Wanted, Answer]] = queue.SimpleQueue()
         for decoder in self._decoders:
             self._idle.put(decoder)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decoder")
@@ -64,14 +79,22 @@ class DecodePool:
             decoder.kill()
         self._threads.shutdown(cancel_futures=True)
 
-    def read(self, items: Iterable[tuple[Key, str, Request]]) -> Iterator[tuple[Key, Video | Unreadable]]:
-        """For each (key, file, request) in turn: the key with the video, or with the reason why it cannot be read."""
-        waiting: deque[tuple[Key, Future[Video | Unreadable]]] = deque()
+    def submit(self, file: str, request: Wanted) -> Future[Answer | Unreadable]:
+        """What a decoder will have made of `file`, or the reason why it cannot be read; asked for in turn.
+
+        Nothing bounds how many may be in the works but the caller, who takes the answers. A future raises RuntimeError
+        where a decoder cannot begin, and is cancelled when the pool is closed before its turn.
+        """
+        return self._threads.submit(self._ask, file, request)
+
+    def read(self, items: Iterable[tuple[Key, str, Wanted]]) -> Iterator[tuple[Key, Answer | Unreadable]]:
+        """For each (key, file, request) in turn: the key with the answer, or with the reason why there is none."""
+        waiting: deque[tuple[Key, Future[Answer | Unreadable]]] = deque()
         items = iter(items)
         try:
             while True:
                 for key, file, request in islice(items, self._ahead - len(waiting)):
-                    waiting.append((key, self._threads.submit(self._ask, file, request)))
+                    waiting.append((key, self.submit(file, request)))
                 if not waiting:
                     return
                 key, future = waiting.popleft()
@@ -80,7 +103,7 @@ class DecodePool:
             for _, future in waiting:
                 future.cancel()
 
-    def _ask(self, file: str, request: Request) -> Video | Unreadable:
+    def _ask(self, file: str, request: Wanted) -> Answer | Unreadable:
         decoder = self._idle.get()
         try:
             return decoder.ask(file, request, self._timeout_s)
@@ -88,17 +111,17 @@ class DecodePool:
             self._idle.put(decoder)
 
 
-class _Decoder:
+class _Decoder(Generic[Wanted, Answer]):
     """The parent's side of a decoder; the process starts when it is first needed, and again after a loss."""
 
-    def __init__(self, decode: Decode, closed: threading.Event) -> None:
+    def __init__(self, decode: Decode[Wanted, Answer], closed: threading.Event) -> None:
         self._decode = decode
         self._closed = closed
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[Any, Any]
 
-    def ask(self, file: str, request: Request, timeout_s: float) -> Video | Unreadable:
+    def ask(self, file: str, request: Wanted, timeout_s: float) -> Answer | Unreadable:
         """What the decoder makes of `file`; a decoder that dies or says nothing in time is ended."""
         process = self._process
         if process is None or process.poll() is not None:
@@ -106,7 +129,7 @@ class _Decoder:
         try:
             self._connection.send((file, request))
             if self._connection.poll(timeout_s):
-                answer: Video | Unreadable = self._connection.recv()
+                answer: Answer | Unreadable = self._connection.recv()
                 return answer
         except (EOFError, OSError):
             return Unreadable(f"the decoder {self._ending(process)}")
@@ -134,7 +157,9 @@ class _Decoder:
                 raise RuntimeError("the decoders have been closed")
             before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_PARENT)
             try:
-                process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[there.fileno()])
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, pass_fds=[there.fileno()], env=os.environ | _ONE_CORE
+                )
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
             self._process, self._connection = process, here
@@ -176,7 +201,7 @@ def serve(descriptor: int, parent: int) -> None:
             connection.send(_answer(decode, file, request))
 
 
-def _answer(decode: Decode, file: str, request: Request) -> Video | Unreadable:
+def _answer(decode: Decode[Wanted, Answer], file: str, request: Wanted) -> Answer | Unreadable:
     try:
         return decode(file, request)
     except Unreadable as error:

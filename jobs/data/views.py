@@ -2,11 +2,15 @@
 
 Protocol: K temporal clips times S spatial crops, written "5x3". "kinetics" is dense sampling, every `stride`-th frame
 of the whole video; "ssv2" spreads each clip over the whole video. One clip or one crop means the central one.
-All places are computed in whole numbers, so they are exactly the floors that the protocol asks for.
+All places are computed in whole numbers, so they are exactly the floors that the protocol asks for. Training takes one
+clip at random, after the same two samplings.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
 
 from jobs.spec import parse_views
 
@@ -61,10 +65,29 @@ def clip_frames(sampling: str, num_frames: int, clips: int, frames: int = 16, st
             tuple((parts * i + first + k) * num_frames // (parts * frames) for i in range(frames)) for k in range(clips)
         ]
     strided = range(0, num_frames, stride)
-    return [
-        tuple(strided[min(start + i, len(strided) - 1)] for i in range(frames))
-        for start in _spread(max(len(strided) - frames, 0), clips)
-    ]
+    return [_from(strided, start, frames) for start in _spread(max(len(strided) - frames, 0), clips)]
+
+
+def training_frames(
+    sampling: str, num_frames: int, frames: int, stride: int, rng: np.random.Generator
+) -> tuple[int, ...]:
+    """The frame numbers, `frames` of them, of a random clip of a video of `num_frames` frames.
+
+    Protocol, "Training clips". kinetics: consecutive strided frames from a random start, a shorter video repeats its
+    last strided frame. ssv2: a random frame of each of `frames` segments, whose bounds are rounded down and which take
+    one frame at least.
+    """
+    _check(sampling, num_frames)
+    if sampling == "ssv2":
+        bounds = [i * num_frames // frames for i in range(frames + 1)]
+        return tuple(int(rng.integers(low, max(high, low + 1))) for low, high in pairwise(bounds))
+    strided = range(0, num_frames, stride)
+    return _from(strided, int(rng.integers(max(len(strided) - frames, 0) + 1)), frames)
+
+
+def _from(strided: range, start: int, frames: int) -> tuple[int, ...]:
+    """`frames` of the `strided` frames from number `start` on; the last one again where they run out."""
+    return tuple(strided[min(start + i, len(strided) - 1)] for i in range(frames))
 
 
 def crop_offsets(long_side: int, crop: int, crops: int) -> list[int]:

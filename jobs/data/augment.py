@@ -1,0 +1,66 @@
+"""RandAugment and random erasing of clips: timm's, made to do the same to every frame.
+
+Both take their chances from Python's and NumPy's global generators, which are seeded here and left as they are
+afterwards. So this belongs in a process of its own, as do samples.py and the reader: see pool.py.
+"""
+
+import random
+import re
+from functools import lru_cache
+
+import numpy as np
+import torch
+from PIL import Image
+from timm.data.auto_augment import RandAugment, rand_augment_transform
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.data.random_erasing import RandomErasing
+
+# timm passes over sections it cannot read, so a slip would quietly train by another recipe.
+_DESCRIPTION = re.compile(r"rand(-(m|n|mmax)\d+|-(mstd|p)\d+(\.\d+)?|-inc[01]|-t(weights|3aw?))*")
+
+
+@lru_cache
+def rand_augment(description: str, side: int) -> RandAugment:
+    """timm's RandAugment of frames of `side`² pixels.
+
+    Translations reach 0.45 × side, and frames are turned and sheared bicubically (VideoMAE). ValueError on a
+    description that is not timm's.
+    """
+    if not _DESCRIPTION.fullmatch(description):
+        raise ValueError(
+            f"train.randaugment: {description!r} is not a RandAugment; right is rand-m9-mstd0.5-inc1, "
+            "of the sections m, n, mstd, mmax, p, inc and t, or nothing for none"
+        )
+    settings = {"translate_const": int(0.45 * side), "interpolation": Image.Resampling.BICUBIC}
+    return rand_augment_transform(description, settings)
+
+
+def augmented(clip: np.ndarray, description: str, seed: int) -> np.ndarray:
+    """RandAugment of a clip (T, side, side, 3) uint8: the same operations at the same magnitude on every frame.
+
+    Frames come here cropped, resized and mirrored, as images do in timm's pipeline; VideoMAE's scripts augment the
+    larger frames before the crop.
+    """
+    transform = rand_augment(description, clip.shape[1])
+    frames = np.empty_like(clip)
+    for number, frame in enumerate(clip):
+        random.seed(seed)
+        np.random.seed(seed)
+        frames[number] = transform(Image.fromarray(frame))
+    return frames
+
+
+def erased(clip: np.ndarray, probability: float, seed: int) -> np.ndarray:
+    """Random erasing of a clip (T, side, side, 3) uint8: with `probability`, the same box of every frame becomes noise.
+
+    The noise is normal, of ImageNet's mean and deviation, and new for every pixel, channel and frame (VideoMAE).
+    """
+    random.seed(seed)
+    torch.manual_seed(seed)
+    frames, height, width, channels = clip.shape
+    # timm erases images that have been normalised; with time folded into its channels a clip is one image.
+    canvas = torch.full((frames * channels, height, width), torch.nan)
+    RandomErasing(probability, mode="pixel", device="cpu")(canvas)
+    noise = canvas.view(frames, channels, height, width).permute(0, 2, 3, 1).numpy()
+    pixels = 255 * (np.array(IMAGENET_DEFAULT_MEAN) + np.array(IMAGENET_DEFAULT_STD) * noise)
+    return np.where(np.isnan(noise), clip, pixels.round().clip(0, 255)).astype(np.uint8)
