@@ -3,14 +3,16 @@
 Parameter names are VideoMAE's, so its checkpoints load as they are. One set of weights serves every reduction.
 """
 
-import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from models.catalog import Architecture, architecture
 from models.reduction import Reduction, parse
@@ -58,11 +60,18 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = Mlp(dim)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, N, C) → the same, and the attention keys (B, heads, N, C / heads)."""
+    def forward(self, x: Tensor, factors: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(B, N, C) → the same, and the attention keys (B, heads, N, C / heads).
+
+        factors: (B, 2), what the two branches of each sample are multiplied by.
+        """
         mixed, keys = self.attn(self.norm1(x))
-        x = x + mixed
-        return x + self.mlp(self.norm2(x)), keys
+        x = x + _scaled(mixed, factors, 0)
+        return x + _scaled(self.mlp(self.norm2(x)), factors, 1), keys
+
+
+def _scaled(branch: Tensor, factors: Tensor | None, number: int) -> Tensor:
+    return branch if factors is None else branch * factors[:, number, None, None]
 
 
 class PatchEmbed(nn.Module):
@@ -79,14 +88,27 @@ class PatchEmbed(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """A video ViT with a token reduction that can be switched at any time."""
+    """A video ViT with a token reduction that can be switched at any time.
+
+    It may be converted as a whole, as by half(); clips must then have its dtype, and its logits do.
+    """
 
     positions: Tensor
+    """Of all tokens of a whole clip: (1, slots · patches, C)."""
+    drop_path: float
+    """Stochastic depth: the last block's probability of skipping a branch in training, in [0, 1); it rises linearly
+    from 0 at the first (Huang et al., "Deep Networks with Stochastic Depth", 2016)."""
+    activation_checkpointing: bool
+    """Whether, in training, a block's activations are computed again in the backward pass instead of kept."""
 
     def __init__(self, arch: Architecture, num_classes: int) -> None:
         super().__init__()
         self.arch = arch
         self.num_classes = num_classes
+        self.drop_path = 0.0
+        self.activation_checkpointing = False
+        self._whole = arch
+        self._first_slot = 0
         self.patch_embed = PatchEmbed(arch)
         self.register_buffer("positions", sinusoid(arch.slots * arch.tokens_per_slot, arch.dim), persistent=False)
         self.blocks = nn.ModuleList(Block(arch.dim, arch.heads) for _ in range(arch.depth))
@@ -101,21 +123,65 @@ class VisionTransformer(nn.Module):
         reduction.check(self.arch)
         self.reduction: Reduction = reduction
 
-    def forward(self, video: Tensor) -> Tensor:
-        """Clips (B, 3, T, H, W), normalised → logits (B, num_classes)."""
+    def set_frames(self, frames: int, slot: int = 0) -> None:
+        """Take clips of `frames` frames, with the positions of a whole clip from its time slot `slot` on.
+
+        The architecture's own number restores whole clips. ValueError, leaving the model as it was, where such a clip
+        is no part of a whole one or the present reduction cannot run on it.
+        """
+        whole = self._whole
+        arch = replace(whole, frames=frames)
+        if frames < whole.tubelet or frames % whole.tubelet or not 0 <= slot <= whole.slots - arch.slots:
+            limits = f"multiples of {whole.tubelet} up to {whole.frames}, from slots that leave room for them"
+            raise ValueError(f"a clip of {frames} frames from time slot {slot} on does not fit; valid: {limits}")
+        self.reduction.check(arch)
+        self.arch, self._first_slot = arch, slot
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """The layers of timm's `param_groups_layer_decay`, numbered as VideoMAE's.
+
+        patch_embed is 0, block i (from 0) is i + 1, and fc_norm and head share the last, depth + 1. coarse: part of
+        timm's interface; there is only this one division.
+        """
+        return {"stem": r"^patch_embed\.", "blocks": r"^blocks\.(\d+)\."}
+
+    def forward(self, video: Tensor, branches: Tensor | None = None) -> Tensor:
+        """Clips (B, 3, T, H, W), normalised → logits (B, num_classes).
+
+        branches: (B, 2 · depth), uniform in [0, 1); in training, sample b skips branch j (0: attention, 1: MLP) of
+        block i (from 0) where branches[b, 2i + j] is below that block's rate of `drop_path`. Given by the caller, so
+        that a training does not depend on how its batch is divided. Not looked at where nothing can be skipped.
+        """
         arch = self.arch
         if tuple(video.shape[1:]) != (3, arch.frames, arch.image, arch.image):
             expected = f"(B, 3, {arch.frames}, {arch.image}, {arch.image})"
             raise ValueError(f"clips must have the shape {expected}, got {tuple(video.shape)}")
         x = self.patch_embed(video)
-        x = x + self.positions
-        slots, stages = self.arch.slots, self.reduction.stages(self.arch.depth)
-        for number, block in enumerate(self.blocks, 1):
-            x, keys = block(x)
+        first = self._first_slot * arch.tokens_per_slot
+        x = x + self.positions[:, first : first + arch.slots * arch.tokens_per_slot]
+        slots, stages = arch.slots, self.reduction.stages(arch.depth)
+        for number, (block, factors) in enumerate(zip(self.blocks, self._factors(x, branches), strict=True), 1):
+            if self.training and self.activation_checkpointing:
+                # A block draws no random numbers, so none need be drawn again.
+                x, keys = checkpoint(block, x, factors, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x, keys = block(x, factors)
             if number in stages:
                 x = self._reduce(x.unflatten(1, (slots, -1)), keys, stages.index(number) + 1)
                 slots = max(slots // 2, 1)
         return self.head(self.fc_norm(x.mean(1)))
+
+    def _factors(self, x: Tensor, branches: Tensor | None) -> Sequence[Tensor | None]:
+        """What each block multiplies its branches by, (B, 2): 0, or what keeps their expected value; None: nothing."""
+        depth = self.arch.depth
+        if not self.training or not self.drop_path:
+            return [None] * depth
+        if branches is None or branches.shape != (len(x), 2 * depth):
+            given = "none" if branches is None else tuple(branches.shape)
+            raise ValueError(f"stochastic depth needs branches of the shape {(len(x), 2 * depth)}, got {given}")
+        rates = torch.linspace(0, self.drop_path, depth, device=branches.device)[:, None, None]
+        numbers = branches.unflatten(1, (depth, 2)).transpose(0, 1)
+        return ((numbers >= rates) / (1 - rates)).to(x.dtype).unbind()
 
     def _reduce(self, tokens: Tensor, keys: Tensor, stage: int) -> Tensor:
         """One stage: tokens (B, T, N, C) → the kept ones (B, T · kept, C), neighbouring slots now side by side."""
@@ -140,13 +206,15 @@ def _full_precision(device: str) -> AbstractContextManager[Any]:
 
 
 def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
+    """Xavier's rule all through, the patch projection seen as a matrix, and no biases (MAE, section A.1).
+
+    A fixed deviation, as VideoMAE's 0.02 for fine-tuning, suits large widths only and starves a narrow model of signal.
+    """
+    if isinstance(module, nn.Linear | nn.Conv3d):
+        with torch.no_grad():
+            nn.init.xavier_uniform_(module.weight.flatten(1))
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Conv3d):
-        bound = 1 / math.sqrt(module.weight[0].numel())
-        nn.init.uniform_(module.weight, -bound, bound)
 
 
 def create_model(name: str, reduction: str = "none", num_classes: int | None = None) -> VisionTransformer:
