@@ -7,9 +7,11 @@ from pathlib import Path
 
 from harness import launch, watch
 from harness.arguments import Parser, add_common, command, profile_options, run, stop, whole_number
-from harness.plan import Plan, Planner, make_plan
+from harness.plan import Plan, make_plan
+from harness.planner import Planner
 from harness.profiles import Profile, load_profile, resolve
 from harness.tables import Table, load_table, table_names
+from jobs.spec import Train
 from results.files import private_folder
 from results.progress import read_job, read_progress
 from results.records import read_records
@@ -24,7 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     add_common(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the jobs and what would be submitted, and stop")
     parser.add_argument("--no-wait", action="store_true", help="return once everything is submitted")
-    parser.add_argument("--no-fuse", action="store_true", help="run every cell alone, sharing no work")
+    parser.add_argument(
+        "--no-fuse", action="store_true", help="run every cell alone; only those of one training share it"
+    )
     parser.add_argument("--limit", type=whole_number, default=0, metavar="N", help="accuracies on N videos only")
     options = parser.parse_args(arguments)
     runs: Path = options.runs.absolute()
@@ -75,27 +79,50 @@ def _submit(tables: list[Table], profile: Profile, runs: Path, options: argparse
     where = "this machine" if profile.launch.executor == "local" else "SLURM"
     counts = f"{len(plan.cells)} cells, {plan.done} done already"
     print(f"{counts}; {started} tasks of {len(plan.jobs)} jobs on {where}", flush=True)
+    _say_left_out(plan, profile)
     return plan, started < sum(plan.tasks.values())
 
 
 def _prepare(plan: Plan, profile: Profile, runs: Path) -> None:
     """Make the data of generated datasets where a needed label file is missing."""
-    for name in dict.fromkeys(cell.dataset for job in plan.jobs for cell in job.cells if cell.dataset):
+    needed: dict[tuple[str, str], None] = {}
+    for job in plan.jobs:
+        for name in dict.fromkeys(cell.dataset for cell in job.cells if cell.dataset):
+            needed |= dict.fromkeys((name, split) for split in ["val"] + ["train"] * isinstance(job, Train))
+    missing: dict[str, list[str]] = {}
+    for name, split in needed:
         dataset = profile.datasets[name]
-        if dataset.prepare and not resolve(dataset.labels, profile, runs).exists():
-            print(f"making the videos of {name} …", flush=True)
-            arguments = ["-m", dataset.prepare, str(resolve(dataset.root, profile, runs))]
-            if subprocess.run([sys.executable, *arguments]).returncode:
-                raise ValueError(f"{' '.join(arguments)} failed")
+        labels = dataset.train_labels if split == "train" else dataset.labels
+        if dataset.prepare and not resolve(labels, profile, runs).exists():
+            missing.setdefault(name, []).append(split)
+    for name, splits in missing.items():
+        dataset = profile.datasets[name]
+        print(f"making the videos of {name} ({' and '.join(splits)}) …", flush=True)
+        arguments = ["-m", dataset.prepare, str(resolve(dataset.root, profile, runs))]
+        arguments += [part for split in splits for part in ("--split", split)]
+        if subprocess.run([sys.executable, *arguments]).returncode:
+            raise ValueError(f"{' '.join(arguments)} failed")
+
+
+def _say_left_out(plan: Plan, profile: Profile) -> None:
+    if plan.left_out:
+        steps = profile.train.measure_steps
+        print(
+            f"{plan.left_out} cells are left out: train.measure_steps = {steps} trains {steps} steps only", flush=True
+        )
 
 
 def _show(plan: Plan, planner: Planner, runs: Path) -> None:
     launch_settings = planner.profile.launch
     print(f"{len(plan.cells)} cells, {plan.done} done already, {len(plan.jobs)} jobs to run")
+    _say_left_out(plan, planner.profile)
     for job in plan.jobs:
         tasks = plan.tasks[job.id]
         each = f"{launch_settings.cpus_per_task} CPU, {launch_settings.gpus_per_task} GPU"
         alone = ", with the machine to itself" * job.exclusive
+        if isinstance(job, Train):
+            nodes = "one node" if job.nodes == 1 else f"{job.nodes} nodes"
+            alone = f", all at the same time, with {nodes} to themselves"
         print(f"\njob {job.id} for {', '.join(plan.tables[job.id])}: {job.kind}, {len(job.cells)} cells")
         print(f"  {tasks} task{'s' * (tasks > 1)} of {each}, up to {launch_settings.time_min} min{alone}")
         for cell in job.cells[:40]:

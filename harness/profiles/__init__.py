@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from harness.profiles.checks import check
+from harness.profiles.sections import SCRATCH as SCRATCH
 from harness.profiles.sections import Dataset as Dataset
 from harness.profiles.sections import Launch as Launch
 from harness.profiles.sections import Profile as Profile

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field, fields
 
 from jobs.spec import Recipe
 
+SCRATCH = "scratch"
+"""What stands for the weights of a training that begins with none."""
+
 
 @dataclass(frozen=True)
 class Launch:

@@ -24,10 +24,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jobs.spec import METRICS, Cell
+from jobs.spec import METRICS, TRAINED, Cell
 
 FIELDS = tuple(field.name for field in fields(Cell))
 FOLDER = Path(__file__).parent
+OVER_VIEWS = ("top1", "top5", "top1_trained", "clips_per_s_e2e")
+"""The metrics that depend on the views; with those of trainings, the ones that depend on the dataset."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,8 @@ def _cell(settings: dict[str, str], place: str) -> Cell:
     if metric not in METRICS:
         raise ValueError(f"{place}: unknown metric {metric!r}; valid metrics: {', '.join(METRICS)}")
     needed = {"model", "reduction"}
-    needed |= {"dataset", "views"} if metric in ("top1", "top5", "clips_per_s_e2e") else set()
+    needed |= {"views"} if metric in OVER_VIEWS else set()
+    needed |= {"dataset"} if metric in (*OVER_VIEWS, *TRAINED) else set()
     if missing := [key for key in FIELDS if key in needed and not settings.get(key)]:
         raise ValueError(f"{place}: {metric} needs {missing[0]}")
     return Cell(metric=metric, **{key: settings[key] if key in needed else "" for key in FIELDS[:-1]})

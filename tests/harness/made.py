@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.plan import Planner
+from harness.planner import Planner
 from harness.profiles import Profile, load_profile
 from harness.tables import Entry, Table
 from jobs.spec import METRICS, Cell, Job

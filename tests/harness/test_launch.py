@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from harness import launch
+from harness import launch, local
 from harness.machine import processes
 from harness.plan import Plan, make_plan
 from harness.profiles import Profile
@@ -211,7 +211,7 @@ class Submitted(list[tuple[list[tuple[str, int]], list[tuple[int, float]]]]):
 @pytest.fixture
 def submitted(monkeypatch: pytest.MonkeyPatch) -> Submitted:
     found = Submitted()
-    monkeypatch.setattr(launch, "_submit_local", found)
+    monkeypatch.setattr(local, "_tasks", found)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(2))
     return found
 
@@ -275,7 +275,7 @@ def test_what_still_runs_here_keeps_its_lanes(
 ) -> None:
     given = []
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4))
-    monkeypatch.setattr(launch, "_submit_local", lambda units, after, lane, *_: given.append((lane, after, units)))
+    monkeypatch.setattr(local, "_tasks", lambda units, after, lane, *_: given.append((lane, after, units)))
     plan, profile, runs = planned(tmp_path, EVALUATE, tasks=4)
     with contextlib.ExitStack() as stack:
         others = []
@@ -304,7 +304,7 @@ def test_a_local_process_really_runs_and_lets_go_of_our_output(tmp_path: Path) -
     script = f"""
 import sys
 from pathlib import Path
-from harness import launch
+from harness import launch, local
 from tests.harness.test_launch import COUNT, planned
 setup = ["until [ -e go ]; do sleep 0.1; done", "echo made ready", "false"]
 plan, profile, runs = planned(Path({str(tmp_path)!r}), COUNT, setup=setup)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.plan import Plan, Planner, make_plan, measured_cell
+from harness.plan import Plan, make_plan, measured_cell
+from harness.planner import Planner
 from harness.tables import load_table
 from jobs.spec import Cell, digest, from_dict, to_dict
 from results.progress import JobProgress, TaskProgress
@@ -207,7 +208,8 @@ def test_timings_come_last_and_counts_first(planner: Planner) -> None:
 PRINT_IDS = """
 import json, sys
 from pathlib import Path
-from harness.plan import Planner, make_plan
+from harness.plan import make_plan
+from harness.planner import Planner
 from harness.profiles import load_profile
 from harness.tables import load_table
 plan = make_plan([load_table("table2"), load_table("table3")], Planner(load_profile(sys.argv[1]), Path("runs")), ())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness import report
-from harness.plan import Planner
+from harness.planner import Planner
 from harness.profiles import load_profile
 from harness.settings import differences, expected_settings
 from jobs.spec import METRICS, Cell, Evaluate

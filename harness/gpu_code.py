@@ -1,0 +1,78 @@
+"""Whether the installed PyTorch has code for the GPUs that tasks will run on: asked before anything is submitted."""
+
+import re
+import subprocess
+import sys
+
+from harness.machine import gpus
+from harness.profiles import Profile
+
+ASK = "import torch; print(torch.__version__, getattr(torch._C, '_cuda_getArchFlags', str)())"
+"""torch.cuda.get_arch_list() names none where there is no GPU, as on the machine that submits."""
+ASK_S = 60.0
+OLDEST_OF_CUDA_13 = 75
+
+
+def check_gpu_code(profile: Profile) -> None:
+    """ValueError where the installed PyTorch has no code for the profile's GPUs, with the remedy; nothing where either
+    is not known."""
+    launch = profile.launch
+    if launch.gpu_arch:
+        wanted = {launch.gpu_arch: "launch.gpu_arch"}
+    else:
+        wanted = dict.fromkeys(_archs_here() if launch.executor == "local" else (), "nvidia-smi")
+    installed = installed_torch() if wanted else None
+    if installed is None:
+        return
+    version, codes = installed
+    for arch, source in wanted.items():
+        if not has_code(codes, int(arch.removeprefix("sm_"))):
+            runs = f"profile {profile.name} runs on {arch} ({source})"
+            has = f"the installed PyTorch {version} has code for {', '.join(codes) or 'no GPU'} only"
+            raise ValueError(f"{runs}, and {has}; {_remedy(arch)}")
+
+
+def has_code(codes: list[str], capability: int) -> bool:
+    """Whether a GPU of this compute capability (70 is 7.0) can run something of `codes`, as sm_75, compute_90.
+
+    Binary code (sm) runs on the same major version with at least its minor one, PTX (compute) on all later GPUs; what
+    ends in `a` on just its own.
+    """
+    for code in codes:
+        found = re.fullmatch(r"(sm|compute)_(\d+)([af]?)", code)
+        if not found:
+            continue
+        of = int(found[2])
+        binary = found[1] == "sm" or found[3] == "f"
+        if of == capability or (of < capability and found[3] != "a" and (not binary or of // 10 == capability // 10)):
+            return True
+    return False
+
+
+def installed_torch() -> tuple[str, list[str]] | None:
+    """The version of the PyTorch that tasks will import and what GPUs it has code for; None where it does not say."""
+    try:
+        done = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, timeout=ASK_S)
+        version, *codes = done.stdout.split()
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+    return version, codes
+
+
+def _archs_here() -> list[str]:
+    """The compute capabilities of this machine's GPUs that may be used, as far as nvidia-smi tells."""
+    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    try:
+        lines = subprocess.run(command, capture_output=True, text=True, timeout=ASK_S).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return []
+    found = [re.fullmatch(r"\s*(\d+)\.(\d+)\s*", line) for line in lines]
+    used = [found[number] for number in gpus() if number < len(found)]
+    return [f"sm_{one[1]}{one[2]}" for one in used if one]
+
+
+def _remedy(arch: str) -> str:
+    name = "a V100" if arch == "sm_70" else f"a GPU of {arch}"
+    if int(arch.removeprefix("sm_")) < OLDEST_OF_CUDA_13:
+        return f"{name} needs a CUDA 12.6 build (cu126) of torch and torchvision"
+    return f"{name} needs another build of torch and torchvision, one that has code for it"
