@@ -4,19 +4,29 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from harness.profiles import Profile, resolve
+from harness.profiles import SCRATCH, Profile, resolve
+from jobs.spec import TRAINED, Recipe
 from results.records import Record, setting
 
 ACCURACIES = ("top1", "top5")
+RUN_BY = ("micro_batch", "zero_stage", "activation_checkpointing", "compile", "measure_steps", "decoders")
+"""Keys of a profile's `train` beside the recipe that records of trainings have under the same names."""
 COMPARED = (
-    ("checkpoint", "checkpoint", ACCURACIES),
-    ("label file", "dataset.labels_sha256", (*ACCURACIES, "clips_per_s_e2e")),
+    ("checkpoint of {model} on {dataset}", "checkpoint", ACCURACIES),
+    ("label file of {dataset}", "dataset.labels_sha256", (*ACCURACIES, "clips_per_s_e2e")),
+    ("label file of {dataset}", "evaluate.dataset.labels_sha256", ("top1_trained",)),
     ("precision", "precision", ACCURACIES),
+    ("precision", "evaluate.precision", ("top1_trained",)),
     ("precision of timings", "precision", ("clips_per_s", "clips_per_s_e2e")),
     ("batch size of timings", "batch_size", ("clips_per_s", "clips_per_s_e2e")),
+    ("first weights of {model} on {dataset}", "start", TRAINED),
+    ("label file of trainings on {dataset}", "dataset.labels_sha256", TRAINED),
+    *((f"{one.name} of trainings on {{dataset}}", f"recipe.{one.name}", TRAINED) for one in fields(Recipe)),
+    *((f"{name} of trainings on {{dataset}}", name, TRAINED) for name in ("processes", "gpus", *RUN_BY)),
 )
 """What should be the same for all values of a table: its name, the setting, and the metrics that depend on it."""
 
@@ -28,12 +38,26 @@ def expected_settings(cell: dict[str, str], profile: Profile, runs: Path) -> dic
     paths: dict[str, str] = {}
     found: dict[str, Any] = {}
     weights = profile.checkpoints.get(f"{cell['model']}/{cell['dataset']}")
-    if cell["metric"] in ACCURACIES:
+    dataset = profile.datasets.get(cell["dataset"])
+    if cell["metric"] in TRAINED:
+        train, start = profile.train, profile.pretrained.get(f"{cell['model']}/{cell['dataset']}")
+        recipe = train.recipe(mirror=dataset is None or dataset.mirror)
+        found |= {f"recipe.{name}": value for name, value in asdict(recipe).items()}
+        found |= {name: getattr(train, name) for name in RUN_BY} | {"gpus": profile.launch.gpus_per_task}
+        if train.tasks_per_node:
+            found["processes"] = train.nodes * train.tasks_per_node
+        if start == SCRATCH:
+            found["start"] = start
+        elif start:
+            paths["start.path"] = start
+        if cell["metric"] == "top1_trained":
+            found["evaluate.precision"] = profile.evaluate.precision
+    elif cell["metric"] in ACCURACIES:
         found["precision"] = profile.evaluate.precision
         paths |= {"checkpoint.path": weights} if weights else {}
     else:
         found |= {"precision": profile.measure.precision, "batch_size": profile.measure.batch_size}
-    if dataset := profile.datasets.get(cell["dataset"]):
+    if dataset:
         paths["dataset.root"] = dataset.root
     for name, path in paths.items():
         with suppress(ValueError):  # a variable in it is not set here: it says nothing
@@ -44,16 +68,14 @@ def expected_settings(cell: dict[str, str], profile: Profile, runs: Path) -> dic
 def differences(records: Iterable[Record]) -> list[str]:
     """A line for each setting in which the values of a table differ though they should not; models have checkpoints,
     and datasets label files, of their own."""
-    values: dict[tuple[str, str], Counter[str]] = {}
+    values: dict[str, Counter[str]] = {}
     for record in records:
-        model, dataset, metric = (record.cell[name] for name in ("model", "dataset", "metric"))
         for what, name, metrics in COMPARED:
-            if metric in metrics and (value := setting(record, name)) is not None:
-                of = {"checkpoint": f" of {model} on {dataset}", "label file": f" of {dataset}"}.get(what, "")
-                values.setdefault((what, of), Counter())[json.dumps(value, sort_keys=True)] += 1
+            if record.cell["metric"] in metrics and (value := setting(record, name)) is not None:
+                values.setdefault(what.format(**record.cell), Counter())[json.dumps(value, sort_keys=True)] += 1
     return [
-        f"not all values were measured alike: the {what}{of} is {_listed(what, counts)}"
-        for (what, of), counts in values.items()
+        f"not all values were measured alike: the {what} is {_listed(what, counts)}"
+        for what, counts in values.items()
         if len(counts) > 1
     ]
 
@@ -63,9 +85,9 @@ def _listed(what: str, counts: Counter[str]) -> str:
     shown: dict[str, list[int]] = {}
     for text, count in counts.items():
         value = json.loads(text)
-        if what == "checkpoint" and isinstance(value, dict):
-            value = value.get("path")
-        elif what == "label file":
+        if isinstance(value, dict):
+            value = value.get("path")  # of weights
+        elif what.startswith("label file"):
             value = f"sha256 {str(value)[:12]}"
         shown.setdefault(str(value), []).append(count)
     said = []

@@ -10,10 +10,11 @@ from harness.queue import fraction, state_of
 from harness.settings import differences
 from harness.tables import Entry as Declared
 from harness.tables import Table
-from jobs.spec import Cell, tokens_per_slot
+from harness.training import TIMES, training_notes
+from jobs.spec import TRAINED, Cell, tokens_per_slot
 from results.progress import JobProgress
 from results.published import load_published
-from results.records import CELL_FIELDS, CellKey, Record, cell_key
+from results.records import CELL_FIELDS, CellKey, Record, cell_key, setting
 from results.render.view import Entry, TableView
 
 FIELDS = set(CELL_FIELDS)
@@ -34,20 +35,22 @@ def view_table(
             raise ValueError(f"{table.name}, row {declared.row!r}, column {declared.column!r}: {error}") from None
     attempts = _by_cell(jobs, {cell_key(cell) for cell, _ in measured.values()}, best)
     entries: dict[tuple[str, str], Entry] = {}
-    used: list[Record] = []
+    shown: list[tuple[str, Record]] = []
     for declared in table.entries:
         place = (declared.row, declared.column)
         cell, note = measured[declared.cell]
         record, attempt = best.get(cell_key(cell)), attempts.get(cell_key(cell))
         printed = published[place].value if place in published else None
         if record:
-            used.append(record)
+            shown.append((declared.row, record))
             note = "; ".join(filter(None, [note, _newer_attempt(attempt, runs)]))
             entries[place] = _measured(declared, record, printed, note)
         else:
             entries[place] = _unmeasured(declared, attempt, printed, note, runs)
     stand_ins = {wanted: cell for wanted, (cell, _) in measured.items()}
-    notes = _stand_ins(stand_ins, bool(published)) + _coverage(used) + differences(used) + _provenance(used)
+    used = [record for _, record in shown]
+    notes = _stand_ins(stand_ins, {item.metric for item in published.values()}) + training_notes(shown)
+    notes += _coverage(used) + differences(used) + _provenance(used)
     return TableView(table.name, table.title, table.corner, list(table.rows), list(table.columns), entries, notes)
 
 
@@ -123,19 +126,24 @@ def _newer(job: JobProgress, record: Record) -> bool:
     return record.id not in (job.job.get("record_ids") or ()) and max(times) > record.ended
 
 
-def _stand_ins(measured: Mapping[Cell, Cell], compared: bool) -> list[str]:
-    """Say what was measured in place of what, once for each pair."""
+def _stand_ins(measured: Mapping[Cell, Cell], printed: Collection[str]) -> list[str]:
+    """Say what was measured in place of what, once for each pair; `printed` are the metrics that the paper has."""
+    of, compare = "model and data", "drops"
+    if not {"clips_per_s", "clips_per_s_e2e", *TRAINED}.isdisjoint(printed):
+        of, compare = "model, data and machines", "ratios and drops"
     notes = {}
+    on_data = {(wanted.model, cell.model) for wanted, cell in measured.items() if cell.dataset}
     for wanted, cell in measured.items():
         pair = (wanted.model, wanted.dataset), (cell.model, cell.dataset)
-        if pair[0] != pair[1] and pair not in notes:
+        told = pair in notes or (not cell.dataset and (wanted.model, cell.model) in on_data)
+        if pair[0] != pair[1] and not told:
             before, after = (" on ".join(filter(None, names)) for names in pair)
             note = f"{after} stands in for {before}"
             if wanted.model != cell.model:
                 scale = f"{tokens_per_slot(cell.model)}/{tokens_per_slot(wanted.model)}"
                 note += f"; r is scaled by {scale}, a slot's tokens, so that the same fractions are dropped"
-            if compared:
-                note += "; the paper's numbers are of its own model and data, so compare the drops, not the levels"
+            if printed:
+                note += f"; the paper's numbers are of its own {of}, so compare the {compare}, not the levels"
             notes[pair] = note
     return list(notes.values())
 
@@ -147,13 +155,17 @@ def _coverage(records: Iterable[Record]) -> list[str]:
     for count in counts:
         if 0 < count < 1000:
             notes.append(f"accuracies over {count} videos: one video is {100 / count:.2f} points")
-    skipped: dict[str, str] = {}
+    left_out: dict[str, dict[str, str]] = {}
     for record in records:
-        skipped |= {item["video"]: item["reason"] for item in record.skipped}
-    if skipped:
-        named = [f"{video} ({reason})" for video, reason in list(skipped.items())[:NAMED]]
-        more = f"; and {len(skipped) - NAMED} more" if len(skipped) > NAMED else ""
-        notes.append(f"{len(skipped)} videos could not be read and are not counted: {'; '.join(named)}{more}")
+        trained = record.cell["metric"] in TIMES
+        which = "training videos could not be read and were left out"
+        what = which if trained else "videos could not be read and are not counted"
+        left_out.setdefault(what, {}).update((item["video"], item["reason"]) for item in record.skipped)
+    for what, skipped in left_out.items():
+        if skipped:
+            named = [f"{video} ({reason})" for video, reason in list(skipped.items())[:NAMED]]
+            more = f"; and {len(skipped) - NAMED} more" if len(skipped) > NAMED else ""
+            notes.append(f"{len(skipped)} {what}: {'; '.join(named)}{more}")
     return notes
 
 
@@ -163,7 +175,7 @@ def _provenance(records: Iterable[Record]) -> list[str]:
     for record in records:
         machine, git = record.provenance.get("machine", {}), record.provenance.get("git", {})
         commit = f"commit {git['commit'][:10]}{' with changes' * bool(git.get('dirty'))}" if git.get("commit") else ""
-        precision = record.settings.get("precision", "")
+        precision = setting(record, "recipe.precision" if record.cell["metric"] in TRAINED else "precision")
         device = machine.get("gpu") or machine.get("cpu")
         what = ", ".join(str(part) for part in (precision, device, machine.get("host"), commit) if part)
         lines.setdefault(what, []).append(record.ended[:10])

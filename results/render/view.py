@@ -7,7 +7,11 @@ from typing import Any
 
 STATUSES = ("done", "partial", "failed", "running", "pending", "projected")
 
-_DECIMALS = {"gflops": 1, "clips_per_s": 1, "clips_per_s_e2e": 1}
+_DECIMALS = {
+    **dict.fromkeys(("gflops", "clips_per_s", "clips_per_s_e2e"), 1),
+    **dict.fromkeys(("train_hours", "train_hours_projected", "train_step_s"), 1),
+}
+_MOST = 6
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,11 @@ class Entry:
         """The value with as many decimals as its metric deserves, empty without one."""
         if self.value is None:
             return ""
-        small = self.metric == "gflops" and abs(self.value) < 10
-        return f"{self.value:.{3 if small else decimals(self.metric)}f}"
+        digits = decimals(self.metric)
+        if self.metric in _DECIMALS and 0 < abs(self.value) < 10:
+            # Three digits that say something, as the hours of a training of minutes.
+            digits = max(digits, 2 - math.floor(math.log10(abs(self.value))))
+        return f"{self.value:.{min(digits, _MOST)}f}"
 
     @property
     def difference_text(self) -> str:
@@ -103,7 +110,7 @@ class TableView:
 
 
 def decimals(metric: str) -> int:
-    """Return how many decimals a metric is shown with: percentages 2, GFLOPs and clips/s 1."""
+    """Return how many decimals a metric is shown with: percentages 2, others 1."""
     return _DECIMALS.get(metric, 2)
 
 

@@ -1,0 +1,65 @@
+"""What a report says of the trainings behind a table: hours and what they are made of, and the speed-up of a step."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from results.records import Record
+
+TIMES = ("train_hours", "train_step_s", "train_hours_projected")
+GIB = 2**30
+
+
+def training_notes(shown: Iterable[tuple[str, Record]]) -> list[str]:
+    """A line for each row's training, then a line for each but the first of a model and dataset that compares the two;
+    `shown` are the rows' labels and records, in order."""
+    trainings: dict[str, Record] = {}
+    for row, record in shown:
+        if record.cell["metric"] in TIMES and record.samples.get("step_s"):
+            trainings.setdefault(row, record)
+    notes = [_told(row, record) for row, record in trainings.items()]
+    first: dict[tuple[str, str], str] = {}
+    for row, record in trainings.items():
+        base = first.setdefault((record.cell["model"], record.cell["dataset"]), row)
+        if base != row:
+            notes.append(f"{row} against {base}: {_compared(record.samples, trainings[base].samples)}")
+    return notes
+
+
+def significant(value: float) -> str:
+    """A positive number with three digits, or all of its whole ones."""
+    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}".rstrip(".")
+
+
+def _told(row: str, record: Record) -> str:
+    samples = record.samples
+    gpu = record.provenance.get("machine", {}).get("gpu") if samples["device"] == "cuda" else None
+    segments, processes, step = len(samples["segments"]), samples["processes"], samples["step_s"]
+    took = f"{_plural(segments, 'segment')} on {_plural(processes, 'process')} ({gpu or samples['device']})"
+    total, of = samples["gpu_hours"], "GPU-hours"
+    if total is None:
+        total, of = samples["process_hours"], "process-hours"
+    said = [f"{significant(samples['hours'])} h in {took}, {significant(total)} {of}"]
+    if record.settings.get("measure_steps"):
+        said[0] = f"{_plural(step['steps'], 'step')} measured, {said[0]}"
+    said.append(f"{100 * samples['data_share']:.0f} % of it waiting for data")
+    if samples["repeated_s"]:
+        said.append(f"{significant(samples['repeated_s'])} s of it done again after a stop")
+    beside = {"queue": "queueing", "startup": "start-up", "checkpoint": "checkpoints", "evaluate": "evaluation"}
+    times = [(samples[f"{name}_s"], what) for name, what in beside.items()]
+    if counted := [f"{significant(seconds)} s of {what}" for seconds, what in times if seconds]:
+        said.append(f"beside it {', '.join(counted)}")
+    peak = max(samples["peak_memory"]) / GIB
+    said.append(f"peak memory {significant(peak)} GiB a process")
+    return f"{row}: {'; '.join(said)}"
+
+
+def _compared(samples: dict[str, Any], base: dict[str, Any]) -> str:
+    """The speed-up of a training step beside the ratio of the models' FLOPs, both for as many clips."""
+    seconds, before = (one["step_s"]["median"] / one["clips_per_step"] for one in (samples, base))
+    speed, fewer = before / seconds, base["gflops"] / samples["gflops"]
+    flops = f"its model has {fewer:.2f} × fewer FLOPs ({speed / fewer:.2f} of that)"
+    return f"a training step is {speed:.2f} × as fast, {flops}"
+
+
+def _plural(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 'es' if what.endswith('s') else 's'}"
