@@ -1,24 +1,25 @@
 """The networks. They know nothing of jobs or tables.
 
-`create_model`, `load_checkpoint`, `CheckpointError` and `count_flops` are looked up on first use, so that the
-catalogue and the reduction grammar can be read without loading torch.
+`create_model`, `load_checkpoint`, `load_pretrained`, `CheckpointError` and `count_flops` are looked up on first use, so
+that the catalogue and the reduction grammar can be read without loading torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.checkpoints import CheckpointError, load_checkpoint
+    from models.checkpoints import CheckpointError, load_checkpoint, load_pretrained
     from models.flops import count_flops
     from models.vit import create_model
 
-__all__ = ["CheckpointError", "count_flops", "create_model", "load_checkpoint"]
+__all__ = ["CheckpointError", "count_flops", "create_model", "load_checkpoint", "load_pretrained"]
 
 _HOME = {
     "CheckpointError": "models.checkpoints",
     "count_flops": "models.flops",
     "create_model": "models.vit",
     "load_checkpoint": "models.checkpoints",
+    "load_pretrained": "models.checkpoints",
 }
 
 

@@ -8,6 +8,7 @@ import json
 import re
 import warnings
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ LISTED = 4  # names in an error message before "and n more"
 NAMES = {
     "videomae.embeddings.patch_embeddings.projection": "patch_embed.proj",
     "videomae.encoder.layer": "blocks",
+    "videomae.layernorm": "norm",
     "layernorm_before": "norm1",
     "layernorm_after": "norm2",
     "attention.attention": "attn",
@@ -47,20 +49,47 @@ def load_checkpoint(model: VisionTransformer, path: str | Path) -> None:
     of the wrong shape.
     """
     path = Path(path)
-    state = _from_folder(path, model.arch) if path.is_dir() else _state_dict(path)
-    _check_names(model, state, path)
-    with torch.no_grad():
-        for name, tensor in model.state_dict().items():
-            tensor.copy_(state[name])
-
-
-def _check_names(model: VisionTransformer, state: dict[str, Tensor], path: Path) -> None:
+    state = _weights(path, model.arch, pooled=True)
     if any(name.startswith(("encoder.", "decoder.")) for name in state):
         raise CheckpointError(
-            f"{path} is a pre-training checkpoint (it has an encoder and a decoder, no classifier); "
-            "the fine-tuned model is needed"
+            f"{path} is a pre-training checkpoint (it has an encoder and a decoder, no classifier): a training can "
+            "start from it; the fine-tuned model is needed here"
         )
-    own = model.state_dict()
+    _copy(state, model.state_dict(), path)
+
+
+def load_pretrained(
+    model: VisionTransformer, path: str | Path, new: Sequence[str] = (), unused: Sequence[str] = ()
+) -> None:
+    """Copy the weights from which a training starts into `model`, which keeps its device and dtype.
+
+    path: as for `load_checkpoint`, of a pre-trained or a fine-tuned model; the prefix `encoder.` is taken off.
+    new: names of the model's parameters, or their beginnings up to a dot, that stay as they are, whether the file has
+    them or not; VideoMAE's mean pooling starts `fc_norm` and `head` anew. unused: the same of what the file has and the
+    model has not, as `decoder`. Raises CheckpointError, leaving the model as it was, where nothing can be read, a name
+    in `new` is not the model's, or anything that is not named is missing, extra or of the wrong shape.
+    """
+    path = Path(path)
+    whole = model.state_dict()
+    unknown = [name for name in new if not any(_covers([name], parameter) for parameter in whole)]
+    if unknown:
+        parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in whole))
+        raise CheckpointError(f"no parameter of the model is called {_few(unknown)} (train.new); its parts are {parts}")
+    own = {name: tensor for name, tensor in whole.items() if not _covers(new, name)}
+    state = {}
+    for name, tensor in _weights(path, model.arch, pooled=False).items():
+        name = name.removeprefix("encoder.")
+        if not _covers(new, name) and (name in own or not _covers(unused, name)):
+            state[name] = tensor
+    _copy(state, own, path, "; name in train.new what starts anew, and in train.unused what the model has no use for")
+
+
+def _covers(beginnings: Sequence[str], name: str) -> bool:
+    return any(name == beginning or name.startswith(f"{beginning}.") for beginning in beginnings)
+
+
+def _copy(state: dict[str, Tensor], own: dict[str, Tensor], path: Path, remedy: str = "") -> None:
+    """Copy `state`, read from `path`, into the model's `own` tensors, all or none of them."""
     faults = {
         "missing": [name for name in own if name not in state],
         "extra": [name for name in state if name not in own],
@@ -72,7 +101,10 @@ def _check_names(model: VisionTransformer, state: dict[str, Tensor], path: Path)
     }
     found = [f"{fault}: {_few(names)}" for fault, names in faults.items() if names]
     if found:
-        raise CheckpointError(f"{path} does not fit the model; {'; '.join(found)}")
+        raise CheckpointError(f"{path} does not fit the model; {'; '.join(found)}{remedy}")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
 
 
 def _few(names: list[str]) -> str:
@@ -80,9 +112,13 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:LISTED]) + more
 
 
-def _from_folder(folder: Path, arch: Architecture) -> dict[str, Tensor]:
-    """The weights of a Hugging Face folder under VideoMAE's names."""
-    _check_config(folder / "config.json", arch)
+def _weights(path: Path, arch: Architecture, pooled: bool) -> dict[str, Tensor]:
+    """What is stored at `path`, under VideoMAE's names. pooled: whether the model must end in mean pooling."""
+    return _from_folder(path, arch, pooled) if path.is_dir() else _state_dict(path)
+
+
+def _from_folder(folder: Path, arch: Architecture, pooled: bool) -> dict[str, Tensor]:
+    _check_config(folder / "config.json", arch, pooled)
     files = [folder / name for name in ("model.safetensors", "pytorch_model.bin")]
     file = next((file for file in files if file.exists()), None)
     if file is None:
@@ -99,7 +135,7 @@ def _from_folder(folder: Path, arch: Architecture) -> dict[str, Tensor]:
     return state
 
 
-def _check_config(file: Path, arch: Architecture) -> None:
+def _check_config(file: Path, arch: Architecture, pooled: bool) -> None:
     """Compare what the shapes of the weights do not tell, as the number of heads, which some conversions have wrong."""
     if not file.is_file():
         raise CheckpointError(f"{file.parent} is no Hugging Face model folder: it has no config.json")
@@ -116,8 +152,7 @@ def _check_config(file: Path, arch: Architecture) -> None:
         "num_frames": arch.frames,
         "tubelet_size": arch.tubelet,
         "hidden_act": "gelu",
-        "use_mean_pooling": True,
-    }
+    } | ({"use_mean_pooling": True} if pooled else {})
     given = config if isinstance(config, dict) else {}
     wrong = [f"{key} {given.get(key)} instead of {value}" for key, value in expected.items() if given.get(key) != value]
     if wrong:

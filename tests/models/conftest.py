@@ -1,6 +1,10 @@
 import pytest
 import torch
 
+from models import create_model
+from models.catalog import ARCHITECTURES
+from tests.models.tiny import TINY
+
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -9,3 +13,9 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def model(monkeypatch):
+    monkeypatch.setitem(ARCHITECTURES, "vit_tiny", TINY)
+    return create_model("vit_tiny")

@@ -7,17 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models import CheckpointError, create_model, load_checkpoint
-from models.catalog import ARCHITECTURES, Architecture
+from models import load_checkpoint
 from tests.models import golden
-
-TINY = Architecture(32, 2, 2, image=16, patch=8, frames=4, num_classes=5)
-
-
-@pytest.fixture
-def model(monkeypatch):
-    monkeypatch.setitem(ARCHITECTURES, "vit_tiny", TINY)
-    return create_model("vit_tiny")
+from tests.models.tiny import TINY, hugging_face_config, refusal
 
 
 @pytest.fixture
@@ -26,14 +18,9 @@ def state(model):
 
 
 def refused(model, path):
-    """The one-line message with which a checkpoint is refused; the model stays as it was."""
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with pytest.raises(CheckpointError) as caught:
-        load_checkpoint(model, path)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert "\n" not in str(caught.value)
-    assert str(path) in str(caught.value)
-    return str(caught.value)
+    message = refusal(model, lambda: load_checkpoint(model, path))
+    assert str(path) in message
+    return message
 
 
 def loaded(model, path, state):
@@ -82,7 +69,9 @@ def test_long_lists_are_cut_short(tmp_path, model, state):
 
 def test_pre_training_files_are_called_that(tmp_path, model, state):
     torch.save({"model": {f"encoder.{name}": tensor for name, tensor in state.items()}}, tmp_path / "pretrain.pth")
-    assert "is a pre-training checkpoint" in refused(model, tmp_path / "pretrain.pth")
+    message = refused(model, tmp_path / "pretrain.pth")
+    assert "is a pre-training checkpoint" in message
+    assert "a training can start from it" in message
 
 
 def test_objects_are_never_unpickled(tmp_path, model, state):
@@ -127,19 +116,7 @@ def folder(tmp_path, model, monkeypatch):
     """A Hugging Face folder of the tiny model with random weights, and what transformers makes of two clips."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     transformers = pytest.importorskip("transformers")
-    config = transformers.VideoMAEConfig(
-        image_size=TINY.image,
-        patch_size=TINY.patch,
-        num_frames=TINY.frames,
-        tubelet_size=TINY.tubelet,
-        hidden_size=TINY.dim,
-        num_hidden_layers=TINY.depth,
-        num_attention_heads=TINY.heads,
-        intermediate_size=4 * TINY.dim,
-        num_labels=TINY.num_classes,
-        layer_norm_eps=1e-6,
-    )
-    theirs = transformers.VideoMAEForVideoClassification(config).eval()
+    theirs = transformers.VideoMAEForVideoClassification(hugging_face_config(transformers)).eval()
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in theirs.parameters():
