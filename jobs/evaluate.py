@@ -6,8 +6,9 @@ its videos, so a block's scores are the same whoever computes it, and a task tha
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from jobs.data.reader import ClipRequest, Unreadable, Video
 from jobs.data.views import View, views_of
 from jobs.device import autocast, normalise, pick_device, ready_model
 from jobs.scores import Block, BlockStore, Totals, ViewScores, total
-from jobs.spec import METRICS, Checkpoint, Dataset, Evaluate, share, split
+from jobs.spec import METRICS, Cell, Checkpoint, Dataset, Evaluate, Job, share, split
 from jobs.task import Task, file_sha256
 from models.catalog import Architecture, architecture
 from results.records import Record
@@ -28,11 +29,18 @@ from results.records import Record
 
 def run(job: Evaluate, task: Task) -> None:
     """Do this task's blocks of the job; whoever finds all blocks finished writes the records."""
+    totals = evaluate(job, task, task.folder)
+    if totals:
+        write_accuracies(job, job.cells, job, task, totals, f"jobs/{job.id}", notes=[])
+
+
+def evaluate(job: Evaluate, task: Task, folder: Path) -> Totals | None:
+    """Do this task's blocks, kept in `folder`; the totals where all blocks are finished by now."""
     check_unchanged(job.dataset, job.checkpoint)
     listed = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
     items = listed[: job.limit or None]
     blocks = split(len(items), job.block)
-    store = BlockStore(task.folder / "blocks")
+    store = BlockStore(folder / "blocks")
     mine = share(blocks, task.index, task.count)
     finished = store.finished(mine)
     open_blocks = [block for block in mine if block not in finished]
@@ -47,13 +55,13 @@ def run(job: Evaluate, task: Task) -> None:
             task.update(ready, videos)
             check_tolerance(skipped, len(items), job.tolerance)
         if len(store.finished(blocks)) < len(blocks):
-            return
+            return None
         try:
-            totals = total(store, blocks, items, job.cells, task.folder / "videos.csv")
+            totals = total(store, blocks, items, job.cells, folder / "videos.csv")
         except FileNotFoundError:
-            return  # another task has added up too, found too many unreadable, and says so
+            return None  # another task has added up too, found too many unreadable, and says so
         check_tolerance(totals.skipped, len(items), job.tolerance)
-        _write_records(job, task, totals, len(listed))
+        return replace(totals, listed=len(listed))
     except TooManyUnreadable:
         for block in store.finished(blocks):  # the next attempt looks at the unreadable videos again
             with suppress(ValueError, FileNotFoundError):
@@ -193,12 +201,15 @@ def check_tolerance(skipped: list[dict[str, str]], listed: int, tolerance: float
         raise TooManyUnreadable(f"{len(skipped)} of {listed} videos could not be read, {limit}; {first}")
 
 
-def _write_records(job: Evaluate, task: Task, totals: Totals, listed: int) -> None:
+def write_accuracies(
+    job: Job, cells: Iterable[Cell], evaluated: Evaluate, task: Task, totals: Totals, folder: str, notes: list[str]
+) -> None:
+    """A record for each of `cells` of `job`, which were evaluated as `evaluated` says; `folder`, in the runs folder,
+    has the scores."""
     provenance = task.provenance()
-    provenance["checkpoint_sha256"] = file_sha256(Path(job.checkpoint.path))
+    provenance["checkpoint_sha256"] = file_sha256(Path(evaluated.checkpoint.path))
     provenance["commits"] = sorted(totals.commits)
-    folder = f"jobs/{job.id}"
-    for cell in job.cells:
+    for cell in cells:
         correct = totals.correct[cell]
         task.write(
             Record(
@@ -206,8 +217,8 @@ def _write_records(job: Evaluate, task: Task, totals: Totals, listed: int) -> No
                 cell=vars(cell),
                 value=100 * correct / totals.evaluated,
                 unit=METRICS[cell.metric],
-                status="done" if totals.evaluated == listed else "partial",
-                settings=job.settings(cell) | {"batch_size": job.batch_size, "device": pick_device().type},
+                status="done" if totals.evaluated == totals.listed else "partial",
+                settings=job.settings(cell) | {"batch_size": evaluated.batch_size, "device": pick_device().type},
                 samples={
                     "correct": correct,
                     "per_video": f"{folder}/videos.csv",
@@ -216,8 +227,9 @@ def _write_records(job: Evaluate, task: Task, totals: Totals, listed: int) -> No
                     "forwards": totals.forwards,
                     "seconds": totals.seconds,
                 },
-                counts={"evaluated": totals.evaluated, "listed": listed},
+                counts={"evaluated": totals.evaluated, "listed": totals.listed},
                 skipped=totals.skipped,
+                notes=notes,
                 provenance=provenance,
                 profile=task.profile,
                 job=job.id,

@@ -104,7 +104,8 @@ def accumulation(batch: int, processes: int, micro_batch: int) -> int:
         near = sorted(divisors(batch), key=lambda n: abs(n - processes))[:4]
         right = f"numbers of processes that do: {', '.join(map(str, sorted(near)))}"
     else:
-        right = f"with {processes} processes a micro-batch of {', '.join(str(n) for n in divisors(batch // processes))} does"
+        fitting = ", ".join(map(str, divisors(batch // processes)))
+        right = f"with {processes} processes a micro-batch of {fitting} does"
     raise ValueError(
         f"a batch of {batch} videos cannot be divided into {processes} processes × a micro-batch of {micro_batch} "
         f"× a whole number of accumulation steps; {right}"

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from jobs.task import Cancelled, Task, load_job
+from jobs.task import Cancelled, Stopped, Task, load_job
 from results.progress import ProgressWriter, TaskProgress, lives, read_job
 from results.provenance import git_state, slurm_ids
 
-_MODULES = {"evaluate": "jobs.evaluate", "count": "jobs.count", "measure": "jobs.measure"}
+_MODULES = {"evaluate": "jobs.evaluate", "count": "jobs.count", "measure": "jobs.measure", "train": "jobs.train"}
 WAIT_S = 1.0
 
 
@@ -26,6 +26,16 @@ def run_tasks(runs: str, tasks: Sequence[tuple[str, int]], after: Sequence[tuple
     failed = [job_id for job_id, index in tasks if not _report_and_run(Path(runs), job_id, index)]
     if failed:
         raise RuntimeError(f"{len(failed)} of {len(tasks)} tasks failed: {', '.join(failed)}")
+
+
+def run_gang(runs: str, job_id: str, after: Sequence[tuple[int, float]] = ()) -> None:
+    """Run one process of a job that needs all of its processes at the same time: the task of this process's rank.
+
+    First wait for the end of the processes (id, creation time) in `after`. RuntimeError where it fails.
+    """
+    from submitit import JobEnvironment
+
+    run_tasks(runs, [(job_id, JobEnvironment().global_rank)], after)
 
 
 def run_task(runs: Path, job_id: str, index: int) -> bool:
@@ -43,6 +53,9 @@ def run_task(runs: Path, job_id: str, index: int) -> bool:
         action(job, task)
     except Cancelled:
         progress.fail("cancelled")
+        return False
+    except Stopped as stopped:
+        progress.fail(str(stopped))
         return False
     except Exception as error:
         traceback.print_exc(file=sys.stderr)

@@ -118,6 +118,8 @@ class Totals:
     """What a whole job comes to; grows with the number of cells, not of videos."""
 
     correct: dict[Cell, int]
+    listed: int = 0
+    """Videos in the label file, of which the job may have been asked for the first few."""
     evaluated: int = 0
     skipped: list[dict[str, str]] = field(default_factory=list)
     decodes: int = 0

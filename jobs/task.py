@@ -16,6 +16,10 @@ class Cancelled(Exception):
     """The user asked for this job to stop."""
 
 
+class Stopped(Exception):
+    """The process was told to stop, and has kept what it needs to go on another time; the text says so."""
+
+
 @dataclass
 class Task:
     """What a running task knows of itself. `index` is counted from 0, of `count` tasks that share the job."""
@@ -26,15 +30,17 @@ class Task:
     count: int
     profile: str
     progress: ProgressWriter
+    before: int = 0
+    """Steps of the task that lie before the part that reports now."""
 
     @property
     def folder(self) -> Path:
         """The job's folder, shared by its tasks."""
         return job_folder(self.runs, self.job_id)
 
-    def update(self, done: int, total: int) -> None:
-        """Report that `done` of `total` steps are behind us."""
-        self.progress.update(done, total)
+    def update(self, done: int, total: int, text: str = "") -> None:
+        """Report that `done` of `total` steps are behind us, and how it goes."""
+        self.progress.update(self.before + done, self.before + total, text)
 
     def check_cancelled(self) -> None:
         """Raise Cancelled where the user asked for this job to stop."""

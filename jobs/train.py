@@ -1,0 +1,145 @@
+"""Training: a gang of processes, one a GPU, trains one model with DeepSpeed, evaluates it, and says how long it took.
+
+Recipe: STA supplement, section A, and VideoMAE's public values where that is silent (jobs/recipe.py).
+"""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from jobs.data.labels import read_labels
+from jobs.data.stream import Epoch
+from jobs.evaluate import check_unchanged, evaluate, write_accuracies
+from jobs.measure import IQR_LIMIT
+from jobs.spec import METRICS, Cell, Checkpoint, Train
+from jobs.task import Task
+from jobs.training.gang import Gang, join
+from jobs.training.hours import projected_hours, read_steps, typical
+from jobs.training.loop import Outcome, Trainer, timeline
+from jobs.training.signals import Told
+from models import count_flops, create_model
+from models.catalog import architecture
+from results.files import read_json, replacing, write_json
+from results.records import Record
+
+WEIGHTS, OUTCOME, STEPS = "weights.safetensors", "outcome.json", "steps.csv"
+"""What a finished training leaves in its job's folder."""
+
+
+def run(job: Train, task: Task) -> None:
+    """Be one process of the gang: train or go on training, evaluate, and write the records."""
+    check_unchanged(job.dataset, job.start)
+    items = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
+    if len(items) < job.recipe.batch:
+        raise ValueError(f"{job.dataset.labels} has {len(items)} videos; a batch needs {job.recipe.batch}")
+    torch.set_num_threads(job.threads)
+    epochs = timeline(job, len(items))
+    with Told() as told, join(job.processes) as gang:
+        if job.gpus and gang.device.type == "cpu":
+            raise ValueError("launch.gpus_per_task asks for a GPU, and PyTorch finds none here that it can use")
+        if not gang.agree([(task.folder / OUTCOME).exists()])[0]:
+            trainer = Trainer(job, task, gang, items, epochs, told)
+            _save(trainer.run(task.folder / STEPS), trainer.weights(), task.folder, gang)
+        cells = tuple(cell for cell in job.cells if cell.metric == "top1_trained")
+        seconds = None
+        if cells and not job.measure_steps:
+            began = time.perf_counter()
+            _evaluate(job, cells, replace(task, before=sum(epoch.steps for epoch in epochs)), gang)
+            seconds = time.perf_counter() - began
+        if gang.rank == 0:
+            _write_times(job, task, timeline(replace(job, measure_steps=0), len(items)), seconds)
+        gang.barrier()
+
+
+def _save(outcome: Outcome, weights: dict[str, torch.Tensor], folder: Path, gang: Gang) -> None:
+    """Leave the weights, then word of them; only then the kept states are of no more use."""
+    if gang.rank == 0:
+        with replacing(folder / WEIGHTS) as temporary:
+            save_file(weights, temporary)
+        write_json(folder / OUTCOME, asdict(outcome))
+        shutil.rmtree(folder / "restart", ignore_errors=True)
+    gang.barrier()
+
+
+def _evaluate(job: Train, cells: tuple[Cell, ...], task: Task, gang: Gang) -> None:
+    """Evaluate the trained model in one pass, as any other; the processes share the videos."""
+    weights = Checkpoint.of(task.folder / WEIGHTS)
+    evaluated = replace(job.evaluate, cells=cells, checkpoint=weights)
+    folder = task.folder / f"evaluation-{evaluated.id}"
+    evaluate(evaluated, task, folder)
+    gang.barrier()
+    totals = evaluate(evaluated, task, folder) if gang.rank == 0 else None
+    if totals:
+        broken = read_json(task.folder / OUTCOME)["broken"]
+        notes = [f"trained without {len(broken)} videos that could not be read"] if broken else []
+        write_accuracies(job, cells, evaluated, task, totals, f"jobs/{job.id}/{folder.name}", notes)
+
+
+def _write_times(job: Train, task: Task, whole: Sequence[Epoch], evaluate_s: float | None) -> None:
+    """A record for each cell about time; `whole` are the epochs of the whole recipe."""
+    outcome = read_json(task.folder / OUTCOME)
+    segments = outcome["segments"]
+    steps, repeated = read_steps(task.folder / STEPS)
+    train_s, data_s, checkpoint_s = (
+        sum(one[name] for one in segments) for name in ("train_s", "data_s", "checkpoint_s")
+    )
+    step = typical(steps, architecture(job.model).frames)
+    projected = projected_hours(whole, steps)
+    hours = train_s / 3600
+    samples: dict[str, Any] = {
+        "hours": hours,
+        "process_hours": hours * job.processes,
+        "gpu_hours": hours * job.processes if outcome["device"] == "cuda" else None,
+        "projected_hours": projected,
+        "segments": segments,
+        "repeated_s": repeated,
+        "queue_s": sum(one["queue_s"] for one in segments),
+        "startup_s": sum(one["startup_s"] for one in segments),
+        "checkpoint_s": checkpoint_s,
+        "evaluate_s": evaluate_s,
+        "data_share": data_s / train_s,
+        "step_s": step,
+        "steps": f"jobs/{job.id}/{STEPS}",
+        "clips_per_step": job.recipe.batch * job.recipe.repeats,
+        "gflops": count_flops(create_model(job.model, job.reduction)) / 1e9,
+        "processes": job.processes,
+        "device": outcome["device"],
+        "peak_memory": outcome["peak_memory"],
+    }
+    flags = [f"IQR is {100 * step['iqr'] / step['median']:.0f} % of the median step"]
+    flags = flags if step["iqr"] > IQR_LIMIT * step["median"] else []
+    of_steps = f"projected from {step['steps']} steps" if job.measure_steps else ""
+    values = {
+        "train_hours": (projected, "projected", flags, of_steps) if job.measure_steps else (hours, "done", [], ""),
+        "train_hours_projected": (projected, "projected", flags, ""),
+        "train_step_s": (step["median"], "done", flags, ""),
+    }
+    for cell in job.cells:
+        if cell.metric not in values:
+            continue
+        value, status, doubts, note = values[cell.metric]
+        task.write(
+            Record(
+                id=job.record_id(cell),
+                cell=vars(cell),
+                value=value,
+                unit=METRICS[cell.metric],
+                status=status,
+                settings=job.settings(cell) | {"device": outcome["device"]},
+                samples=samples,
+                skipped=outcome["broken"],
+                flags=doubts,
+                notes=[*filter(None, [note]), *outcome["notes"]],
+                provenance=task.provenance(),
+                profile=task.profile,
+                job=job.id,
+                started=segments[0]["started"],
+                ended=task.now(),
+            )
+        )

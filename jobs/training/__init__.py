@@ -1,0 +1,1 @@
+"""How a training runs: the parts that jobs/train.py puts together."""

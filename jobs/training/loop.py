@@ -1,0 +1,279 @@
+"""The training loop: samples, mixing, forward, backward, step; kept states; and what all of it took."""
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from timm.loss import SoftTargetCrossEntropy
+from torch import Tensor
+
+from jobs.data.labels import Item
+from jobs.data.pool import DecodePool
+from jobs.data.samples import SampleRequest, Samples, read_samples
+from jobs.data.stream import Epoch, MicroBatch, Order, Place, SampleStream
+from jobs.device import normalise
+from jobs.spec import Train, accumulation
+from jobs.task import Cancelled, Stopped, Task, cancel_file
+from jobs.training.engine import DTYPES, make_engine, make_schedule, whole_weights
+from jobs.training.gang import Gang
+from jobs.training.hours import Segment, Step
+from jobs.training.mixing import Mixing
+from jobs.training.report import TrainingReport
+from jobs.training.restarts import RestartStore
+from jobs.training.signals import Told
+from models import create_model, load_pretrained
+from models.catalog import architecture
+from models.vit import VisionTransformer
+from results.progress import read_job
+from results.provenance import utc_now
+
+
+class TrainingError(ValueError):
+    """A training that cannot go on."""
+
+
+@dataclass
+class Outcome:
+    """How a training went, beside its weights and its steps."""
+
+    segments: list[Segment]
+    broken: list[dict[str, str]]
+    """Training videos that could not be read, as records name them."""
+    notes: list[str]
+    peak_memory: list[int]
+    """Bytes, of each process: of its GPU's memory where it has one, else of its own."""
+    device: str
+
+
+def timeline(job: Train, videos: int) -> list[Epoch]:
+    """The epochs of a training on so many videos; with `measure_steps`, only so many steps of each phase."""
+    epochs: list[Epoch] = []
+    first = 0
+    for frames, count, steps in job.recipe.phases(architecture(job.model).frames, videos):
+        left = min(job.measure_steps or count * steps, count * steps)
+        for number in range(first, first + count):
+            if left > 0:
+                epochs.append(Epoch(number, frames, min(left, steps)))
+            left -= steps
+        first += count
+    return epochs
+
+
+class Trainer:
+    """Trains in this process of the gang; made and run in all of them alike."""
+
+    def __init__(
+        self, job: Train, task: Task, gang: Gang, items: Sequence[Item], epochs: Sequence[Epoch], told: Told
+    ) -> None:
+        self.job, self.task, self.gang, self.items, self.epochs, self.told = job, task, gang, items, epochs, told
+        self.total = sum(epoch.steps for epoch in epochs)
+        self.model = prepare_model(job)
+        self.whole = self.model.arch.frames
+        self.engine = make_engine(job, self.model, gang)
+        self.schedule = make_schedule(job, self.engine, self.total, len(items) // job.recipe.batch)
+        self.mixing = Mixing(job.recipe, job.dataset.num_classes)
+        self.criterion = SoftTargetCrossEntropy()
+        self.restarts = RestartStore(task.folder / "restart", gang)
+        self.place = Place()
+        self.done = 0
+        self.segments: list[Segment] = []
+        self.notes: list[str] = []
+        self._go_on()
+
+    def run(self, steps: Path) -> Outcome:
+        """Train to the end, adding a line for each step to the file `steps`. Raises Stopped or Cancelled once told so,
+        after keeping a state, and TrainingError where the loss is no number."""
+        segment = self._segment()
+        began, kept = time.perf_counter(), self.done
+        with (
+            DecodePool(self.job.decoders, self.job.decode_timeout_s, decode=read_samples) as pool,
+            TrainingReport(self.task, steps, self.gang.rank == 0, self.total, self.done) as report,
+        ):
+            stream = self._stream(pool)
+            while self.done < self.total:
+                epoch = self.place.epoch
+                step = self._step(stream)
+                segment.data_s += step.data_s
+                segment.steps += 1
+                report.add(step, self.job.recipe.batch * self.job.recipe.repeats, self._scale())
+                segment.train_s = time.perf_counter() - began
+                cancelled, stopped = self._asked()
+                if self.place.epoch > epoch or cancelled or stopped:
+                    kept = self._keep(segment, kept)
+                    segment.train_s = time.perf_counter() - began
+                if cancelled:
+                    raise Cancelled("cancelled")
+                if stopped and self.done < self.total:
+                    raise Stopped(self._last_words(kept))
+        broken = [{"video": self.items[index].path, "reason": text} for index, text in self.place.broken.items()]
+        return Outcome(self.segments, broken, self.notes, self.gang.gather(self._peak_memory()), self.gang.device.type)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights in float32 on the CPU; to be asked for in all processes."""
+        return whole_weights(self.engine)
+
+    def _step(self, stream: SampleStream) -> Step:
+        """One optimiser step; returns when the device is done with it."""
+        began, waited = time.perf_counter(), 0.0
+        losses: list[Tensor] = []
+        epoch = self.epochs[self.place.epoch]
+        self._set_frames(epoch.frames)
+        self.schedule.step_update(self.done)
+        batches = stream.step()
+        while True:
+            asked = time.perf_counter()
+            batch = next(batches, None)
+            waited += time.perf_counter() - asked
+            if batch is None:
+                break
+            losses.append(self._micro_step(batch, len(losses)))
+        loss = self.gang.mean(torch.stack(losses).mean())
+        self.done += 1
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss} at step {self.done} of {self.total} (epoch {epoch.number + 1}); "
+                "lower train.base_lr, or try train.precision=fp32"
+            )
+        lr = max(group["lr"] for group in self.engine.optimizer.param_groups)
+        return Step(self.done, len(self.segments), epoch.frames, loss, lr, time.perf_counter() - began, waited)
+
+    def _micro_step(self, batch: MicroBatch, number: int) -> Tensor:
+        """Forward and backward over one micro-batch; its loss, on the device."""
+        device, dtype = self.gang.device, DTYPES[self.job.recipe.precision]
+        clips = normalise(torch.from_numpy(batch.clips).to(device))
+        labels = torch.from_numpy(batch.labels).to(device)
+        clips, targets = self.mixing(clips, labels, (self.done, number, self.gang.rank))
+        branches = torch.from_numpy(batch.branches).to(device)
+        loss = self.criterion(self.engine(clips.to(dtype), branches).float(), targets)
+        self.engine.backward(loss)
+        self.engine.step()
+        return loss.detach()
+
+    def _set_frames(self, frames: int) -> None:
+        """Let the model take clips of so many frames, short ones anywhere among the positions of a whole one.
+
+        Drawing the place at random teaches every position before the first whole clip comes.
+        """
+        slots = (self.whole - frames) // self.model.arch.tubelet
+        slot = int(np.random.default_rng((self.job.recipe.seed, self.done)).integers(slots + 1)) if slots else 0
+        if slots or self.model.arch.frames != frames:
+            self.model.set_frames(frames, slot)
+
+    def _stream(self, pool: DecodePool[SampleRequest, Samples]) -> SampleStream:
+        job, recipe, arch = self.job, self.job.recipe, architecture(self.job.model)
+
+        def request(frames: int, seeds: tuple[tuple[int, ...], ...]) -> SampleRequest:
+            return SampleRequest(
+                seeds=seeds,
+                sampling=job.dataset.sampling,
+                stride=job.dataset.stride,
+                frames=frames,
+                side=arch.image,
+                short_side=recipe.short_side,
+                crop_scale=recipe.crop_scale,
+                crop_ratio=recipe.crop_ratio,
+                randaugment=recipe.randaugment,
+                flip=recipe.flip,
+                erasing=recipe.erasing,
+                branches=2 * arch.depth,
+            )
+
+        micro_batches = accumulation(recipe.batch, job.processes, job.micro_batch)
+        order = Order(recipe.seed, recipe.repeats, job.micro_batch, micro_batches, ahead=2 * job.decoders)
+        return SampleStream(self.items, self.epochs, self.place, self.gang, pool, request, order, self._accept)
+
+    def _accept(self, broken: dict[int, str]) -> None:
+        """Raise where so many broken videos are too many."""
+        count, listed = len(broken), len(self.items)
+        if count == listed or count > self.job.tolerance * listed:
+            index, reason = next(iter(broken.items()))
+            allowed = min(int(self.job.tolerance * listed), listed - 1)
+            raise TrainingError(
+                f"{count} of {listed} training videos could not be read, train.tolerance = {self.job.tolerance:g} allows "
+                f"{allowed}; the first: {self.items[index].path} ({reason})"
+            )
+
+    def _asked(self) -> tuple[bool, bool]:
+        """Whether this training was cancelled, and whether some process was told to stop; the same answer in all."""
+        cancelled = self.gang.rank == 0 and cancel_file(self.task.runs, self.task.job_id).exists()
+        cancelled, stopped = self.gang.agree([cancelled, bool(self.told.by)])
+        return bool(cancelled), bool(stopped)
+
+    def _keep(self, segment: Segment, before: int) -> int:
+        """Keep a state of now; returns the step whose state is kept, that of `before` where this one could not be."""
+        began = time.perf_counter()
+        place = asdict(self.place) | {"broken": {str(index): text for index, text in self.place.broken.items()}}
+        position = {
+            "place": place,
+            "done": self.done,
+            "segments": [asdict(one) for one in self.segments],
+            "notes": self.notes,
+        }
+        problem = self.restarts.save(self.engine, self.done, position)
+        segment.checkpoint_s += time.perf_counter() - began
+        if not problem:
+            return self.done
+        last = f"that of step {before} is still there" if before else "there is none yet"
+        self.notes.append(f"the state after step {self.done} could not be kept ({problem}); {last}")
+        if self.gang.rank == 0:
+            print(self.notes[-1], flush=True)
+        return before
+
+    def _go_on(self) -> None:
+        """Take up the newest state kept by an earlier run of this job, if there is one."""
+        position, refused = self.restarts.load(self.engine)
+        if position:
+            place = position["place"]
+            self.place = Place(**place | {"broken": {int(index): text for index, text in place["broken"].items()}})
+            self.done = position["done"]
+            self.segments = [Segment(**one) for one in position["segments"]]
+            self.notes = position["notes"]
+        self.notes += refused
+        if self.gang.rank == 0 and (position or refused):
+            print("; ".join([*refused, f"going on after step {self.done} of {self.total}"]), flush=True)
+
+    def _segment(self) -> Segment:
+        """A new segment of the training, from now on."""
+        job = read_job(self.task.runs, self.task.job_id)
+        started = job.tasks[self.task.index].started or utc_now()
+        submitted = job.submitted.get("tasks", {}).get(str(self.task.index), {}).get("time") or started
+        began, now = (datetime.fromisoformat(text) for text in (started, utc_now()))
+        queued = (began - datetime.fromisoformat(submitted)).total_seconds()
+        self.segments.append(Segment(started, max(queued, 0.0), (now - began).total_seconds()))
+        return self.segments[-1]
+
+    def _last_words(self, kept: int) -> str:
+        by = next((name for name in self.gang.gather(self.told.by) if name), "")
+        return f"told to stop ({by}) after step {self.done} of {self.total}; the same command goes on after step {kept}"
+
+    def _scale(self) -> float:
+        """fp16's loss scale; 1 without."""
+        return float(getattr(self.engine.optimizer, "cur_scale", 1.0)) if self.job.recipe.precision == "fp16" else 1.0
+
+    def _peak_memory(self) -> int:
+        if self.gang.device.type == "cuda":
+            return torch.cuda.max_memory_allocated()
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def prepare_model(job: Train) -> VisionTransformer:
+    """The model as its training begins, on the CPU: from scratch by the recipe's seed, or from the job's start."""
+    recipe = job.recipe
+    torch.manual_seed(recipe.seed)
+    model = create_model(job.model, job.reduction, job.dataset.num_classes)
+    if job.start:
+        load_pretrained(model, job.start.path, job.new, job.unused)
+    with torch.no_grad():
+        for parameter in model.head.parameters() if not job.start or "head" in job.new else ():
+            parameter.mul_(recipe.head_scale)
+    model.drop_path = recipe.drop_path
+    model.activation_checkpointing = job.activation_checkpointing
+    return model.train()
