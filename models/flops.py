@@ -34,8 +34,11 @@ def count_flops(model: VisionTransformer, with_fvcore: bool = False) -> int:
         return _fvcore(model, torch.zeros_like(clip, device=weight.device))
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
     shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+    training = model.training
+    model.eval()  # stochastic depth would ask for random numbers, and skips no products
     with torch.no_grad(), _Layers() as layers, FlopCounterMode(display=False) as products:
         functional_call(model, shapes, clip)
+    model.train(training)
     return layers.total + products.get_total_flops() // 2  # torch counts a multiply-add as two
 
 

@@ -3,6 +3,7 @@ import torch
 
 from models import create_model
 from models.catalog import ARCHITECTURES
+from tests.models import golden
 from tests.models.tiny import TINY
 
 
@@ -13,6 +14,13 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def demo():
+    model = create_model("vit_demo")
+    model.load_state_dict(golden.weights("vit_demo"))
+    return model.eval()
 
 
 @pytest.fixture

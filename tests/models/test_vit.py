@@ -12,13 +12,6 @@ from tests.models import golden
 
 
 @pytest.fixture
-def demo():
-    model = create_model("vit_demo")
-    model.load_state_dict(golden.weights("vit_demo"))
-    return model.eval()
-
-
-@pytest.fixture
 def tiny(monkeypatch):
     monkeypatch.setitem(ARCHITECTURES, "vit_tiny", Architecture(32, 3, 2, image=32, patch=8, num_classes=5))
     model = create_model("vit_tiny")
