@@ -55,17 +55,23 @@ def _places() -> list[tuple[str, str, str]]:
     return [(reduction, "bench", grid) for reduction, grid in itertools.product(REDUCTIONS, GRIDS)]
 
 
-def make_videos(folder: Path, count: int) -> Path:
-    """Write `count` H.264 videos of a drifting texture and a label file; returns the latter."""
+def make_videos(folder: Path, count: int, grain: int = 0) -> Path:
+    """Write `count` H.264 videos of a drifting texture and a label file; returns the latter.
+
+    `grain` is the largest noise of a pixel, in grey levels, and so decides how many bits there are to decode.
+    """
     import av
 
     for number in range(count):
-        texture = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8).repeat(40, 0).repeat(40, 1)
+        rng = np.random.default_rng(number)
+        texture = rng.integers(0, 256, (16, 16, 3), np.uint8).repeat(40, 0).repeat(40, 1)
         with av.open(str(folder / f"{number}.mp4"), "w") as container:
             stream = container.add_stream("libx264", rate=Fraction(RATE))
             stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"  # type: ignore[union-attr]
             for t in range(FRAMES):
-                picture = np.ascontiguousarray(texture[t // 2 : t // 2 + HEIGHT, t // 2 : t // 2 + WIDTH])
+                noise = rng.integers(-grain, grain, (HEIGHT, WIDTH, 1), endpoint=True)
+                shown = texture[t // 2 : t // 2 + HEIGHT, t // 2 : t // 2 + WIDTH] + noise
+                picture = shown.clip(0, 255).astype(np.uint8)
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))  # type: ignore[union-attr]
             container.mux(stream.encode())  # type: ignore[union-attr]
     labels = folder / "val.txt"

@@ -7,11 +7,12 @@ afterwards. So this belongs in a process of its own, as do samples.py and the re
 import random
 import re
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from timm.data.auto_augment import RandAugment, rand_augment_transform
+from timm.data.auto_augment import RandAugment, posterize, rand_augment_transform
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.data.random_erasing import RandomErasing
 
@@ -32,7 +33,16 @@ def rand_augment(description: str, side: int) -> RandAugment:
             "of the sections m, n, mstd, mmax, p, inc and t, or nothing for none"
         )
     settings = {"translate_const": int(0.45 * side), "interpolation": Image.Resampling.BICUBIC}
-    return rand_augment_transform(description, settings)
+    transform = rand_augment_transform(description, settings)
+    for operation in transform.ops:
+        if operation.aug_fn is posterize:
+            operation.aug_fn = _posterize
+    return transform
+
+
+def _posterize(image: Image.Image, bits_to_keep: int, **settings: Any) -> Image.Image:
+    """timm keeps no bit at magnitude 10, of which Pillow makes a black image or, in later versions, an error."""
+    return posterize(image, max(bits_to_keep, 1), **settings)
 
 
 def augmented(clip: np.ndarray, description: str, seed: int) -> np.ndarray:

@@ -75,6 +75,36 @@ def test_a_pool_reads_again_and_keeps_its_decoders():
     assert first.num_frames == second.num_frames != os.getpid()  # the decoder's process id
 
 
+def test_questions_can_be_put_one_by_one():
+    with DecodePool(2, LIMIT_S, decode=obey) as pool:
+        first, second, third = (pool.submit(order, REQUEST) for order in ("sleep 0.3", "unreadable it is", "video"))
+        assert isinstance(third.result(), Video)
+        assert str(second.result()) == "it is"
+        assert isinstance(first.result(), Video)
+
+
+def test_questions_whose_turn_has_not_come_are_dropped_at_the_end():
+    with DecodePool(1, LIMIT_S, decode=obey) as pool:
+        waiting = [pool.submit(order, REQUEST) for order in ("sleep 600", "video")]
+        until(waiting[0].running)
+    assert waiting[1].cancelled()
+
+
+def test_what_a_decoder_returns_is_up_to_its_function():
+    with DecodePool(1, LIMIT_S, decode=str.partition) as pool:
+        assert pool.submit("a video", " ").result() == ("a", " ", "video")
+
+
+def test_decoders_for_evaluation_have_no_torch(tmp_path):
+    file = write_video(tmp_path / "good.mp4", numbered_frames(20))
+    with DecodePool(1, LIMIT_S) as pool:
+        assert isinstance(pool.submit(str(file), REQUEST).result(), Video)
+        (decoder,) = decoders()
+        loaded = [Path(one.path).name for one in decoder.memory_maps()]
+    assert any("avcodec" in name for name in loaded)
+    assert not any("torch" in name for name in loaded)
+
+
 def test_no_questions_no_answers():
     with DecodePool(2, LIMIT_S, decode=obey) as pool:
         assert list(pool.read([])) == []
