@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.profiles import Launch, Profile
-from harness.submission import RESTARTS, Unit, log_folder, note, note_gang, signal_s
+from harness.submission import Unit, log_folder, note, note_gang, signal_s
 from jobs.spec import Train
 from results.provenance import utc_now
 
@@ -75,7 +75,7 @@ def _submit(
     logs, time = log_folder(runs), utc_now()
     with _outside_of_any_job():
         try:
-            executor = SlurmExecutor(folder=logs, max_num_timeout=RESTARTS)
+            executor = SlurmExecutor(folder=logs)
             executor.update_parameters(**parameters)
             submitted = submit(executor)
         except RuntimeError as error:

@@ -28,7 +28,8 @@ def check_gpu_code(profile: Profile) -> None:
     for arch, source in wanted.items():
         if not has_code(codes, int(arch.removeprefix("sm_"))):
             runs = f"profile {profile.name} runs on {arch} ({source})"
-            has = f"the installed PyTorch {version} has code for {', '.join(codes) or 'no GPU'} only"
+            has = f"the installed PyTorch {version} has code for "
+            has += f"{', '.join(codes)} only" if codes else "no GPU"
             raise ValueError(f"{runs}, and {has}; {_remedy(arch)}")
 
 

@@ -12,7 +12,7 @@ import psutil
 
 from harness.machine import Process, gpus, lanes, processes
 from harness.profiles import Launch
-from harness.submission import RESTARTS, Unit, log_folder, note, note_gang, signal_s
+from harness.submission import Unit, log_folder, note, note_gang, signal_s
 from jobs.spec import Train
 from results.provenance import utc_now
 
@@ -65,7 +65,7 @@ def _start(
     from submitit import LocalExecutor
 
     logs, time = log_folder(runs), utc_now()
-    executor = LocalExecutor(folder=logs, max_num_timeout=RESTARTS)
+    executor = LocalExecutor(folder=logs)
     # submitit gives every local job the GPUs 0 … n − 1 unless told which ones.
     gpu: dict[str, Any] = {"gpus_per_node": len(visible), "visible_gpus": tuple(visible)} if visible else {}
     # With a trap, bash keeps the shell whose process id submitit goes by, rather than turn into the last command.

@@ -142,11 +142,9 @@ def _resumed(
     Trainings are not among them: their id alone says that they are the same. It must answer a needed cell under the
     settings of now. Unless it is under way anyway, it must have begun, and have nothing else left to answer.
     """
-    if progress.job.get("kind") == Train.kind:
-        return []
     try:
         cells = [Cell(**cell) for cell in progress.job["cells"]]
-        if not any(cell in needed for cell in cells):
+        if not any(cell in needed and cell.metric not in TRAINED for cell in cells):
             return []
         ids = [planner.job([cell]).record_id(cell) for cell in cells]
     except (KeyError, TypeError, ValueError):

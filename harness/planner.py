@@ -33,7 +33,8 @@ class Planner:
         if first.metric in TRAINED:
             return self._train(ordered)
         if first.metric in ("top1", "top5"):
-            return self._evaluate(ordered, first, self.checkpoint(first.model, first.dataset))
+            dataset = self.dataset(first.dataset)
+            return self._evaluate(ordered, first.model, dataset, self.checkpoint(first.model, first.dataset))
         return Measure(
             cells=ordered,
             precision=measure.precision,
@@ -59,17 +60,16 @@ class Planner:
         blocks = len(spec.split(min(videos, self.limit or videos), job.block))
         return min(tasks, blocks) if videos else tasks
 
-    def _evaluate(self, cells: tuple[Cell, ...], of: Cell, checkpoint: Checkpoint) -> Evaluate:
-        """The accuracies `cells` of the model and dataset in `of`."""
-        evaluate, dataset = self.profile.evaluate, self.dataset(of.dataset)
+    def _evaluate(self, cells: tuple[Cell, ...], model: str, dataset: spec.Dataset, checkpoint: Checkpoint) -> Evaluate:
+        evaluate = self.profile.evaluate
         return Evaluate(
             cells=cells,
-            model=of.model,
+            model=model,
             checkpoint=checkpoint,
             dataset=dataset,
             precision=evaluate.precision,
             # The first 64 of 64 are all: the same videos must not have two identities.
-            limit=0 if 0 < self.videos[of.dataset] <= self.limit else self.limit,
+            limit=0 if 0 < self.videos[dataset.name] <= self.limit else self.limit,
             batch_size=evaluate.batch_size,
             block=evaluate.block,
             decoders=evaluate.decoders,
@@ -81,7 +81,7 @@ class Planner:
     def _train(self, cells: tuple[Cell, ...]) -> Train:
         of, train = cells[0], self.profile.train
         # Which weights are evaluated is known when they are trained.
-        evaluate = self._evaluate((), of, Checkpoint("", 0, 0))
+        evaluate = self._evaluate((), of.model, self.dataset(of.dataset), Checkpoint("", 0, 0))
         dataset = self.dataset(of.dataset, "train")
         recipe = train.recipe(self.profile.datasets[of.dataset].mirror)
         if 0 < (videos := self.videos[f"{of.dataset} train"]) < recipe.batch:

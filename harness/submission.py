@@ -15,8 +15,6 @@ Unit = tuple[str, int]
 """A task to start: job id and task index."""
 SIGNAL_S = 180
 """Seconds before its time limit at which a gang is told: enough for the step under way and a checkpoint."""
-RESTARTS = 1000
-"""Time limits that a gang may run into; a training goes on after each. Nothing else is started again."""
 
 
 def signal_s(launch: Launch) -> int:

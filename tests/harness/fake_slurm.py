@@ -78,8 +78,10 @@ def _start(folder: Path, script: str, number: int, name: str) -> "subprocess.Pop
     array, _, task = name.partition("_")
     # Each array task has a job id of its own beside that of the array.
     own = number * 1000 + int(task) if task else number
-    ids = {"JOB_ID": own, "NTASKS": 1, "JOB_NUM_NODES": 1, "NODEID": 0, "PROCID": 0, "LOCALID": 0}
-    ids |= {"JOB_NODELIST": "node1", "CPU_BIND": "quiet"}
+    nodes, each = (int(re.findall(rf"--{option}=(\d+)", script)[0]) for option in ("nodes", "ntasks-per-node"))
+    ids = {"JOB_ID": own, "NTASKS": nodes * each, "JOB_NUM_NODES": nodes, "NODEID": 0, "PROCID": 0, "LOCALID": 0}
+    # The processes of a gang find each other by the name of the first node.
+    ids |= {"JOB_NODELIST": "localhost", "CPU_BIND": "quiet"}
     ids |= {"ARRAY_JOB_ID": array, "ARRAY_TASK_ID": task} if task else {}
     environment = os.environ | {f"SLURM_{key}": str(value) for key, value in ids.items()}
     _set(folder, name, "RUNNING")
@@ -90,20 +92,33 @@ def _start(folder: Path, script: str, number: int, name: str) -> "subprocess.Pop
 
 
 def srun(folder: Path, arguments: list[str]) -> int:
-    """Run the command after the options, its output to the files that they name."""
+    """Run the command after the options in each task, its output to the files they name; one that fails ends all."""
     paths = {}
     while arguments and arguments[0].startswith("--"):
         option, _, value = arguments.pop(0).partition("=")
         if option in ("--output", "--error"):
             paths[option] = value or arguments.pop(0)
-    ids = os.environ
+    tasks, nodes = int(os.environ["SLURM_NTASKS"]), int(os.environ["SLURM_JOB_NUM_NODES"])
     marks = {"%j": "SLURM_JOB_ID", "%A": "SLURM_ARRAY_JOB_ID", "%a": "SLURM_ARRAY_TASK_ID", "%t": "SLURM_PROCID"}
-    for number, option in ((1, "--output"), (2, "--error")):
-        path = paths[option]
-        for mark, name in marks.items():
-            path = path.replace(mark, ids.get(name, ""))
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
-    os.execvp(arguments[0], arguments)
+    processes = []
+    for rank in range(tasks):
+        node, local = divmod(rank, tasks // nodes)
+        ids = os.environ | {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(local), "SLURM_NODEID": str(node)}
+        files = []
+        for option in ("--output", "--error"):
+            path = paths[option]
+            for mark, name in marks.items():
+                path = path.replace(mark, ids.get(name, ""))
+            files.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+        processes.append(subprocess.Popen(arguments, env=ids, stdout=files[0], stderr=files[1]))
+    worst = 0
+    for _ in processes:
+        _, status = os.wait()
+        if status and not worst:
+            worst = 1
+            for process in processes:
+                process.kill()
+    return worst
 
 
 def sacct(folder: Path, arguments: list[str]) -> int:

@@ -21,13 +21,22 @@ block = 4
 tolerance = 0.25
 [measure]
 precision = "fp32"
+[train]
+precision = "fp32"
+tasks_per_node = 2
+batch = 8
+micro_batch = 2
 [datasets.motion]
 labels = "val.txt"
+train_labels = "train.txt"
 root = "."
 num_classes = 16
 sampling = "kinetics"
 [checkpoints]
 "vit_demo/motion" = "weights.bin"
+"vit_large/motion" = "weights.bin"
+[pretrained]
+"vit_demo/motion" = "scratch"
 "vit_large/motion" = "weights.bin"
 [stand_in.models]
 {models}
@@ -39,7 +48,8 @@ k400 = "motion"
 def make_profile(folder: Path, videos: int = 64, stand_in: bool = True, **launch: Any) -> Path:
     """A profile file with label file and weights beside it; the weights are no weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "val.txt").write_text("".join(f"{number}.mp4 {number % 16}\n" for number in range(videos)))
+    for name, count in (("val.txt", videos), ("train.txt", 80)):
+        (folder / name).write_text("".join(f"{number}.mp4 {number % 16}\n" for number in range(count)))
     if not (folder / "weights.bin").exists():
         (folder / "weights.bin").write_bytes(b"weights")
     path = folder / "small.toml"
@@ -49,8 +59,8 @@ def make_profile(folder: Path, videos: int = 64, stand_in: bool = True, **launch
     return path
 
 
-def make_planner(folder: Path, limit: int = 0, **options: Any) -> Planner:
-    return Planner(load_profile(str(make_profile(folder, **options))), folder / "runs", limit)
+def make_planner(folder: Path, limit: int = 0, overrides: Iterable[str] = (), **options: Any) -> Planner:
+    return Planner(load_profile(str(make_profile(folder, **options)), list(overrides)), folder / "runs", limit)
 
 
 def make_table(cells: Iterable[Cell], name: str = "grid") -> Table:

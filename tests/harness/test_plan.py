@@ -15,18 +15,19 @@ from hypothesis import strategies as st
 from harness.plan import Plan, make_plan, measured_cell
 from harness.planner import Planner
 from harness.tables import load_table
-from jobs.spec import Cell, digest, from_dict, to_dict
+from jobs.spec import TRAINED, Cell, digest, from_dict, to_dict
 from results.progress import JobProgress, TaskProgress
 from tests.harness.made import make_grid, make_planner, make_table, small_profile
 
+WITHOUT = {"gflops": ("", ""), "clips_per_s": ("", ""), "train_hours": ("k400", ""), "train_step_s": ("k400", "")}
+"""Dataset and views of the metrics that do not depend on both."""
+
 cells = st.builds(
-    lambda model, reduction, views, metric: Cell(
-        model, reduction, *(("", "") if metric in ("gflops", "clips_per_s") else ("k400", views)), metric
-    ),
+    lambda model, reduction, views, metric: Cell(model, reduction, *WITHOUT.get(metric, ("k400", views)), metric),
     st.sampled_from(["vit_demo", "vit_large"]),
     st.sampled_from(["none", "sta:r=0", "sta:r=12", "sta:r=12,at=1-5-9", "sta:r=20,at=1-9", "random:r=4"]),
     st.sampled_from(["2x3", "5x3"]),
-    st.sampled_from(["top1", "top5", "gflops", "clips_per_s", "clips_per_s_e2e"]),
+    st.sampled_from(["top1", "top5", "clips_per_s_e2e", "top1_trained", *WITHOUT]),
 )
 tables = st.lists(cells, min_size=1, max_size=30)
 patient = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -69,13 +70,15 @@ def test_every_cell_is_in_exactly_one_job(planner: Planner, wanted: list[Cell], 
     assert ids == {job.record_id(cell) for job in plan.jobs for cell in job.cells}
     assert len(ids) == len(planned(plan)), "two cells share a record"
     kinds = Counter(job.kind for job in plan.jobs)
+    trained = {(cell.model, cell.reduction) for cell in planned(plan) if cell.metric in TRAINED}
+    assert kinds["train"] == len(trained), "a training is never done twice"
     if fuse:
         evaluated = {(cell.model, cell.dataset) for cell in planned(plan) if cell.metric in ("top1", "top5")}
         assert kinds["evaluate"] == len(evaluated)
         assert kinds["count"] <= 1
-        assert all(len(job.cells) == 1 for job in plan.jobs if job.exclusive)
+        assert all(len(job.cells) == 1 for job in plan.jobs if job.kind == "measure")
     else:
-        assert all(len(job.cells) == 1 for job in plan.jobs)
+        assert all(len(job.cells) == 1 for job in plan.jobs if job.kind != "train")
 
 
 @patient
@@ -198,11 +201,17 @@ def test_tasks_never_outnumber_blocks_of_videos_that_are_listed(tmp_path: Path) 
 
 def test_timings_come_last_and_counts_first(planner: Planner) -> None:
     wanted = [
+        Cell("vit_demo", "none", "motion", "", "train_hours"),
         Cell("vit_demo", "none", "", "", "clips_per_s"),
         *accuracy("2x3"),
         Cell("vit_demo", "none", "", "", "gflops"),
     ]
-    assert [job.kind for job in make_plan([make_table(wanted)], planner, ()).jobs] == ["count", "evaluate", "measure"]
+    assert [job.kind for job in make_plan([make_table(wanted)], planner, ()).jobs] == [
+        "count",
+        "evaluate",
+        "measure",
+        "train",
+    ]
 
 
 PRINT_IDS = """

@@ -7,6 +7,7 @@ import pytest
 from harness import machine
 from harness.machine import lanes
 from harness.profiles import Launch, load_profile, profile_names, resolve
+from jobs.spec import Recipe
 from tests.harness.made import make_profile
 
 
@@ -38,6 +39,10 @@ def test_where_the_profile_comes_from(tmp_path: Path, monkeypatch: pytest.Monkey
         ("launch.partition=gpu,big", "gpu,big"),
         ("launch.exclude=node[1-3]", "node[1-3]"),
         ("launch.partition=", ""),
+        ("launch.gpu_arch=sm_90", "sm_90"),
+        ("train.compile=true", True),
+        ("train.epochs=20", 20),
+        ("train.randaugment=rand-m7-n4-mstd0.5-inc1", "rand-m7-n4-mstd0.5-inc1"),
         ('launch.setup=["module load cuda", "umask 077"]', ("module load cuda", "umask 077")),
     ],
 )
@@ -79,6 +84,21 @@ def test_the_last_of_several_settings_holds() -> None:
         ("launch.executor=pbs", "unknown launch.executor 'pbs'; valid: local, slurm"),
         ("launch.executor=slurm", "launch.tasks must be at least 1 with executor slurm"),
         ("launch.gpus_per_task=4", "launch.gpus_per_task must be 0 or 1, not 4"),
+        ("launch.gpu_arch=7.0", "launch.gpu_arch must be text, not 7.0"),
+        ("launch.gpu_arch=V100", "launch.gpu_arch must be a compute capability, as sm_70, or empty, not 'V100'"),
+        ("train.epoch=3", "unknown key 'train.epoch'; valid keys there: epochs, batch, base_lr"),
+        ("train.epochs=0", "train.epochs must be at least 1, not 0"),
+        ("train.epochs=x", "train.epochs must be a whole number, not 'x'"),
+        ("train.compile=1", "train.compile must be true or false, not 1"),
+        ("train.precision=int8", "unknown train.precision 'int8'; valid: fp32, fp16, bf16"),
+        ("train.zero_stage=4", "unknown train.zero_stage 4; valid: 0, 1, 2, 3"),
+        ("train.base_lr=0", "train.base_lr must be more than 0, not 0"),
+        ("train.flip=1.5", "train.flip must be a probability, from 0 to 1, not 1.5"),
+        ("train.drop_path=1", "train.drop_path must be at least 0 and less than 1, not 1"),
+        ("train.short_frames=3", "train.short_frames must be even and at least 2 where there are short epochs, not 3"),
+        ("train.warmup_epochs=13", "train.warmup_epochs must be less than all 13 epochs, not 13"),
+        ("train.randaugment=auto", "train.randaugment must be as rand-m9-mstd0.5-inc1, or empty, not 'auto'"),
+        ("train.micro_batch=5", "train: a batch of 32 videos cannot be divided into 1 processes × a micro-batch of 5"),
         ("launch.setup=module", "launch.setup must be a list, not 'module'"),
         ("launch.partition=7", "launch.partition must be text, not 7"),
         ("evaluate=3", "evaluate must be a table, not 3"),
@@ -96,6 +116,20 @@ def test_a_wrong_setting_is_refused_in_one_line(override: str, expected: str) ->
         load_profile("demo", [override])
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_batch_can_be_divided_into_is_said() -> None:
+    with pytest.raises(ValueError, match=r"^profile .*: train: a batch of 128 .* into 40 processes .*: 8, 16, 32, 64$"):
+        load_profile("v100", ["train.nodes=5"])
+    with pytest.raises(ValueError, match=r"micro_batch × train.repeats = 1 × 1 clips are no pairs; .* even"):
+        load_profile("v100", ["train.micro_batch=1", "train.repeats=1"])
+    load_profile("v100", ["train.micro_batch=1", "train.repeats=1", "train.mixup=0", "train.cutmix=0"])
+
+
+def test_the_papers_cluster_trains_by_the_papers_recipe() -> None:
+    train = load_profile("v100").train
+    assert train.recipe(mirror=True) == Recipe()
+    assert (train.nodes, train.tasks_per_node, train.micro_batch) == (4, 8, 4)
 
 
 def test_a_profile_that_is_not_there_or_not_toml(tmp_path: Path) -> None:

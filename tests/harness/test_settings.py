@@ -10,7 +10,7 @@ from harness import report
 from harness.planner import Planner
 from harness.profiles import load_profile
 from harness.settings import differences, expected_settings
-from jobs.spec import METRICS, Cell, Evaluate
+from jobs.spec import METRICS, TRAINED, Cell, Evaluate
 from results.records import setting
 from tests.harness.made import make_planner, put_record
 from tests.harness.test_report import DEMO, demo_cell, view
@@ -24,12 +24,16 @@ def settings_of(cell: Cell, planner: Planner) -> dict[str, Any]:
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_expected_settings_are_those_that_the_planner_gives(tmp_path: Path, metric: str) -> None:
     planner = make_planner(tmp_path)
-    cell = Cell(
-        "vit_demo", "none", *(("motion", "2x3") if metric in ("top1", "top5", "clips_per_s_e2e") else ("", "")), metric
-    )
+    dataset = "motion" if metric in (*TRAINED, "top1", "top5", "clips_per_s_e2e") else ""
+    views = "2x3" if metric in ("top1_trained", "top1", "top5", "clips_per_s_e2e") else ""
+    cell = Cell("vit_demo", "none", dataset, views, metric)
     record = put_record(tmp_path / "runs", cell, settings=settings_of(cell, planner))
     expected = expected_settings(record.cell, planner.profile, planner.runs)
     assert {name: setting(record, name) for name in expected} == expected
+    if metric in TRAINED:
+        assert {"recipe.epochs", "measure_steps", "processes", "start", "dataset.root"} <= set(expected)
+        assert ("evaluate.precision" in expected) == (metric == "top1_trained")
+        return
     names = {
         "gflops": {"counter"},
         "clips_per_s": {"precision", "batch_size"},

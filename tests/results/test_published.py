@@ -13,6 +13,15 @@ TABLE_2 = """
 """
 
 
+def test_table_1():
+    found = load_published("table1")
+    rows = {"ViT-B": (53, 28, 81.2), "STA48-ViT-B": (96, 15, 80.6)}
+    columns = ("clips/s", "Training (h)", "Top-1")
+    assert {row: tuple(found[row, column].value for column in columns) for row, _ in found} == rows
+    assert {item.metric for (_, column), item in found.items() if column == "Training (h)"} == {"train_hours"}
+    assert len(found) == 6
+
+
 def test_table_2():
     lines = [line.split() for line in TABLE_2.strip().splitlines()]
     columns = ["r=0", "r=48", "r=64", "r=80"]

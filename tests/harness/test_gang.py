@@ -1,0 +1,174 @@
+"""Gangs: a training is one submission of all its processes, under way or not as a whole."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import launch, local, status, watch
+from harness.launch import submit
+from jobs.spec import Cell
+from results.files import read_json, write_json
+from results.progress import job_folder, read_job
+from tests.harness.conftest import Slurm
+from tests.harness.made import put_progress
+from tests.harness.test_launch import COUNT, SLURM, TIMING, entries, plain, planned
+
+TRAINING = Cell("vit_demo", "none", "motion", "", "train_hours")
+OTHER = Cell("vit_demo", "sta:r=12", "motion", "", "train_hours")
+SCRIPT = """\
+#!/bin/bash
+
+# Parameters
+#SBATCH --account=lab
+#SBATCH --constraint=v100
+#SBATCH --cpus-per-task=5
+#SBATCH --error=LOGS/%j_0_log.err
+#SBATCH --exclude='node[7-9]'
+#SBATCH --exclusive
+#SBATCH --gpus-per-node=4
+#SBATCH --job-name=harness
+#SBATCH --mem=160GB
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=4
+#SBATCH --open-mode=append
+#SBATCH --output=LOGS/%j_0_log.out
+#SBATCH --partition=gpu
+#SBATCH --qos=low
+#SBATCH --signal=USR2@180
+#SBATCH --time=720
+#SBATCH --wckey=submitit
+
+# setup
+module load cuda
+
+# command
+export SUBMITIT_EXECUTOR=slurm
+srun --unbuffered --output LOGS/%j_%t_log.out --error LOGS/%j_%t_log.err --cpus-per-task=5 \
+--kill-on-bad-exit=1 PYTHON -u -m submitit.core._submit LOGS
+"""
+EIGHT = ["train.nodes=2", "train.tasks_per_node=4", "train.micro_batch=1"]
+
+
+def test_the_script_is_the_golden_one_and_a_dry_run_shows_it(tmp_path: Path, slurm: Slurm) -> None:
+    slurm.put("hold")
+    plan, profile, runs = planned(tmp_path, TRAINING, overrides=EIGHT, **SLURM)
+    (shown,) = launch.scripts(plan, profile, runs)
+    assert submit(plan, profile, runs) == 8
+    (script,) = slurm.scripts
+    assert plain(script) == plain(shown) == SCRIPT
+
+
+def test_the_warning_comes_at_half_of_a_short_time(tmp_path: Path, slurm: Slurm) -> None:
+    plan, profile, runs = planned(tmp_path, TRAINING, executor="slurm", tasks=1, time_min=2)
+    (script,) = launch.scripts(plan, profile, runs)
+    assert "--signal=USR2@60\n" in script
+
+
+def test_every_rank_is_noted_with_the_one_id(tmp_path: Path, slurm: Slurm) -> None:
+    slurm.put("hold")
+    plan, profile, runs = planned(tmp_path, TRAINING, OTHER, COUNT, executor="slurm", tasks=1)
+    assert submit(plan, profile, runs) == 5
+    assert [job.kind for job in plan.jobs] == ["count", "train", "train"]
+    ids = [[(one["id"], one.get("rank")) for one in entries(runs, job.id).values()] for job in plan.jobs]
+    assert ids == [[("100", None)], [("101", 0), ("101", 1)], [("102", 0), ("102", 1)]]
+    content = read_json(job_folder(runs, plan.jobs[1].id) / "job.json")
+    assert (content["kind"], content["tasks"]) == ("train", 2)
+
+
+def test_a_gang_is_submitted_again_only_when_none_of_it_is_under_way(tmp_path: Path, slurm: Slurm) -> None:
+    slurm.put("hold")
+    plan, profile, runs = planned(tmp_path, TRAINING, executor="slurm", tasks=1)
+    (job,) = plan.jobs
+    assert submit(plan, profile, runs) == 2
+    write_json(job_folder(runs, job.id) / "cancelled", {})
+    assert submit(plan, profile, runs) == 0
+    assert not (job_folder(runs, job.id) / "cancelled").exists()
+    slurm.set_state("100", "RUNNING")
+    put_progress(runs, job.id, 0, state="failed")
+    put_progress(runs, job.id, 1, state="running")
+    slurm.set_state("100", "FAILED")
+    assert submit(plan, profile, runs) == 0, "one of its processes is still there"
+    put_progress(runs, job.id, 1, state="failed")
+    assert submit(plan, profile, runs) == 2
+    assert [one["id"] for one in entries(runs, job.id).values()] == ["101", "101"]
+
+
+def test_a_gang_leaves_the_queue_as_one(tmp_path: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm.put("hold")
+    plan, profile, runs = planned(tmp_path, TRAINING, executor="slurm", tasks=1)
+    submit(plan, profile, runs)
+    asked: list[list[str]] = []
+    run = subprocess.run
+    monkeypatch.setattr("subprocess.run", lambda command, **how: asked.append(command) or run(command, **how))
+    assert status.main(["--runs", str(runs), "--cancel", plan.jobs[0].id]) == 0
+    assert ["scancel", "100"] in asked
+    assert slurm.state("100") == "CANCELLED by 0"
+
+
+def test_local_gangs_run_one_after_the_other_when_everything_else_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[list[str], list[int]]] = []
+
+    def start(ids: list[str], after: Any) -> tuple[int, float]:
+        given.append((ids, [process for process, _ in after]))
+        return -len(given), 0.0
+
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(2))
+    monkeypatch.setattr(local, "_tasks", lambda units, after, *_: start([job_id for job_id, _ in units], after))
+    monkeypatch.setattr(local, "_gang", lambda job, after, *_: start([job.id], after))
+    plan, profile, runs = planned(tmp_path, TRAINING, OTHER, COUNT, TIMING)
+    count, timing, first, second = (job.id for job in plan.jobs)
+    assert submit(plan, profile, runs) == 6
+    assert given == [([count], []), ([timing], [-1]), ([first], [-1, -2]), ([second], [-1, -2, -3])]
+    commands = launch.scripts(plan, profile, runs)
+    assert [command.partition("  # ")[2] for command in commands] == ["", "2 of them at the same time"]
+
+
+def test_all_ranks_of_a_local_gang_see_all_of_its_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, Any]] = []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,6")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(16))
+    monkeypatch.setattr("submitit.LocalExecutor.update_parameters", lambda _, **one: given.append(one))
+    monkeypatch.setattr("submitit.LocalExecutor.submit", lambda *_: type("Job", (), {"job_id": str(os.getpid())}))
+    plan, profile, runs = planned(tmp_path, TRAINING, gpus_per_task=1)
+    monkeypatch.setattr(launch, "check_gpu_code", lambda _: None)
+    submit(plan, profile, runs)
+    (one,) = given
+    assert (one["tasks_per_node"], one["gpus_per_node"], one["visible_gpus"]) == (2, 2, (3, 5))
+    with pytest.raises(ValueError, match=r"train\.tasks_per_node is 4, and 3 with a GPU each run here"):
+        planned(tmp_path, TRAINING, gpus_per_task=1, overrides=["train.tasks_per_node=4"])
+
+
+@pytest.mark.parametrize("executor", ["local", "slurm"])
+def test_every_process_of_a_gang_is_called_with_its_rank(
+    tmp_path: Path,
+    slurm: Slurm,
+    executor: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_S", 0.1)
+    setup = ["until [ -e go ]; do sleep 0.1; done"]
+    plan, profile, runs = planned(tmp_path, TRAINING, executor=executor, tasks=1, setup=setup)
+    (job,) = plan.jobs
+    submit(plan, profile, runs)
+    # What a process does when it is told to stop before it has begun is soon done.
+    write_json(job_folder(runs, job.id) / "cancelled", {})
+    (tmp_path / "go").touch()
+    watch.wait(plan, runs)
+    found = read_job(runs, job.id)
+    assert [(task.state, task.error) for task in found.tasks] == [("failed", "cancelled")] * 2
+    assert found.tasks[0].pid != found.tasks[1].pid
+    capsys.readouterr()
+    deadline = time.monotonic() + 30
+    while status.main(["--runs", str(runs), "--log", job.id]) == 0 and time.monotonic() < deadline:
+        printed = capsys.readouterr().out
+        if all(f"_{rank}_log.err (job {job.id}, task {rank})" in printed for rank in (0, 1)):
+            return
+        time.sleep(0.2)
+    pytest.fail(printed)
