@@ -62,7 +62,7 @@ def main() -> None:
             (("harness.sweep", "--help"), 1.0),
             (("harness.report", "--help"), 1.0),
             (("harness.status", "--help"), 1.0),
-            (("harness.sweep", "table2", "table3", "--dry-run", "--runs", str(empty)), 1.0),
+            (("harness.sweep", "table1", "table2", "table3", "--dry-run", "--runs", str(empty)), 1.0),
             (("harness.sweep", grid, "--dry-run", "--runs", str(empty)), 1.0),
             (("harness.report", grid, "--runs", str(full)), 2.0),
             (("harness.report", grid, "--runs", str(full), "--json"), 2.0),

@@ -76,8 +76,9 @@ class JobProgress:
 
     @property
     def error(self) -> str:
-        """The first failed task's message, else empty."""
-        return next((task.error for task in self.tasks if task.state == "failed"), "")
+        """The message of the task that failed first, since others of a gang fail for want of it; else empty."""
+        failed = [task for task in self.tasks if task.state == "failed"]
+        return min(failed, key=lambda task: task.updated).error if failed else ""
 
 
 def job_folder(runs: Path, job_id: str) -> Path:

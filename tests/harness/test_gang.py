@@ -172,3 +172,10 @@ def test_every_process_of_a_gang_is_called_with_its_rank(
             return
         time.sleep(0.2)
     pytest.fail(printed)
+
+
+def test_the_reason_of_a_gangs_failure_is_that_of_the_process_that_failed_first(tmp_path: Path) -> None:
+    for rank, (second, error) in enumerate([(2, "connection closed by peer"), (1, "the loss is nan"), (3, "no peer")]):
+        updated = f"2026-01-01T00:00:0{second}.000+00:00"
+        put_progress(tmp_path, "gang", rank, state="failed", error=error, updated=updated)
+    assert read_job(tmp_path, "gang").error == "the loss is nan"

@@ -210,6 +210,26 @@ def test_the_driver_stops_waiting_when_slurm_says_that_a_silent_task_is_dead(
     assert "1 of 1 jobs ended" in capsys.readouterr().out
 
 
+def test_what_running_jobs_say_of_themselves_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = make_plan([make_table(JOB.cells)], make_planner(tmp_path), ())
+    runs, text = tmp_path / "runs", "loss 1.234, 12.3 clips/s"
+    (job,) = plan.jobs
+    put_job(runs, job)
+    me = psutil.Process()
+    mine = {"host": socket.gethostname(), "pid": os.getpid(), "pid_created": me.create_time(), "text": text}
+    put_progress(runs, job.id, **mine)
+    assert read_job(runs, job.id).text == text
+    monkeypatch.setattr(watch, "SAY_S", -1)
+    for display in (watch._lines(), watch._bars(plan)):
+        with display as show:
+            show([read_job(runs, job.id)], 0)
+        assert text in capsys.readouterr().out
+    put_progress(runs, job.id, **mine, state="done")
+    assert read_job(runs, job.id).text == "", "what has ended says no more"
+
+
 def test_plain_lines_say_when_something_has_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,11 +39,12 @@ def test_the_list_says_state_steps_tasks_and_error(tmp_path: Path, capsys: pytes
     put_job(tmp_path, SECOND)
     me = psutil.Process()
     alive = {"host": os.uname().nodename, "pid": me.pid, "pid_created": me.create_time()}
-    put_progress(tmp_path, SECOND.id, **alive)
+    put_progress(tmp_path, SECOND.id, **alive, text="loss 1.2")
     assert main("--runs", tmp_path) == 0
     found = rows(capsys.readouterr().out)
     assert found[FIRST.id] == [FIRST.id, "count", "grid", "1", "failed", "5/8", "1/2", "2", "elsewhere", "it", "broke"]
     assert found[SECOND.id][4:8] == ["running", "1/4", "0/1", "0"]
+    assert found[SECOND.id][-2:] == ["loss", "1.2"]
 
 
 def test_jobs_are_chosen_by_table_and_by_the_beginning_of_their_id(

@@ -48,8 +48,9 @@ def test_the_life_of_a_task(tmp_path):
     writer = ProgressWriter(tmp_path, "job")
     assert only(tmp_path).state == "running"
     writer._written -= 2
-    writer.update(3, 10)
+    writer.update(3, 10, "loss 1.2")
     job = only(tmp_path)
+    assert job.text == "loss 1.2"
     assert (job.state, job.done, job.total, job.tasks[0].restarts) == ("running", 3, 10, 0)
     assert job.job["kind"] == "evaluate"
     assert job.submitted["executor"] == "local"
