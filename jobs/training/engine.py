@@ -155,10 +155,10 @@ def _check_precision(precision: str, device: torch.device) -> None:
 
 def _deepspeed_classes() -> list[Any]:
     """The plain classes of DeepSpeed that its state holds instances of."""
-    from deepspeed.runtime.fp16 import loss_scaler
-    from deepspeed.utils import tensor_fragment
+    from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
+    from deepspeed.utils.tensor_fragment import fragment_address
 
-    return [loss_scaler.LossScaler, loss_scaler.DynamicLossScaler, tensor_fragment.fragment_address]
+    return [LossScaler, DynamicLossScaler, fragment_address]
 
 
 def _first_cause(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """The processes of a training as one: how they find each other, and what they agree on between steps."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,9 +50,14 @@ class Gang:
         self.agree([False])
 
 
+class PeerLost(ConnectionError):
+    """Another process of the gang has ended; its own log says why."""
+
+
 @contextmanager
 def join(processes: int) -> Iterator[Gang]:
-    """Meet the others: under submitit, under torchrun, or alone. ValueError where they are not `processes` many.
+    """Meet the others: under submitit, under torchrun, or alone. ValueError where they are not `processes` many, PeerLost
+    in whatever waits for one that has ended.
 
     Plain values and flags travel over gloo also where gradients travel over NCCL.
     """
@@ -66,6 +72,10 @@ def join(processes: int) -> Iterator[Gang]:
     dist.init_process_group(backend, timeout=TIMEOUT)
     try:
         yield Gang(rank, world, device)
+    except RuntimeError as error:
+        if re.search(r"[Cc]onnection (closed|reset) by peer|remote process exited|Broken pipe", str(error)):
+            raise PeerLost("another process of this training has ended, so this one cannot go on") from error
+        raise
     finally:
         dist.destroy_process_group()
 

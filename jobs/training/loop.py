@@ -196,8 +196,8 @@ class Trainer:
             index, reason = next(iter(broken.items()))
             allowed = min(int(self.job.tolerance * listed), listed - 1)
             raise TrainingError(
-                f"{count} of {listed} training videos could not be read, train.tolerance = {self.job.tolerance:g} allows "
-                f"{allowed}; the first: {self.items[index].path} ({reason})"
+                f"{count} of {listed} training videos could not be read, train.tolerance = {self.job.tolerance:g} "
+                f"allows {allowed}; the first: {self.items[index].path} ({reason})"
             )
 
     def _asked(self) -> tuple[bool, bool]:
