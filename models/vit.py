@@ -90,7 +90,7 @@ class PatchEmbed(nn.Module):
 class VisionTransformer(nn.Module):
     """A video ViT with a token reduction that can be switched at any time.
 
-    It may be converted as a whole, as by half(); clips must then have its dtype, and its logits do.
+    Its parameters may be converted, as by half(); clips must then have their dtype, and the logits do.
     """
 
     positions: Tensor
@@ -159,6 +159,7 @@ class VisionTransformer(nn.Module):
         x = self.patch_embed(video)
         first = self._first_slot * arch.tokens_per_slot
         x = x + self.positions[:, first : first + arch.slots * arch.tokens_per_slot]
+        x = x.to(self.patch_embed.proj.weight.dtype)  # DeepSpeed converts parameters alone, not the positions
         slots, stages = arch.slots, self.reduction.stages(arch.depth)
         for number, (block, factors) in enumerate(zip(self.blocks, self._factors(x, branches), strict=True), 1):
             if self.training and self.activation_checkpointing:

@@ -194,7 +194,9 @@ def test_short_clips_that_do_not_fit_leave_the_model_as_it_was(demo, clips):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_a_model_converted_as_a_whole_still_scores_in_full_precision(demo, clips, dtype, monkeypatch):
+@pytest.mark.parametrize("positions", [True, False])
+def test_a_converted_model_still_scores_in_full_precision(demo, clips, dtype, positions, monkeypatch):
+    """Converted with or without its positions; DeepSpeed leaves buffers as they are."""
     seen, keep = [], STA.keep
 
     def spy(self, tokens, keys, stage):
@@ -202,13 +204,17 @@ def test_a_model_converted_as_a_whole_still_scores_in_full_precision(demo, clips
         return keep(self, tokens, keys, stage)
 
     monkeypatch.setattr(STA, "keep", spy)
+    table = demo.positions
     demo.train().to(dtype).set_reduction("sta:r=12")
+    if not positions:
+        demo.positions = table
     demo.set_frames(4, slot=2)
     demo.drop_path, demo.activation_checkpointing = 0.2, True
     branches = torch.rand(2, 2 * DEPTH, generator=torch.Generator().manual_seed(2))
     logits = demo(clips[:, :, :4].to(dtype), branches)
     assert seen == [(torch.float32, torch.float32)] * 3
-    assert logits.dtype == demo.positions.dtype == dtype
+    assert logits.dtype == dtype
+    assert demo.positions.dtype == (dtype if positions else torch.float32)
     logits.float().square().sum().backward()
     assert all(p.grad.dtype == dtype and p.grad.isfinite().all() for p in demo.parameters())
 
