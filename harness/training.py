@@ -25,9 +25,9 @@ def training_notes(shown: Iterable[tuple[str, Record]]) -> list[str]:
     return notes
 
 
-def significant(value: float) -> str:
-    """A positive number with three digits, or all of its whole ones."""
-    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}".rstrip(".")
+def significant(value: float, digits: int = 3) -> str:
+    """A positive number with so many digits, or all of its whole ones."""
+    return f"{value:.0f}" if value >= 10**digits else f"{value:#.{digits}g}".rstrip(".")
 
 
 def _told(row: str, record: Record) -> str:
@@ -43,13 +43,13 @@ def _told(row: str, record: Record) -> str:
         said[0] = f"{_plural(step['steps'], 'step')} measured, {said[0]}"
     said.append(f"{100 * samples['data_share']:.0f} % of it waiting for data")
     if samples["repeated_s"]:
-        said.append(f"{significant(samples['repeated_s'])} s of it done again after a stop")
+        said.append(f"{significant(samples['repeated_s'], 2)} s of it done again after a stop")
     beside = {"queue": "queueing", "startup": "start-up", "checkpoint": "checkpoints", "evaluate": "evaluation"}
     times = [(samples[f"{name}_s"], what) for name, what in beside.items()]
-    if counted := [f"{significant(seconds)} s of {what}" for seconds, what in times if seconds]:
+    if counted := [f"{significant(seconds, 2)} s of {what}" for seconds, what in times if seconds]:
         said.append(f"beside it {', '.join(counted)}")
     peak = max(samples["peak_memory"]) / GIB
-    said.append(f"peak memory {significant(peak)} GiB a process")
+    said.append(f"peak memory {significant(peak, 2)} GiB a process")
     return f"{row}: {'; '.join(said)}"
 
 
