@@ -4,24 +4,44 @@ Both take their chances from Python's and NumPy's global generators, which are s
 afterwards. So this belongs in a process of its own, as do samples.py and the reader: see pool.py.
 """
 
+import importlib.util
 import random
 import re
 from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from timm.data.auto_augment import RandAugment, posterize, rand_augment_transform
-from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.data.random_erasing import RandomErasing
+
+
+def _without_torch() -> ModuleType:
+    """The module timm.data.auto_augment, loaded as a file of its own.
+
+    It needs Pillow and NumPy only; importing the package timm would bring torch, which takes each of a node's dozens of
+    decoders seven seconds and 400 MiB.
+    """
+    timm = importlib.util.find_spec("timm")
+    assert timm
+    assert timm.submodule_search_locations
+    file = Path(timm.submodule_search_locations[0]) / "data" / "auto_augment.py"
+    spec = importlib.util.spec_from_file_location("timm_auto_augment", file)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+auto_augment = _without_torch()
 
 # timm passes over sections it cannot read, so a slip would quietly train by another recipe.
 _DESCRIPTION = re.compile(r"rand(-(m|n|mmax)\d+|-(mstd|p)\d+(\.\d+)?|-inc[01]|-t(weights|3aw?))*")
 
 
 @lru_cache
-def rand_augment(description: str, side: int) -> RandAugment:
+def rand_augment(description: str, side: int) -> Any:
     """timm's RandAugment of frames of `side`² pixels.
 
     Translations reach 0.45 × side, and frames are turned and sheared bicubically (VideoMAE). ValueError on a
@@ -33,16 +53,16 @@ def rand_augment(description: str, side: int) -> RandAugment:
             "of the sections m, n, mstd, mmax, p, inc and t, or nothing for none"
         )
     settings = {"translate_const": int(0.45 * side), "interpolation": Image.Resampling.BICUBIC}
-    transform = rand_augment_transform(description, settings)
+    transform = auto_augment.rand_augment_transform(description, settings)
     for operation in transform.ops:
-        if operation.aug_fn is posterize:
+        if operation.aug_fn is auto_augment.posterize:
             operation.aug_fn = _posterize
     return transform
 
 
 def _posterize(image: Image.Image, bits_to_keep: int, **settings: Any) -> Image.Image:
     """timm keeps no bit at magnitude 10, of which Pillow makes a black image or, in later versions, an error."""
-    return posterize(image, max(bits_to_keep, 1), **settings)
+    return auto_augment.posterize(image, max(bits_to_keep, 1), **settings)
 
 
 def augmented(clip: np.ndarray, description: str, seed: int) -> np.ndarray:
@@ -65,6 +85,10 @@ def erased(clip: np.ndarray, probability: float, seed: int) -> np.ndarray:
 
     The noise is normal, of ImageNet's mean and deviation, and new for every pixel, channel and frame (VideoMAE).
     """
+    import torch
+    from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+    from timm.data.random_erasing import RandomErasing
+
     random.seed(seed)
     torch.manual_seed(seed)
     frames, height, width, channels = clip.shape

@@ -1,7 +1,7 @@
 """Training samples: augmented clips of one video, which is decoded once for all of them (repeated augmentation).
 
 Everything random about a clip comes of its own seeds, so that it has the same bytes whichever process makes it, when,
-and in whatever company. Runs in the decoders of pool.py, where it brings torch along, through timm.
+and in whatever company. Runs in the decoders of pool.py.
 """
 
 import math

@@ -56,8 +56,9 @@ class PeerLost(ConnectionError):
 
 @contextmanager
 def join(processes: int) -> Iterator[Gang]:
-    """Meet the others: under submitit, under torchrun, or alone. ValueError where they are not `processes` many, PeerLost
-    in whatever waits for one that has ended.
+    """Meet the others: under submitit, under torchrun, or alone.
+
+    ValueError where they are not `processes` many, PeerLost in whatever waits for one that has ended.
 
     Plain values and flags travel over gloo also where gradients travel over NCCL.
     """

@@ -1,4 +1,4 @@
-"""Real trainings by real processes: what they end with depends neither on their number nor on how often they were cut."""
+"""Real trainings by real processes: what they end with depends on neither their number nor interruptions."""
 
 import errno
 import os

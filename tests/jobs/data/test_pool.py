@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from jobs.data.pool import DecodePool
-from jobs.data.reader import ClipRequest, Unreadable, Video
+from jobs.data.reader import ClipRequest, Unreadable, Video, read_video
+from jobs.data.samples import SampleRequest, Samples, read_samples
 from tests.bad_videos import KINDS, make_bad_videos, number_of, numbered_frames, write_video
 
 REQUEST = ClipRequest("kinetics", ("2x3", "4x3"), 48)
@@ -95,10 +96,16 @@ def test_what_a_decoder_returns_is_up_to_its_function():
         assert pool.submit("a video", " ").result() == ("a", " ", "video")
 
 
-def test_decoders_for_evaluation_have_no_torch(tmp_path):
+TRAINING = SampleRequest(((0, 0, 0, 0),), "kinetics", 4, 4, 32, 48, 0.5, 1.3, "rand-m9-mstd0.5-inc1", 0.5, 0.0, 24)
+
+
+@pytest.mark.parametrize(
+    ("decode", "request_", "answer"), [(read_video, REQUEST, Video), (read_samples, TRAINING, Samples)]
+)
+def test_decoders_have_no_torch(decode, request_, answer, tmp_path):
     file = write_video(tmp_path / "good.mp4", numbered_frames(20))
-    with DecodePool(1, LIMIT_S) as pool:
-        assert isinstance(pool.submit(str(file), REQUEST).result(), Video)
+    with DecodePool(1, LIMIT_S, decode=decode) as pool:
+        assert isinstance(pool.submit(str(file), request_).result(), answer)
         (decoder,) = decoders()
         loaded = [Path(one.path).name for one in decoder.memory_maps()]
     assert any("avcodec" in name for name in loaded)
