@@ -6,11 +6,11 @@ import sys
 
 from harness.machine import gpus
 from harness.profiles import Profile
+from jobs.spec import missing_code
 
 ASK = "import torch; print(torch.__version__, getattr(torch._C, '_cuda_getArchFlags', str)())"
 """torch.cuda.get_arch_list() names none where there is no GPU, as on the machine that submits."""
 ASK_S = 60.0
-OLDEST_OF_CUDA_13 = 75
 
 
 def check_gpu_code(profile: Profile) -> None:
@@ -26,28 +26,8 @@ def check_gpu_code(profile: Profile) -> None:
         return
     version, codes = installed
     for arch, source in wanted.items():
-        if not has_code(codes, int(arch.removeprefix("sm_"))):
-            runs = f"profile {profile.name} runs on {arch} ({source})"
-            has = f"the installed PyTorch {version} has code for "
-            has += f"{', '.join(codes)} only" if codes else "no GPU"
-            raise ValueError(f"{runs}, and {has}; {_remedy(arch)}")
-
-
-def has_code(codes: list[str], capability: int) -> bool:
-    """Whether a GPU of this compute capability (70 is 7.0) can run something of `codes`, as sm_75, compute_90.
-
-    Binary code (sm) runs on the same major version with at least its minor one, PTX (compute) on all later GPUs; what
-    ends in `a` on just its own.
-    """
-    for code in codes:
-        found = re.fullmatch(r"(sm|compute)_(\d+)([af]?)", code)
-        if not found:
-            continue
-        of = int(found[2])
-        binary = found[1] == "sm" or found[3] == "f"
-        if of == capability or (of < capability and found[3] != "a" and (not binary or of // 10 == capability // 10)):
-            return True
-    return False
+        if problem := missing_code(arch, version, codes):
+            raise ValueError(f"profile {profile.name} runs on {arch} ({source}), and {problem}")
 
 
 def installed_torch() -> tuple[str, list[str]] | None:
@@ -70,10 +50,3 @@ def _archs_here() -> list[str]:
     found = [re.fullmatch(r"\s*(\d+)\.(\d+)\s*", line) for line in lines]
     used = [found[number] for number in gpus() if number < len(found)]
     return [f"sm_{one[1]}{one[2]}" for one in used if one]
-
-
-def _remedy(arch: str) -> str:
-    name = "a V100" if arch == "sm_70" else f"a GPU of {arch}"
-    if int(arch.removeprefix("sm_")) < OLDEST_OF_CUDA_13:
-        return f"{name} needs a CUDA 12.6 build (cu126) of torch and torchvision"
-    return f"{name} needs another build of torch and torchvision, one that has code for it"

@@ -1,12 +1,11 @@
 """The device a job runs on, and how a model is made ready for it."""
 
-import re
-import sys
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
+from jobs.gpu_code import missing_code
 from models import create_model, load_checkpoint
 from models.vit import VisionTransformer
 
@@ -27,24 +26,9 @@ def pick_device(local_rank: int = 0) -> torch.device:
         return torch.device("cpu")
     torch.cuda.set_device(local_rank % torch.cuda.device_count())
     major, minor = torch.cuda.get_device_capability()
-    check_code_for(f"sm_{major}{minor}")
+    if problem := missing_code(f"sm_{major}{minor}", torch.__version__, torch.cuda.get_arch_list()):
+        raise ValueError(f"this GPU is of sm_{major}{minor}, and {problem}")
     return torch.device("cuda", torch.cuda.current_device())
-
-
-def check_code_for(gpu: str) -> None:
-    """ValueError, saying what to do, where the installed PyTorch has no code for GPUs of the kind `gpu`, as sm_70.
-
-    Code for one kind also runs on later ones of the same generation, and PTX (compute_…) on all later ones.
-    """
-    built = torch._C._cuda_getArchFlags() or ""  # unlike torch.cuda.get_arch_list, also where there is no GPU
-    wanted = int(gpu.removeprefix("sm_"))
-    for name in built.split():
-        kind, _, number = name.partition("_")
-        have = int(re.sub("[a-z]", "", number))
-        if have <= wanted and (kind == "compute" or have // 10 == wanted // 10):
-            return
-    remedy = "; install a CUDA 12.6 build (cu126) of torch and torchvision" if wanted < 75 else ""
-    raise ValueError(f"PyTorch {torch.__version__} has no code for {gpu}, only for {built or 'CPUs'}{remedy}")
 
 
 def ready_model(name: str, num_classes: int, device: torch.device, checkpoint: str = "") -> VisionTransformer:
@@ -64,17 +48,3 @@ def normalise(clips: Tensor) -> Tensor:
     """uint8 clips (B, T, H, W, 3) → float (B, 3, T, H, W) with ImageNet's mean and standard deviation."""
     mean, std = (clips.new_tensor(values, dtype=torch.float32) * 255 for values in (_MEAN, _STD))
     return ((clips - mean) / std).permute(0, 4, 1, 2, 3)
-
-
-def main(arguments: list[str]) -> int:
-    """`python -m jobs.device sm_70`: whether the installed PyTorch has code for such a GPU; asked by the launcher."""
-    try:
-        check_code_for(*arguments)
-    except ValueError as error:
-        print(error)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

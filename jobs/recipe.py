@@ -4,7 +4,11 @@ Sources: "A" is section A of STA's supplement. What that leaves open has VideoMA
 on Kinetics-400, or says otherwise. Imports nothing heavy.
 """
 
+import re
 from dataclasses import dataclass
+
+RANDAUGMENT = re.compile(r"rand(-(m|n|mmax)\d+|-(mstd|p)\d+(\.\d+)?|-inc[01]|-t(weights|3aw?))*")
+"""A description of RandAugment that timm understands; what it does not, it passes over in silence."""
 
 
 @dataclass(frozen=True)

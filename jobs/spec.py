@@ -21,6 +21,8 @@ from jobs.cells import method_digest as method_digest
 from jobs.cells import parse_views as parse_views
 from jobs.cells import stand_in as stand_in
 from jobs.cells import tokens_per_slot as tokens_per_slot
+from jobs.gpu_code import missing_code as missing_code
+from jobs.recipe import RANDAUGMENT as RANDAUGMENT
 from jobs.recipe import Recipe as Recipe
 from jobs.recipe import accumulation as accumulation
 

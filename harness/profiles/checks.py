@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.profiles.sections import Profile, Train
-from jobs.spec import PRECISIONS, accumulation
+from jobs.spec import PRECISIONS, RANDAUGMENT, accumulation
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "launch.executor": ("local", "slurm"),
@@ -55,7 +55,6 @@ BELOW_1 = ("train.drop_path", "train.beta1", "train.beta2")
 """What lies between 0, included, and 1, not included."""
 
 GPU_ARCH = re.compile(r"(sm_[1-9]\d{1,2}|)")
-RANDAUGMENT = re.compile(r"(rand(-(mstd|mmax|inc|m|n|p)\d+(\.\d+)?)+|)")
 
 
 def check(profile: Profile, source: str) -> None:
@@ -108,7 +107,7 @@ def _wrong_training(train: Train) -> Iterator[str]:
     if train.warmup_epochs >= train.epochs + train.short_epochs:
         whole = f"all {train.epochs + train.short_epochs} epochs"
         yield f"train.warmup_epochs must be less than {whole}, not {train.warmup_epochs:g}"
-    if not RANDAUGMENT.fullmatch(train.randaugment):
+    if train.randaugment and not RANDAUGMENT.fullmatch(train.randaugment):
         yield f"train.randaugment must be as rand-m9-mstd0.5-inc1, or empty, not {train.randaugment!r}"
     clips = train.micro_batch * train.repeats
     if (train.mixup or train.cutmix) and clips % 2:

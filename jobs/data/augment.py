@@ -6,7 +6,6 @@ afterwards. So this belongs in a process of its own, as do samples.py and the re
 
 import importlib.util
 import random
-import re
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from jobs.recipe import RANDAUGMENT
 
 
 def _without_torch() -> ModuleType:
@@ -36,9 +37,6 @@ def _without_torch() -> ModuleType:
 
 auto_augment = _without_torch()
 
-# timm passes over sections it cannot read, so a slip would quietly train by another recipe.
-_DESCRIPTION = re.compile(r"rand(-(m|n|mmax)\d+|-(mstd|p)\d+(\.\d+)?|-inc[01]|-t(weights|3aw?))*")
-
 
 @lru_cache
 def rand_augment(description: str, side: int) -> Any:
@@ -47,7 +45,7 @@ def rand_augment(description: str, side: int) -> Any:
     Translations reach 0.45 × side, and frames are turned and sheared bicubically (VideoMAE). ValueError on a
     description that is not timm's.
     """
-    if not _DESCRIPTION.fullmatch(description):
+    if not RANDAUGMENT.fullmatch(description):
         raise ValueError(
             f"train.randaugment: {description!r} is not a RandAugment; right is rand-m9-mstd0.5-inc1, "
             "of the sections m, n, mstd, mmax, p, inc and t, or nothing for none"

@@ -24,12 +24,13 @@ from pathlib import Path
 
 import numpy as np
 
-VERSION = "demo-2"
+VERSION = "demo-3"
 """Names the set: it changes whenever a pixel of any video would."""
 
 WIDTH, HEIGHT, FPS = 96, 72, 25
-FRAMES = (125, 128)
-"""Least and most frames of a video: 32 at stride 4, so that 16 clips start at 16 frames, and fewer at some of those."""
+FRAMES = {"train": (65, 72), "val": (125, 128)}
+"""Least and most frames of a video, by split. At stride 4 a val video has 32, so that 16 clips of 16 start at different
+ones (and fewer clips at some of those); a train video has 17 or 18, and is made and decoded in half the time."""
 
 SIZES = {"train": 1024, "val": 64}
 """Videos a split, the same number of every class."""
@@ -95,14 +96,16 @@ def videos(split: str) -> list[Video]:
     return [Video(split, index) for index in range(SIZES[split])]
 
 
-def render(motion: str, look: str, seed: tuple[int, ...], backwards: bool = False) -> np.ndarray:
-    """The pixels of one video, uint8 (F, HEIGHT, WIDTH, 3), F in FRAMES: the same on any machine.
+def render(
+    motion: str, look: str, seed: tuple[int, ...], backwards: bool = False, frames: tuple[int, int] = FRAMES["val"]
+) -> np.ndarray:
+    """The pixels of one video, uint8 (F, HEIGHT, WIDTH, 3), F from `frames`, ends included: the same on any machine.
 
     `backwards` plays the motion against time from the same first frame, which is the opposite motion.
     Computed in float64 and rounded, so that a last bit of difference in a machine's sine does not show.
     """
     rng = np.random.default_rng(seed)
-    count = int(rng.integers(FRAMES[0], FRAMES[1], endpoint=True))
+    count = int(rng.integers(*frames, endpoint=True))
     radius = rng.uniform(*_RADIUS)
     state = {
         "x": rng.uniform(0, WIDTH),
@@ -118,13 +121,13 @@ def render(motion: str, look: str, seed: tuple[int, ...], backwards: bool = Fals
     axis, sign = _FLOWS[motion]
     slowest, fastest = _SPEEDS[axis]
     speed = (slowest + pace * (fastest - slowest)) / _STEP * sign * (-1 if backwards else 1)
-    frames = np.empty((count, HEIGHT * WIDTH, 3), np.uint8)
+    pixels = np.empty((count, HEIGHT * WIDTH, 3), np.uint8)
     for t in range(count):
         covered, cover, tone = _object(look, radius, **(state | {axis: state[axis] + speed * t}))
         frame = backdrop.copy()
         frame[covered] += (dark + (light - dark) * tone[:, None] - frame[covered]) * cover[:, None]
-        frames[t] = np.rint(frame + noise[t]).clip(0, 255)
-    return frames.reshape(count, HEIGHT, WIDTH, 3)
+        pixels[t] = np.rint(frame + noise[t]).clip(0, 255)
+    return pixels.reshape(count, HEIGHT, WIDTH, 3)
 
 
 def _object(
@@ -249,7 +252,7 @@ def _make(root: Path, share: list[Video], parent: int) -> None:
     for video in share:
         if os.getppid() != parent:
             return
-        encode(render(video.motion, video.look, video.seed), root / video.path)
+        encode(render(video.motion, video.look, video.seed, frames=FRAMES[video.split]), root / video.path)
 
 
 def main(argv: list[str] | None = None) -> int:

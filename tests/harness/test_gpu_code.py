@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from harness import gpu_code, launch
-from harness.gpu_code import check_gpu_code, has_code, installed_torch
+from harness.gpu_code import check_gpu_code, installed_torch
 from harness.plan import make_plan
 from harness.profiles import load_profile
+from jobs.gpu_code import has_code
 from jobs.spec import Cell
 from tests.harness.conftest import Slurm
 from tests.harness.made import make_planner, make_table
