@@ -105,11 +105,11 @@ def accumulation(batch: int, processes: int, micro_batch: int) -> int:
     if batch % (processes * micro_batch) == 0:
         return batch // (processes * micro_batch)
     if batch % processes:
-        near = sorted(divisors(batch), key=lambda n: abs(n - processes))[:4]
+        fitting = divisors(batch // micro_batch if batch % micro_batch == 0 else batch)
+        near = sorted(fitting, key=lambda n: abs(n - processes))[:4]
         right = f"numbers of processes that do: {', '.join(map(str, sorted(near)))}"
     else:
-        fitting = ", ".join(map(str, divisors(batch // processes)))
-        right = f"with {processes} processes a micro-batch of {fitting} does"
+        right = f"with {processes} processes a micro-batch of {', '.join(map(str, divisors(batch // processes)))} does"
     raise ValueError(
         f"a batch of {batch} videos cannot be divided into {processes} processes × a micro-batch of {micro_batch} "
         f"× a whole number of accumulation steps; {right}"
