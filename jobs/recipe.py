@@ -15,7 +15,7 @@ RANDAUGMENT = re.compile(r"rand(-(m|n|mmax)\d+|-(mstd|p)\d+(\.\d+)?|-inc[01]|-t(
 class Recipe:
     """What decides how a training ends; where and how fast it runs is said elsewhere."""
 
-    epochs: int = 100
+    epochs: float = 100.0
     """Passes over the training videos with whole clips. A; VideoMAE trains ViT-L for 35 and SSv2 for 30 to 50."""
     batch: int = 128
     """Videos in an optimiser step, over all processes. A: total batch size."""
@@ -80,7 +80,7 @@ class Recipe:
     short_frames: int = 0
     """Frames of a clip in the short epochs. Not in the paper: for small machines, after Wu et al., "A Multigrid Method
     for Efficiently Training Video Models", CVPR 2020. A short clip costs a fraction and shows the same motions."""
-    short_epochs: int = 0
+    short_epochs: float = 0.0
     """Passes with short clips, before those with whole ones. Not in the paper: 0."""
     seed: int = 0
     """Of the first weights, the order of the videos, and all augmentation."""
@@ -90,11 +90,10 @@ class Recipe:
         """The peak learning rate (A: linear scaling)."""
         return self.base_lr * self.batch / 256
 
-    def phases(self, frames: int, videos: int) -> list[tuple[int, int, int]]:
-        """(frames of a clip, epochs, steps an epoch) of each phase, for whole clips of `frames` and so many videos."""
-        steps = videos // self.batch
-        both = [(self.short_frames, self.short_epochs, steps), (frames, self.epochs, steps)]
-        return [phase for phase in both if phase[1]]
+    def phases(self, frames: int, videos: int) -> list[tuple[int, int]]:
+        """(frames of a clip, optimiser steps) of each phase, for whole clips of `frames` and so many videos."""
+        both = ((self.short_frames, self.short_epochs), (frames, self.epochs))
+        return [(length, round(epochs * (videos // self.batch))) for length, epochs in both if epochs]
 
 
 def accumulation(batch: int, processes: int, micro_batch: int) -> int:

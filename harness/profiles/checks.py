@@ -28,7 +28,6 @@ AT_LEAST = {
     "evaluate.decode_timeout_s": 1,
     "measure.batch_size": 1,
     "measure.samples": 5,
-    "train.epochs": 1,
     "train.batch": 1,
     "train.repeats": 1,
     "train.short_side": 1,
@@ -42,7 +41,7 @@ AT_LEAST = {
     **dict.fromkeys((f"train.{name}" for name in ("clip_norm", "mixup", "cutmix", "loss_scale_power", "seed")), 0),
     **dict.fromkeys((f"train.{name}" for name in ("short_epochs", "tasks_per_node", "measure_steps")), 0),
 }
-MORE_THAN_0 = tuple(f"train.{name}" for name in ("base_lr", "eps", "layer_decay", "head_scale", "crop_scale"))
+MORE_THAN_0 = tuple(f"train.{name}" for name in ("epochs", "base_lr", "eps", "layer_decay", "head_scale", "crop_scale"))
 SHARES = {
     "evaluate.tolerance": "a share of the videos",
     "train.tolerance": "a share of the videos",
@@ -105,7 +104,7 @@ def _wrong_training(train: Train) -> Iterator[str]:
     if train.short_epochs and (train.short_frames < 2 or train.short_frames % 2):
         yield f"train.short_frames must be even and at least 2 where there are short epochs, not {train.short_frames}"
     if train.warmup_epochs >= train.epochs + train.short_epochs:
-        whole = f"all {train.epochs + train.short_epochs} epochs"
+        whole = f"all {train.epochs + train.short_epochs:g} epochs"
         yield f"train.warmup_epochs must be less than {whole}, not {train.warmup_epochs:g}"
     if train.randaugment and not RANDAUGMENT.fullmatch(train.randaugment):
         yield f"train.randaugment must be as rand-m9-mstd0.5-inc1, or empty, not {train.randaugment!r}"

@@ -55,14 +55,12 @@ class Outcome:
 def timeline(job: Train, videos: int) -> list[Epoch]:
     """The epochs of a training on so many videos; with `measure_steps`, only so many steps of each phase."""
     epochs: list[Epoch] = []
-    first = 0
-    for frames, count, steps in job.recipe.phases(architecture(job.model).frames, videos):
-        left = min(job.measure_steps or count * steps, count * steps)
-        for number in range(first, first + count):
-            if left > 0:
-                epochs.append(Epoch(number, frames, min(left, steps)))
-            left -= steps
-        first += count
+    first, whole = 0, videos // job.recipe.batch
+    for frames, steps in job.recipe.phases(architecture(job.model).frames, videos):
+        wanted = min(job.measure_steps or steps, steps)
+        parts = range(0, wanted, whole)
+        epochs += [Epoch(first + n, frames, min(whole, wanted - start)) for n, start in enumerate(parts)]
+        first += math.ceil(steps / whole)
     return epochs
 
 
