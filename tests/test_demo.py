@@ -5,6 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import models
+from jobs.data import demo
+from models import create_model, load_checkpoint
+
+WEIGHTS = Path(models.__file__).parent / "weights" / "vit_demo.safetensors"
+
 TABLE = """
 title = "Drop numbers in the demo"
 model = "vit_large"
@@ -33,3 +39,11 @@ def test_weights_solve_the_val_split_and_lose_at_large_r(tmp_path: Path) -> None
     assert top1["none"] >= 92
     assert top1["sta:r=96"] < top1["none"] - 2
     assert {cell["status"] for cell in cells} == {"done"}
+
+
+def test_the_shipped_weights_fit_the_model_and_name_their_data() -> None:
+    load_checkpoint(create_model("vit_demo", num_classes=len(demo.CLASSES)), WEIGHTS)
+    how = json.loads(WEIGHTS.with_suffix(".json").read_text())
+    assert how["data"]["set"] == demo.VERSION
+    assert how["classes"] == list(demo.CLASSES)
+    assert how["top1_5x3"] >= 92

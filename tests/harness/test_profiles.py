@@ -41,7 +41,7 @@ def test_where_the_profile_comes_from(tmp_path: Path, monkeypatch: pytest.Monkey
         ("launch.partition=", ""),
         ("launch.gpu_arch=sm_90", "sm_90"),
         ("train.compile=true", True),
-        ("train.epochs=20", 20),
+        ("train.epochs=20", 20.0),
         ("train.randaugment=rand-m7-n4-mstd0.5-inc1", "rand-m7-n4-mstd0.5-inc1"),
         ('launch.setup=["module load cuda", "umask 077"]', ("module load cuda", "umask 077")),
     ],
