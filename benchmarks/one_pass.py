@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import tabulate
 
-from jobs.spec import Cell, Checkpoint, Dataset, Evaluate, split
+from jobs.cells import Cell
+from jobs.spec import Checkpoint, Dataset, Evaluate, split
 
 GRIDS = ("2x3", "4x3", "6x3", "8x3", "16x3")
 REDUCTIONS = ("none", "sta:r=12", "sta:r=16", "sta:r=20")

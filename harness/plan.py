@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from harness.planner import Planner
 from harness.profiles import Profile
 from harness.tables import Table
-from jobs import spec
-from jobs.spec import TRAINED, Cell, Job, Train
+from jobs import cells
+from jobs.cells import TRAINED, Cell
+from jobs.spec import Job, Train
 from results.progress import JobProgress
 
 
@@ -52,13 +53,13 @@ def measured_cell(cell: Cell, profile: Profile) -> tuple[Cell, str]:
 
     ValueError where a name or a setting is not valid.
     """
-    model, reduction, note = cell.model, spec.canonical(cell.reduction, cell.model), ""
+    model, reduction, note = cell.model, cells.canonical(cell.reduction, cell.model), ""
     if cell.metric != "gflops" and cell.model in profile.stand_in.models:
         model = profile.stand_in.models[cell.model]
-        reduction, note = spec.stand_in(cell.reduction, cell.model, model)
+        reduction, note = cells.stand_in(cell.reduction, cell.model, model)
     dataset = profile.stand_in.datasets.get(cell.dataset, cell.dataset)
     if cell.views:
-        spec.parse_views(cell.views)
+        cells.parse_views(cell.views)
     return Cell(model, reduction, dataset, cell.views, cell.metric), note
 
 

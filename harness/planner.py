@@ -8,7 +8,8 @@ from pathlib import Path
 from harness.machine import lanes
 from harness.profiles import SCRATCH, Dataset, Profile, resolve
 from jobs import spec
-from jobs.spec import TRAINED, Cell, Checkpoint, Count, Evaluate, Job, Measure, Train
+from jobs.cells import TRAINED, Cell, check_short_clips
+from jobs.spec import Checkpoint, Count, Evaluate, Job, Measure, Train
 
 
 class Planner:
@@ -86,6 +87,14 @@ class Planner:
         recipe = train.recipe(self.profile.datasets[of.dataset].mirror)
         if 0 < (videos := self.videos[f"{of.dataset} train"]) < recipe.batch:
             raise ValueError(f"{dataset.labels} lists {videos} videos, fewer than train.batch, {recipe.batch}")
+        if recipe.short_epochs:
+            try:
+                check_short_clips(of.reduction, of.model, recipe.short_frames)
+            except ValueError as error:
+                raise ValueError(f"train.short_frames asks for {error}") from None
+        if recipe.precision == "fp16" and not self.profile.launch.gpus_per_task:
+            wrong = "train.precision is fp16, which DeepSpeed has on GPUs only; on a CPU take fp32"
+            raise ValueError(f"profile {self.profile.name}: {wrong}")
         return Train(
             cells=cells,
             model=of.model,

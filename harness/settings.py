@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.profiles import SCRATCH, Profile, resolve
-from jobs.spec import TRAINED, Recipe
+from jobs.cells import TRAINED
+from jobs.recipe import Recipe
 from results.records import Record, setting
 
 ACCURACIES = ("top1", "top5")
@@ -26,7 +27,7 @@ COMPARED = (
     ("first weights of {model} on {dataset}", "start", TRAINED),
     ("label file of trainings on {dataset}", "dataset.labels_sha256", TRAINED),
     *((f"{one.name} of trainings on {{dataset}}", f"recipe.{one.name}", TRAINED) for one in fields(Recipe)),
-    *((f"{name} of trainings on {{dataset}}", name, TRAINED) for name in ("processes", "gpus", *RUN_BY)),
+    *((f"{name} of trainings on {{dataset}}", name, TRAINED) for name in ("tasks_per_node", "gpus", *RUN_BY)),
 )
 """What should be the same for all values of a table: its name, the setting, and the metrics that depend on it."""
 
@@ -45,7 +46,7 @@ def expected_settings(cell: dict[str, str], profile: Profile, runs: Path) -> dic
         found |= {f"recipe.{name}": value for name, value in asdict(recipe).items()}
         found |= {name: getattr(train, name) for name in RUN_BY} | {"gpus": profile.launch.gpus_per_task}
         if train.tasks_per_node:
-            found["processes"] = train.nodes * train.tasks_per_node
+            found["tasks_per_node"] = train.tasks_per_node
         if start == SCRATCH:
             found["start"] = start
         elif start:

@@ -42,9 +42,8 @@ def _told(row: str, record: Record) -> str:
     if record.settings.get("measure_steps"):
         said[0] = f"{_plural(step['steps'], 'step')} measured, {said[0]}"
     said.append(f"{100 * samples['data_share']:.0f} % of it waiting for data")
-    if samples["repeated_s"]:
-        said.append(f"{significant(samples['repeated_s'], 2)} s of it done again after a stop")
-    beside = {"queue": "queueing", "startup": "start-up", "checkpoint": "checkpoints", "evaluate": "evaluation"}
+    beside = {"queue": "queueing", "startup": "start-up", "evaluate": "evaluation"}
+    beside |= {"repeated": "steps done again after a kill"}
     times = [(samples[f"{name}_s"], what) for name, what in beside.items()]
     if counted := [f"{significant(seconds, 2)} s of {what}" for seconds, what in times if seconds]:
         said.append(f"beside it {', '.join(counted)}")

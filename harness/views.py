@@ -11,7 +11,7 @@ from harness.settings import differences
 from harness.tables import Entry as Declared
 from harness.tables import Table
 from harness.training import TIMES, training_notes
-from jobs.spec import TRAINED, Cell, tokens_per_slot
+from jobs.cells import TRAINED, Cell, tokens_per_slot
 from results.progress import JobProgress
 from results.published import load_published
 from results.records import CELL_FIELDS, CellKey, Record, cell_key, setting

@@ -1,7 +1,7 @@
 """Cells, the values that tables are made of, and the one spelling of what they name. Imports nothing heavy."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.catalog import architecture
 from models.reduction import parse, source_digest
@@ -63,6 +63,17 @@ def stand_in(reduction: str, model: str, instead: str) -> tuple[str, str]:
 def method_digest(reduction: str) -> str:
     """A digest of the code of a reduction's method: a method that was changed is measured anew."""
     return source_digest(reduction.partition(":")[0])
+
+
+def check_short_clips(reduction: str, model: str, frames: int) -> None:
+    """ValueError where `model` cannot take clips of so many frames under `reduction`."""
+    arch = architecture(model)
+    if frames > arch.frames or frames % arch.tubelet:
+        raise ValueError(f"clips of {frames} frames; those of {model} have up to {arch.frames}, in {arch.tubelet}s")
+    try:
+        parse(reduction).check(replace(arch, frames=frames))
+    except ValueError as error:
+        raise ValueError(f"clips of {frames} frames: {error}") from None
 
 
 def tokens_per_slot(model: str) -> int:

@@ -4,7 +4,8 @@ import time
 
 import torch
 
-from jobs.spec import METRICS, Count
+from jobs.cells import METRICS
+from jobs.spec import Count
 from jobs.task import Task
 from models import count_flops, create_model
 from models.vit import VisionTransformer

@@ -1,5 +1,6 @@
 """The device a job runs on, and how a model is made ready for it."""
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -15,8 +16,10 @@ _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 
 
-def pick_device(local_rank: int = 0) -> torch.device:
-    """The GPU of this task where there is one, else the CPU; `local_rank` tells the processes on a machine apart.
+def pick_device() -> torch.device:
+    """The GPU of this task where there is one, else the CPU.
+
+    The processes of a gang, which see all GPUs of their machine, take one each.
 
     ValueError where the installed PyTorch has no code for the GPU.
     """
@@ -24,7 +27,7 @@ def pick_device(local_rank: int = 0) -> torch.device:
     torch.backends.cudnn.allow_tf32 = False
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    torch.cuda.set_device(local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
     major, minor = torch.cuda.get_device_capability()
     if problem := missing_code(f"sm_{major}{minor}", torch.__version__, torch.cuda.get_arch_list()):
         raise ValueError(f"this GPU is of sm_{major}{minor}, and {problem}")

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jobs.cells import METRICS, Cell
 from jobs.data.labels import Item, read_labels
 from jobs.data.pool import DecodePool
 from jobs.data.reader import ClipRequest, Unreadable, Video
 from jobs.data.views import View, views_of
 from jobs.device import autocast, normalise, pick_device, ready_model
 from jobs.scores import Block, BlockStore, Totals, ViewScores, total
-from jobs.spec import METRICS, Cell, Checkpoint, Dataset, Evaluate, Job, share, split
+from jobs.spec import Checkpoint, Dataset, Evaluate, Job, share, split
 from jobs.task import Task, file_sha256
 from models.catalog import Architecture, architecture
 from results.records import Record

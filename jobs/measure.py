@@ -13,10 +13,11 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from jobs.cells import METRICS, Cell
 from jobs.data.labels import read_labels
 from jobs.device import autocast, pick_device, ready_model
 from jobs.evaluate import Scorer, check_tolerance, check_unchanged, unreadable
-from jobs.spec import METRICS, Cell, Checkpoint, Evaluate, Measure, split
+from jobs.spec import Checkpoint, Evaluate, Measure, split
 from jobs.task import Task
 from models.catalog import architecture
 from results.records import Record

@@ -93,7 +93,7 @@ class Recipe:
     def phases(self, frames: int, videos: int) -> list[tuple[int, int]]:
         """(frames of a clip, optimiser steps) of each phase, for whole clips of `frames` and so many videos."""
         both = ((self.short_frames, self.short_epochs), (frames, self.epochs))
-        return [(length, round(epochs * (videos // self.batch))) for length, epochs in both if epochs]
+        return [(length, max(1, round(epochs * (videos // self.batch)))) for length, epochs in both if epochs]
 
 
 def accumulation(batch: int, processes: int, micro_batch: int) -> int:

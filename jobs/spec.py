@@ -13,18 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from jobs.cells import METRICS as METRICS
-from jobs.cells import TRAINED as TRAINED
-from jobs.cells import Cell as Cell
-from jobs.cells import canonical as canonical
-from jobs.cells import method_digest as method_digest
-from jobs.cells import parse_views as parse_views
-from jobs.cells import stand_in as stand_in
-from jobs.cells import tokens_per_slot as tokens_per_slot
-from jobs.gpu_code import missing_code as missing_code
-from jobs.recipe import RANDAUGMENT as RANDAUGMENT
-from jobs.recipe import Recipe as Recipe
-from jobs.recipe import accumulation as accumulation
+from jobs.cells import Cell, method_digest
+from jobs.recipe import Recipe
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 
@@ -245,14 +235,19 @@ class Train(Job):
     def _training(self) -> dict[str, Any]:
         dataset = asdict(self.dataset)
         dataset.pop("labels")
-        names = ("new", "unused", "gpus", "micro_batch", "zero_stage", "activation_checkpointing", "compile")
+        names = (
+            "new", "unused", "nodes", "tasks_per_node", "gpus", "micro_batch", "zero_stage", "activation_checkpointing",
+            "compile", "measure_steps", "decoders", "threads",
+        )  # fmt: skip
         return {
             "method": method_digest(self.reduction),
             "start": asdict(self.start) if self.start else "scratch",
             "dataset": dataset,
             "recipe": asdict(self.recipe),
-            "processes": self.processes,
-            **{name: getattr(self, name) for name in (*names, "measure_steps", "decoders", "threads")},
+            **{
+                name: getattr(self, name)
+                for name in (*names, "activation_checkpointing", "measure_steps", "decoders", "threads")
+            },
         }
 
 

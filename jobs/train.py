@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from jobs.cells import METRICS, Cell
 from jobs.data.labels import read_labels
 from jobs.data.stream import Epoch
 from jobs.evaluate import check_unchanged, evaluate, write_accuracies
 from jobs.measure import IQR_LIMIT
-from jobs.spec import METRICS, Cell, Checkpoint, Train
+from jobs.spec import Checkpoint, Train
 from jobs.task import Task
 from jobs.training.gang import Gang, join
 from jobs.training.hours import projected_hours, read_steps, typical
@@ -40,12 +41,17 @@ def run(job: Train, task: Task) -> None:
         raise ValueError(f"{job.dataset.labels} has {len(items)} videos; a batch needs {job.recipe.batch}")
     torch.set_num_threads(job.threads)
     epochs = timeline(job, len(items))
-    with Told() as told, join(job.processes) as gang:
+    with join(job.processes) as gang:
         if job.gpus and gang.device.type == "cpu":
             raise ValueError("launch.gpus_per_task asks for a GPU, and PyTorch finds none here that it can use")
         if not gang.agree([(task.folder / OUTCOME).exists()])[0]:
-            trainer = Trainer(job, task, gang, items, epochs, told)
-            _save(trainer.run(task.folder / STEPS), trainer.weights(), task.folder, gang)
+            with Told() as told:
+                trainer = Trainer(job, task, gang, items, epochs, told)
+                outcome = trainer.run(task.folder / STEPS)
+            _save(outcome, trainer.weights(), task.folder, gang)
+            del trainer
+            if gang.device.type == "cuda":
+                torch.cuda.empty_cache()
         cells = tuple(cell for cell in job.cells if cell.metric == "top1_trained")
         seconds = None
         if cells and not job.measure_steps:
@@ -114,7 +120,9 @@ def _write_times(job: Train, task: Task, whole: Sequence[Epoch], evaluate_s: flo
     }
     flags = [f"IQR is {100 * step['iqr'] / step['median']:.0f} % of the median step"]
     flags = flags if step["iqr"] > IQR_LIMIT * step["median"] else []
-    of_steps = f"projected from {step['steps']} steps" if job.measure_steps else ""
+    of_steps = f"projected from {len(steps)} steps" if job.measure_steps else ""
+    if len(machines := list(dict.fromkeys(one["machine"] for one in segments))) > 1:
+        flags.append(f"its segments ran on {len(machines)} kinds of machine: {', '.join(machines)}")
     values = {
         "train_hours": (projected, "projected", flags, of_steps) if job.measure_steps else (hours, "done", [], ""),
         "train_hours_projected": (projected, "projected", flags, ""),
@@ -136,10 +144,10 @@ def _write_times(job: Train, task: Task, whole: Sequence[Epoch], evaluate_s: flo
                 skipped=outcome["broken"],
                 flags=doubts,
                 notes=[*filter(None, [note]), *outcome["notes"]],
-                provenance=task.provenance(),
+                provenance=outcome["provenance"],
                 profile=task.profile,
                 job=job.id,
                 started=segments[0]["started"],
-                ended=task.now(),
+                ended=outcome["ended"],
             )
         )

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.profiles.sections import Profile, Train
-from jobs.spec import PRECISIONS, RANDAUGMENT, accumulation
+from jobs.recipe import RANDAUGMENT, accumulation
+from jobs.spec import PRECISIONS
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "launch.executor": ("local", "slurm"),

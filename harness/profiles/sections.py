@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields
 
-from jobs.spec import Recipe
+from jobs.recipe import Recipe
 
 SCRATCH = "scratch"
 """What stands for the weights of a training that begins with none."""

@@ -24,7 +24,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jobs.spec import METRICS, TRAINED, Cell
+from jobs.cells import METRICS, TRAINED, Cell
 
 FIELDS = tuple(field.name for field in fields(Cell))
 FOLDER = Path(__file__).parent

@@ -9,7 +9,8 @@ from timm.optim import param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
 from torch import nn
 
-from jobs.spec import Train, accumulation
+from jobs.recipe import accumulation
+from jobs.spec import Train
 from jobs.training.gang import Gang
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -148,6 +149,10 @@ def whole_weights(engine: Any) -> dict[str, torch.Tensor]:
 
 
 def _check_precision(precision: str, device: torch.device) -> None:
+    from deepspeed.accelerator import get_accelerator
+
+    if precision == "fp16" and not get_accelerator().is_fp16_supported():
+        raise ValueError("train.precision is fp16, which DeepSpeed does not have on this device; fp32 is there")
     if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         name = torch.cuda.get_device_name(device)
         raise ValueError(f"train.precision is bf16, which {name} does not have; fp16 and fp32 are there")
@@ -156,9 +161,10 @@ def _check_precision(precision: str, device: torch.device) -> None:
 def _deepspeed_classes() -> list[Any]:
     """The plain classes of DeepSpeed that its state holds instances of."""
     from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
     from deepspeed.utils.tensor_fragment import fragment_address
 
-    return [LossScaler, DynamicLossScaler, fragment_address]
+    return [LossScaler, DynamicLossScaler, ZeroStageEnum, fragment_address]
 
 
 def _first_cause(error: BaseException) -> str:

@@ -63,10 +63,10 @@ def join(processes: int) -> Iterator[Gang]:
     Plain values and flags travel over gloo also where gradients travel over NCCL.
     """
     _find_each_other()
-    rank, world, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if world != processes:
         raise ValueError(f"this training was planned for {processes} processes, and {world} were started")
-    device = pick_device(local)
+    device = pick_device()
     # As DeepSpeed would otherwise guess, from the packages that are installed.
     os.environ["DS_ACCELERATOR"] = device.type
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"

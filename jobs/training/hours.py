@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,6 +24,8 @@ class Segment:
     """From submission to the start of the task."""
     startup_s: float
     """From there to the first step: imports, weights, videos listed."""
+    machine: str
+    """The GPU of the first process, or its CPU."""
     train_s: float = 0.0
     """From the first step on: steps, waiting for data and keeping states; no start-up and no evaluation."""
     data_s: float = 0.0
@@ -61,10 +64,13 @@ class StepLog:
         self._writer.writerow([field.name for field in fields(Step)] if new else [])
 
     def add(self, step: Step) -> None:
+        """Add a step; what a full disk does not take now is tried again with the next one."""
         self._writer.writerow(asdict(step).values())
-        self._file.flush()
+        with suppress(OSError):
+            self._file.flush()
 
     def close(self) -> None:
+        """OSError where some steps could not be written."""
         self._file.close()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,20 +20,23 @@ from jobs.data.pool import DecodePool
 from jobs.data.samples import SampleRequest, Samples, read_samples
 from jobs.data.stream import Epoch, MicroBatch, Order, Place, SampleStream
 from jobs.device import normalise
-from jobs.spec import Train, accumulation
+from jobs.recipe import accumulation
+from jobs.spec import Train
 from jobs.task import Cancelled, Stopped, Task, cancel_file
 from jobs.training.engine import DTYPES, make_engine, make_schedule, whole_weights
 from jobs.training.gang import Gang
 from jobs.training.hours import Segment, Step
 from jobs.training.mixing import Mixing
-from jobs.training.report import TrainingReport
+from jobs.training.model import prepare_model
+from jobs.training.report import TrainingReport, say
 from jobs.training.restarts import RestartStore
 from jobs.training.signals import Told
-from models import create_model, load_pretrained
 from models.catalog import architecture
-from models.vit import VisionTransformer
 from results.progress import read_job
-from results.provenance import utc_now
+from results.provenance import machine, utc_now
+
+SKIPS = 50
+"""Steps skipped in a row, because their gradients overflowed, after which a training is given up."""
 
 
 class TrainingError(ValueError):
@@ -50,6 +54,10 @@ class Outcome:
     peak_memory: list[int]
     """Bytes, of each process: of its GPU's memory where it has one, else of its own."""
     device: str
+    provenance: dict[str, Any]
+    """Of the last segment's first process."""
+    ended: str
+    """ISO 8601, UTC."""
 
 
 def timeline(job: Train, videos: int) -> list[Epoch]:
@@ -84,6 +92,7 @@ class Trainer:
         self.segments: list[Segment] = []
         self.notes: list[str] = []
         self._go_on()
+        self.skipped, self.in_a_row = self.engine.skipped_steps, 0
 
     def run(self, steps: Path) -> Outcome:
         """Train to the end, adding a line for each step to the file `steps`. Raises Stopped or Cancelled once told so,
@@ -111,7 +120,13 @@ class Trainer:
                 if stopped and self.done < self.total:
                     raise Stopped(self._last_words(kept))
         broken = [{"video": self.items[index].path, "reason": text} for index, text in self.place.broken.items()]
-        return Outcome(self.segments, broken, self.notes, self.gang.gather(self._peak_memory()), self.gang.device.type)
+        if self.engine.skipped_steps:
+            self.notes.append(
+                f"{self.engine.skipped_steps} of {self.total} steps were skipped: their gradients overflowed"
+            )
+        memory = self.gang.gather(self._peak_memory())
+        provenance = self.task.provenance()
+        return Outcome(self.segments, broken, self.notes, memory, self.gang.device.type, provenance, utc_now())
 
     def weights(self) -> dict[str, Tensor]:
         """The weights in float32 on the CPU; to be asked for in all processes."""
@@ -134,6 +149,7 @@ class Trainer:
             losses.append(self._micro_step(batch, len(losses)))
         loss = self.gang.mean(torch.stack(losses).mean())
         self.done += 1
+        self._check_skips()
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} at step {self.done} of {self.total} (epoch {epoch.number + 1}); "
@@ -141,6 +157,16 @@ class Trainer:
             )
         lr = max(group["lr"] for group in self.engine.optimizer.param_groups)
         return Step(self.done, len(self.segments), epoch.frames, loss, lr, time.perf_counter() - began, waited)
+
+    def _check_skips(self) -> None:
+        """TrainingError where the optimiser has skipped so many steps in a row that no loss scale will help."""
+        self.in_a_row = self.in_a_row + 1 if self.engine.skipped_steps > self.skipped else 0
+        self.skipped = self.engine.skipped_steps
+        if self.in_a_row == SKIPS:
+            raise TrainingError(
+                f"the gradients of {SKIPS} steps in a row, up to step {self.done} of {self.total}, were not finite and "
+                "the steps were skipped; lower train.base_lr, or try train.precision=fp32"
+            )
 
     def _micro_step(self, batch: MicroBatch, number: int) -> Tensor:
         """Forward and backward over one micro-batch; its loss, on the device."""
@@ -221,7 +247,7 @@ class Trainer:
         last = f"that of step {before} is still there" if before else "there is none yet"
         self.notes.append(f"the state after step {self.done} could not be kept ({problem}); {last}")
         if self.gang.rank == 0:
-            print(self.notes[-1], flush=True)
+            say(self.notes[-1])
         return before
 
     def _go_on(self) -> None:
@@ -235,7 +261,7 @@ class Trainer:
             self.notes = position["notes"]
         self.notes += refused
         if self.gang.rank == 0 and (position or refused):
-            print("; ".join([*refused, f"going on after step {self.done} of {self.total}"]), flush=True)
+            say("; ".join([*refused, f"going on after step {self.done} of {self.total}"]))
 
     def _segment(self) -> Segment:
         """A new segment of the training, from now on."""
@@ -244,7 +270,10 @@ class Trainer:
         submitted = job.submitted.get("tasks", {}).get(str(self.task.index), {}).get("time") or started
         began, now = (datetime.fromisoformat(text) for text in (started, utc_now()))
         queued = (began - datetime.fromisoformat(submitted)).total_seconds()
-        self.segments.append(Segment(started, max(queued, 0.0), (now - began).total_seconds()))
+        found = machine()
+        self.segments.append(
+            Segment(started, max(queued, 0.0), (now - began).total_seconds(), str(found["gpu"] or found["cpu"]))
+        )
         return self.segments[-1]
 
     def _last_words(self, kept: int) -> str:
@@ -253,25 +282,10 @@ class Trainer:
 
     def _scale(self) -> float:
         """fp16's loss scale; 1 without."""
-        return float(getattr(self.engine.optimizer, "cur_scale", 1.0)) if self.job.recipe.precision == "fp16" else 1.0
+        return float(self.engine.optimizer.loss_scale) if self.job.recipe.precision == "fp16" else 1.0
 
     def _peak_memory(self) -> int:
         if self.gang.device.type == "cuda":
             return torch.cuda.max_memory_allocated()
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def prepare_model(job: Train) -> VisionTransformer:
-    """The model as its training begins, on the CPU: from scratch by the recipe's seed, or from the job's start."""
-    recipe = job.recipe
-    torch.manual_seed(recipe.seed)
-    model = create_model(job.model, job.reduction, job.dataset.num_classes)
-    if job.start:
-        load_pretrained(model, job.start.path, job.new, job.unused)
-    with torch.no_grad():
-        for parameter in model.head.parameters() if not job.start or "head" in job.new else ():
-            parameter.mul_(recipe.head_scale)
-    model.drop_path = recipe.drop_path
-    model.activation_checkpointing = job.activation_checkpointing
-    return model.train()

@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -51,11 +52,18 @@ class TrainingReport:
             return
         self._log.add(step)
         scalars = {"loss": step.loss, "lr": step.lr, "clips_per_s": clips / step.seconds, "data_share": share}
-        for name, value in (scalars | ({"loss_scale": scale} if scale != 1 else {})).items():
-            self._board.add_scalar(f"train/{name}", value, step.step)
+        with suppress(OSError):
+            for name, value in (scalars | ({"loss_scale": scale} if scale != 1 else {})).items():
+                self._board.add_scalar(f"train/{name}", value, step.step)
         if time.monotonic() - self._said >= SAY_S or step.step == self._total:
             self._said = time.monotonic()
-            print(f"step {step.step}/{self._total}: {text}", flush=True)
+            say(f"step {step.step}/{self._total}: {text}")
+
+
+def say(line: str) -> None:
+    """Print a line for the log, unless the disk is full: no reason to end a training."""
+    with suppress(OSError):
+        print(line, flush=True)
 
 
 def _spell(seconds: float) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 from harness.planner import Planner
 from harness.profiles import Profile, load_profile
 from harness.tables import Entry, Table
-from jobs.spec import METRICS, Cell, Job
+from jobs.cells import METRICS, Cell
+from jobs.spec import Job
 from results.files import write_json
 from results.progress import job_folder
 from results.provenance import utc_now

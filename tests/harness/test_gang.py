@@ -10,7 +10,7 @@ import pytest
 
 from harness import launch, local, status
 from harness.launch import submit
-from jobs.spec import Cell
+from jobs.cells import Cell
 from results.files import read_json, write_json
 from results.progress import job_folder, read_job
 from tests.harness.conftest import Slurm

@@ -8,8 +8,8 @@ from harness import gpu_code, launch
 from harness.gpu_code import check_gpu_code, installed_torch
 from harness.plan import make_plan
 from harness.profiles import load_profile
+from jobs.cells import Cell
 from jobs.gpu_code import has_code
-from jobs.spec import Cell
 from tests.harness.conftest import Slurm
 from tests.harness.made import make_planner, make_table
 

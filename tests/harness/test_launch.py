@@ -17,7 +17,7 @@ from harness import launch, local
 from harness.machine import processes
 from harness.plan import Plan, make_plan
 from harness.profiles import Profile
-from jobs.spec import Cell
+from jobs.cells import Cell
 from results.files import read_json, write_json
 from results.progress import job_folder
 from tests.harness.conftest import Slurm

@@ -7,7 +7,8 @@ import pytest
 
 from harness.plan import make_plan
 from harness.planner import Planner
-from jobs.spec import Cell, Checkpoint, Train
+from jobs.cells import Cell
+from jobs.spec import Checkpoint, Train
 from tests.harness.made import make_planner, make_table
 from tests.harness.test_plan import left_behind
 

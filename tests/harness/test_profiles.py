@@ -7,7 +7,7 @@ import pytest
 from harness import machine
 from harness.machine import lanes
 from harness.profiles import Launch, load_profile, profile_names, resolve
-from jobs.spec import Recipe
+from jobs.recipe import Recipe
 from tests.harness.made import make_profile
 
 

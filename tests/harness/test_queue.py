@@ -17,7 +17,8 @@ import pytest
 from harness import queue, watch
 from harness.plan import make_plan
 from harness.queue import fraction, queued_tasks, slurm_states, state_of
-from jobs.spec import Cell, Count
+from jobs.cells import Cell
+from jobs.spec import Count
 from results.progress import JobProgress, TaskProgress, read_job
 from results.provenance import utc_now
 from tests.harness.conftest import Slurm

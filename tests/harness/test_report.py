@@ -14,7 +14,8 @@ from harness import report
 from harness.arguments import command
 from harness.tables import load_table
 from harness.views import view_table
-from jobs.spec import Cell, Count, Evaluate
+from jobs.cells import Cell
+from jobs.spec import Count, Evaluate
 from results.progress import read_progress
 from results.records import best_by_cell, read_records
 from results.render.view import Entry, TableView

@@ -10,7 +10,8 @@ from harness import report
 from harness.planner import Planner
 from harness.profiles import load_profile
 from harness.settings import differences, expected_settings
-from jobs.spec import METRICS, TRAINED, Cell, Evaluate
+from jobs.cells import METRICS, TRAINED, Cell
+from jobs.spec import Evaluate
 from results.records import setting
 from tests.harness.made import make_planner, put_record
 from tests.harness.test_report import DEMO, demo_cell, view
@@ -31,7 +32,7 @@ def test_the_expected_settings_are_those_that_the_planner_gives(tmp_path: Path, 
     expected = expected_settings(record.cell, planner.profile, planner.runs)
     assert {name: setting(record, name) for name in expected} == expected
     if metric in TRAINED:
-        assert {"recipe.epochs", "measure_steps", "processes", "start", "dataset.root"} <= set(expected)
+        assert {"recipe.epochs", "measure_steps", "tasks_per_node", "start", "dataset.root"} <= set(expected)
         assert ("evaluate.precision" in expected) == (metric == "top1_trained")
         return
     names = {

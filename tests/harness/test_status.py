@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from harness import status
-from jobs.spec import Cell, Count
+from jobs.cells import Cell
+from jobs.spec import Count
 from jobs.task import Cancelled, Task
 from results.progress import ProgressWriter, job_folder
 from tests.harness.conftest import Slurm

@@ -7,7 +7,7 @@ import pytest
 
 from harness.settings import differences
 from harness.training import training_notes
-from jobs.spec import Cell
+from jobs.cells import Cell
 from results.records import Record
 from results.render.view import Entry
 from tests.harness.made import make_planner, put_record
@@ -62,7 +62,7 @@ def test_hours_on_a_cluster_after_restarts(tmp_path: Path) -> None:
     record = put_training(tmp_path, samples=SAMPLES | GPUS, provenance=provenance, id="a")
     (note,) = training_notes([("ViT-B", record)])
     assert note.startswith("ViT-B: 28.1 h in 3 segments on 32 processes (Tesla V100-SXM2-32GB), 900 GPU-hours; 3 % ")
-    assert "95 s of it done again after a stop; peak memory" in note
+    assert "beside it 95 s of steps done again after a kill; peak memory" in note
     some = put_training(tmp_path, settings={"measure_steps": 400}, id="b")
     assert training_notes([("ViT-B", some)])[0].startswith("ViT-B: 400 steps measured, 0.0342 h in 1 segment")
 
@@ -109,14 +109,14 @@ def test_trainings_that_were_not_alike_are_told(tmp_path: Path) -> None:
     records = [put_training(tmp_path, row) for row in ROWS]
     assert differences(records) == []
     settings = records[1].settings
-    changed = settings | {"recipe": settings["recipe"] | {"epochs": 3, "precision": "bf16"}, "processes": 4}
+    changed = settings | {"recipe": settings["recipe"] | {"epochs": 3, "precision": "bf16"}, "tasks_per_node": 4}
     other = put_training(tmp_path, "STA48-ViT-B", settings=changed | {"start": {"path": "/w.pth"}}, id="other")
     assert differences([records[0], other]) == [
         f"not all values were measured alike: the {what}"
         for what in (
             "first weights of vit_demo on motion is scratch (1 cell), /w.pth (1 cell)",
-            "epochs of trainings on motion is 100 (1 cell), 3 (1 cell)",
+            "epochs of trainings on motion is 100.0 (1 cell), 3 (1 cell)",
             "precision of trainings on motion is fp32 (1 cell), bf16 (1 cell)",
-            "processes of trainings on motion is 2 (1 cell), 4 (1 cell)",
+            "tasks_per_node of trainings on motion is 2 (1 cell), 4 (1 cell)",
         )
     ]

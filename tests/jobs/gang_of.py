@@ -9,7 +9,9 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from jobs.spec import Cell, Checkpoint, Recipe, Train, to_dict
+from jobs.cells import Cell
+from jobs.recipe import Recipe
+from jobs.spec import Checkpoint, Train, to_dict
 from results.files import write_json
 from results.progress import job_folder
 from tests.jobs.small_set import make_dataset, make_job

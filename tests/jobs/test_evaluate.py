@@ -14,9 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from jobs.cells import Cell
 from jobs.run import run_task
 from jobs.scores import BlockStore
-from jobs.spec import Cell, Evaluate, split, to_dict
+from jobs.spec import Evaluate, split, to_dict
 from models import create_model, load_checkpoint
 from results.files import write_json
 from results.progress import job_folder, read_job

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from jobs import measure
+from jobs.cells import Cell
 from jobs.run import run_task
-from jobs.spec import Cell, Measure, to_dict
+from jobs.spec import Measure, to_dict
 from results.files import write_json
 from results.progress import job_folder, read_job
 from results.records import Record, read_records

@@ -59,6 +59,14 @@ def two_by_two(labels: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return steps_of(runs, job), weights_of(runs, job)
 
 
+def wait_for_step(runs: Path, job: Train, step: int) -> None:
+    file = job_folder(runs, job.id) / "steps.csv"
+    until = time.monotonic() + 200
+    while not file.exists() or f"\n{step}," not in file.read_text():
+        assert time.monotonic() < until, f"no step {step}: {(runs / 'said-0').read_text()}"
+        time.sleep(0.01)
+
+
 LAYOUTS: dict[str, dict[str, Any]] = {
     "one process": {"micro_batch": 4},
     "accumulation": {"micro_batch": 1},
@@ -74,6 +82,13 @@ def test_losses_do_not_depend_on_the_layout(
     layout: str, labels: Path, two_by_two: tuple[list[Step], dict[str, torch.Tensor]], tmp_path: Path
 ) -> None:
     job = make_training(labels, AUGMENTED, **LAYOUTS[layout])
+    if job.zero_stage:  # what it splits must come together again after a stop
+        processes = start(tmp_path, job)
+        wait_for_step(tmp_path, job, 1)
+        assert processes[0].pid
+        os.kill(processes[0].pid, signal.SIGUSR2)
+        for process in processes:
+            process.join(100)
     said = run(tmp_path, job)
     steps, weights = two_by_two
     assert len(steps) == 2
@@ -88,14 +103,6 @@ def undisturbed(labels: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     job = make_training(labels, MIXED, tasks_per_node=2, micro_batch=2)
     run(runs, job)
     return weights_of(runs, job)
-
-
-def wait_for_step(runs: Path, job: Train, step: int) -> None:
-    file = job_folder(runs, job.id) / "steps.csv"
-    until = time.monotonic() + 200
-    while not file.exists() or f"\n{step}," not in file.read_text():
-        assert time.monotonic() < until, f"no step {step}: {(runs / 'said-0').read_text()}"
-        time.sleep(0.01)
 
 
 def test_a_training_killed_at_a_random_step_ends_with_the_same_weights(
