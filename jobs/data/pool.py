@@ -1,7 +1,7 @@
 """Decoder processes that may be lost: a video that crashes or hangs its decoder costs that video only.
 
 The public scripts decode in the process that runs the model, where one file that makes the decoder crash ends the job.
-Here each decoder is a fresh interpreter, without torch. It answers one
+Here each decoder is a fresh interpreter, without torch, which random erasing alone brings along. It answers one
 request at a time over a socket; when it dies or does not answer in time, the video is named unreadable and a new
 decoder takes its place.
 """

@@ -20,6 +20,8 @@ def make_engine(job: Train, model: nn.Module, gang: Gang) -> Any:
     """DeepSpeed's engine around `model`; ValueError where the device cannot compute in the recipe's precision.
 
     AdamW is PyTorch's own: DeepSpeed's fused one must be compiled on the node, with a compiler that clusters may lack.
+    In fp16 DeepSpeed (0.19) doubles the loss scale before it divides by it, so each doubling halves one step's
+    gradient, and without ZeRO it makes a step with zero gradients beforehand.
     """
     import deepspeed
 
@@ -137,7 +139,10 @@ class StateFiles:
 
 
 def whole_weights(engine: Any) -> dict[str, torch.Tensor]:
-    """The model's weights in float32 on the CPU, whatever ZeRO has split; all processes must ask."""
+    """The model's weights on the CPU, whatever ZeRO has split; all processes must ask.
+
+    In 16-bit precision they are the 16-bit weights that the forward pass uses, as VideoMAE keeps them, in float32.
+    """
     import deepspeed
 
     parameters = list(engine.module.parameters())

@@ -16,7 +16,7 @@ from torch import Tensor
 from jobs.device import pick_device
 
 TIMEOUT = timedelta(minutes=30)
-"""How long a process waits for the others before it gives up; one that dies is noticed at once."""
+"""How long a process waits for the others before it gives up; over gloo one that dies is noticed at once."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ class Segment:
     started: str
     """ISO 8601, UTC."""
     queue_s: float
-    """From submission to the start of the task."""
+    """From submission, or the end of the segment before it, to the start of the task."""
     startup_s: float
     """From there to the first step: imports, weights, videos listed."""
     machine: str
@@ -29,7 +29,7 @@ class Segment:
     train_s: float = 0.0
     """From the first step on: steps, waiting for data and keeping states; no start-up and no evaluation."""
     data_s: float = 0.0
-    """Of that, waiting for samples."""
+    """Of that, waiting for samples, also for those of slower processes."""
     checkpoint_s: float = 0.0
     """Of that, keeping states."""
     steps: int = 0

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -268,8 +268,12 @@ class Trainer:
         job = read_job(self.task.runs, self.task.job_id)
         started = job.tasks[self.task.index].started or utc_now()
         submitted = job.submitted.get("tasks", {}).get(str(self.task.index), {}).get("time") or started
-        began, now = (datetime.fromisoformat(text) for text in (started, utc_now()))
-        queued = (began - datetime.fromisoformat(submitted)).total_seconds()
+        asked, began, now = (datetime.fromisoformat(text) for text in (submitted, started, utc_now()))
+        if self.segments:  # SLURM may have started it again without a new submission
+            last = self.segments[-1]
+            ran = timedelta(seconds=last.startup_s + last.train_s)
+            asked = max(asked, datetime.fromisoformat(last.started) + ran)
+        queued = (began - asked).total_seconds()
         found = machine()
         self.segments.append(
             Segment(started, max(queued, 0.0), (now - began).total_seconds(), str(found["gpu"] or found["cpu"]))

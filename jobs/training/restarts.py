@@ -64,12 +64,21 @@ class RestartStore:
         refused: list[str] = []
         for name in reversed(names):
             content, problem = self._read(name)
-            if not self._first(problem):
-                # The optimiser's state among them; the schedule is a function of the step.
-                engine.load_checkpoint(str(self.folder), tag=name, load_lr_scheduler_states=False)
+            if not (problem := self._first(problem)):
+                problem = self._first(self._put_into(engine, name))
+            if not problem:
                 return content["position"], refused
-            refused.append(f"the kept state {name} is damaged and left aside: {self._first(problem)}")
+            refused.append(f"the kept state {name} is damaged and left aside: {problem}")
         return None, refused
+
+    def _put_into(self, engine: Any, name: str) -> str:
+        """Load a state; "", or why that cannot be. A damaged file can make the reader raise anything."""
+        try:
+            # The schedule is a function of the step.
+            engine.load_checkpoint(str(self.folder), tag=name, load_lr_scheduler_states=False)
+        except Exception as error:
+            return f"{type(error).__name__} while reading"
+        return ""
 
     def _read(self, name: str) -> tuple[dict[str, Any], str]:
         try:

@@ -95,3 +95,12 @@ def test_where_no_folder_can_be_made(tmp_path: Path, engine: Engine) -> None:
     gang: Any = SimpleNamespace(rank=0, gather=lambda value: [value])
     (tmp_path / "file").write_text("")
     assert RestartStore(tmp_path / "file", gang).save(engine, 1, {}) == "File exists"
+
+
+def test_a_state_that_cannot_be_read_though_it_looks_whole(store: RestartStore, engine: Engine) -> None:
+    keep(store, engine, 50, 60)
+    (store.folder / "step-000000060" / "state").write_text("??")
+    position, refused = store.load(engine)
+    assert position == {"done": 50}
+    assert engine.state == 50
+    assert refused == ["the kept state step-000000060 is damaged and left aside: ValueError while reading"]
