@@ -103,14 +103,15 @@ def accumulation(batch: int, processes: int, micro_batch: int) -> int:
     """
     if batch % (processes * micro_batch) == 0:
         return batch // (processes * micro_batch)
+    gang = f"{processes} process{'es' if processes > 1 else ''}"
     if batch % processes:
         fitting = divisors(batch // micro_batch if batch % micro_batch == 0 else batch)
         near = sorted(fitting, key=lambda n: abs(n - processes))[:4]
         right = f"numbers of processes that do: {', '.join(map(str, sorted(near)))}"
     else:
-        right = f"with {processes} processes a micro-batch of {', '.join(map(str, divisors(batch // processes)))} does"
+        right = f"with {gang} a micro-batch of {', '.join(map(str, divisors(batch // processes)))} does"
     raise ValueError(
-        f"a batch of {batch} videos cannot be divided into {processes} processes × a micro-batch of {micro_batch} "
+        f"a batch of {batch} videos cannot be divided into {gang} × a micro-batch of {micro_batch} "
         f"× a whole number of accumulation steps; {right}"
     )
 

@@ -98,7 +98,7 @@ def test_the_last_of_several_settings_holds() -> None:
         ("train.short_frames=3", "train.short_frames must be even and at least 2 where there are short epochs, not 3"),
         ("train.warmup_epochs=5", "train.warmup_epochs must be less than all 5 epochs, not 5"),
         ("train.randaugment=auto", "train.randaugment must be as rand-m9-mstd0.5-inc1, or empty, not 'auto'"),
-        ("train.micro_batch=5", "train: a batch of 16 videos cannot be divided into 1 processes × a micro-batch of 5"),
+        ("train.micro_batch=5", "train: a batch of 16 videos cannot be divided into 1 process × a micro-batch of 5"),
         ("launch.setup=module", "launch.setup must be a list, not 'module'"),
         ("launch.partition=7", "launch.partition must be text, not 7"),
         ("evaluate=3", "evaluate must be a table, not 3"),
