@@ -187,6 +187,9 @@ class Planner:
     def _weights(self, what: str, key: str, path: str) -> Checkpoint:
         file = resolve(path, self.profile, self.runs)
         try:
-            return Checkpoint.of(file)
+            found = Checkpoint.of(file)
         except OSError as error:
             raise ValueError(f"cannot read the {what} of {key}, {file}: {error.strerror}") from None
+        if not found.size:
+            raise ValueError(f"the {what} of {key}, {file}: an empty file")
+        return found

@@ -81,6 +81,22 @@ def differences(records: Iterable[Record]) -> list[str]:
     ]
 
 
+def departures(records: Iterable[Record], profile: Profile, runs: Path) -> list[str]:
+    """A line where values were measured under other settings than the profile's, naming them; where the data lie is not
+    among these, as a runs folder may have moved."""
+    found: Counter[str] = Counter()
+    cells = 0
+    for record in records:
+        wanted = expected_settings(record.cell, profile, runs)
+        wanted.pop("dataset.root", None)
+        known = {name: setting(record, name) for name in wanted}
+        other = [name for name in wanted if known[name] not in (None, wanted[name])]
+        cells += bool(other)
+        found.update(f"{name.removeprefix('recipe.')} {known[name]}, not {wanted[name]}" for name in other)
+    said = "; ".join(f"{text} ({count})" for text, count in found.items())
+    return [f"{cells} cells were measured under other settings than this profile's: {said}"] if cells else []
+
+
 def _listed(what: str, counts: Counter[str]) -> str:
     """Each value and how many cells have it; those that read the same are told apart as versions."""
     shown: dict[str, list[int]] = {}

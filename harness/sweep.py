@@ -54,7 +54,10 @@ def main(arguments: list[str] | None = None) -> int:
         return stop(error)
     except KeyboardInterrupt:
         if profile.launch.executor == "local":
-            print("stopped; the same command goes on where this one was", file=sys.stderr)
+            print(
+                "stopped; the same command goes on where this one was, and harness.status shows what still runs",
+                file=sys.stderr,
+            )
         else:
             print(f"no longer waiting; the jobs go on, see {command('status', runs=options.runs)}", file=sys.stderr)
         return 1
@@ -78,7 +81,9 @@ def _submit(tables: list[Table], profile: Profile, runs: Path, options: argparse
     started = launch.submit(plan, profile, runs)
     where = "this machine" if profile.launch.executor == "local" else "SLURM"
     counts = f"{len(plan.cells)} cells, {plan.done} done already"
-    print(f"{counts}; {started} tasks of {len(plan.jobs)} jobs on {where}", flush=True)
+    running = sum(plan.tasks.values()) - started
+    adopted = f", {running} under way already" if running else ""
+    print(f"{counts}; {started} tasks of {len(plan.jobs)} jobs on {where}{adopted}", flush=True)
     _say_left_out(plan, profile)
     return plan, started < sum(plan.tasks.values())
 
@@ -102,6 +107,10 @@ def _prepare(plan: Plan, profile: Profile, runs: Path) -> None:
         arguments += [part for split in splits for part in ("--split", split)]
         if subprocess.run([sys.executable, *arguments]).returncode:
             raise ValueError(f"{' '.join(arguments)} failed")
+        for split in splits:
+            file = resolve(dataset.train_labels if split == "train" else dataset.labels, profile, runs)
+            if not file.exists():
+                raise ValueError(f"the label file of {name}, {file}, is not among what {dataset.prepare} made")
 
 
 def _say_left_out(plan: Plan, profile: Profile) -> None:

@@ -40,7 +40,8 @@ def _told(row: str, record: Record) -> str:
         total, of = samples["process_hours"], "process-hours"
     said = [f"{significant(samples['hours'])} h in {took}, {significant(total)} {of}"]
     if record.settings.get("measure_steps"):
-        said[0] = f"{_plural(step['steps'], 'step')} measured, {said[0]}"
+        said[0] = f"a median over {_plural(step['steps'], 'step')} on whole clips, {said[0]}"
+    said = [*_recipe(record), *said]
     said.append(f"{100 * samples['data_share']:.0f} % of it waiting for data")
     beside = {"queue": "queueing", "startup": "start-up", "evaluate": "evaluation"}
     beside |= {"repeated": "steps done again after a kill"}
@@ -50,6 +51,18 @@ def _told(row: str, record: Record) -> str:
     peak = max(samples["peak_memory"]) / GIB
     said.append(f"peak memory {significant(peak, 2)} GiB a process")
     return f"{row}: {'; '.join(said)}"
+
+
+def _recipe(record: Record) -> list[str]:
+    """The recipe in a few words."""
+    recipe = record.settings.get("recipe")
+    if not recipe:
+        return []
+    text = f"{recipe['epochs'] + recipe['short_epochs']:g} epochs"
+    if recipe["short_epochs"]:
+        text += f", {recipe['short_epochs']:g} of them on clips of {recipe['short_frames']} frames,"
+    start = "from scratch" if record.settings.get("start") == "scratch" else "from pre-trained weights"
+    return [f"{text} at a batch of {recipe['batch']} videos × {recipe['repeats']} clips, {start}"]
 
 
 def _compared(samples: dict[str, Any], base: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from harness.arguments import command
 from harness.plan import measured_cell
 from harness.profiles import Profile
 from harness.queue import fraction, state_of
-from harness.settings import differences
+from harness.settings import departures, differences
 from harness.tables import Entry as Declared
 from harness.tables import Table
 from harness.training import TIMES, training_notes
@@ -46,11 +46,13 @@ def view_table(
             note = "; ".join(filter(None, [note, _newer_attempt(attempt, runs)]))
             entries[place] = _measured(declared, record, printed, note)
         else:
+            if cell.metric == "top1_trained" and profile.train.measure_steps:
+                note = f"train.measure_steps = {profile.train.measure_steps} trains no more than that"
             entries[place] = _unmeasured(declared, attempt, printed, note, runs)
     stand_ins = {wanted: cell for wanted, (cell, _) in measured.items()}
     used = [record for _, record in shown]
     notes = _stand_ins(stand_ins, {item.metric for item in published.values()}) + training_notes(shown)
-    notes += _coverage(used) + differences(used) + _provenance(used)
+    notes += departures(used, profile, runs.absolute()) + _coverage(used) + differences(used) + _provenance(used)
     return TableView(table.name, table.title, table.corner, list(table.rows), list(table.columns), entries, notes)
 
 

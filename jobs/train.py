@@ -31,6 +31,8 @@ from results.records import Record
 
 WEIGHTS, OUTCOME, STEPS = "weights.safetensors", "outcome.json", "steps.csv"
 """What a finished training leaves in its job's folder."""
+FEW = 10
+"""A median over fewer steps is flagged."""
 
 
 def run(job: Train, task: Task) -> None:
@@ -120,6 +122,8 @@ def _write_times(job: Train, task: Task, whole: Sequence[Epoch], evaluate_s: flo
     }
     flags = [f"IQR is {100 * step['iqr'] / step['median']:.0f} % of the median step"]
     flags = flags if step["iqr"] > IQR_LIMIT * step["median"] else []
+    if step["steps"] < FEW:
+        flags.append(f"a median over {step['steps']} steps only")
     of_steps = f"projected from {len(steps)} steps" if job.measure_steps else ""
     if len(machines := list(dict.fromkeys(one["machine"] for one in segments))) > 1:
         flags.append(f"its segments ran on {len(machines)} kinds of machine: {', '.join(machines)}")

@@ -62,12 +62,17 @@ class JobProgress:
 
     @property
     def done(self) -> int:
-        return sum(task.done for task in self.tasks)
+        return sum(task.done for task in self._sharing)
 
     @property
     def total(self) -> int:
         """Steps known of so far; a task that has not begun counts nothing."""
-        return sum(task.total for task in self.tasks)
+        return sum(task.total for task in self._sharing)
+
+    @property
+    def _sharing(self) -> Sequence[TaskProgress]:
+        """The tasks that count; those of a training all take the same steps."""
+        return self.tasks[:1] if self.job.get("kind") == "train" else self.tasks
 
     @property
     def text(self) -> str:

@@ -42,6 +42,7 @@ class Step:
     step: int
     """Counted from 1."""
     segment: int
+    """Which run of the training did it, counted from 1."""
     frames: int
     """Frames of a clip."""
     loss: float
@@ -57,15 +58,20 @@ class StepLog:
     twice, and the last one counts."""
 
     def __init__(self, path: Path) -> None:
-        new = not path.exists() or not path.stat().st_size
+        before = path.read_bytes() if path.exists() else b""
+        steps = read_steps(path)[0] if before else []
+        self._segment = max((step.segment for step in steps), default=0) + 1
         self._file: TextIO = open(path, "a", newline="", encoding="ascii")  # noqa: SIM115  open as long as the training
-        self._writer = csv.writer(self._file)
-        # A step that was cut short by a kill must not run into the first one written now.
-        self._writer.writerow([field.name for field in fields(Step)] if new else [])
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        if not before:
+            self._writer.writerow([field.name for field in fields(Step)])
+        elif not before.endswith(b"\n"):
+            # A step that was cut short by a kill must not run into the first one written now.
+            self._file.write("\n")
 
     def add(self, step: Step) -> None:
-        """Add a step; what a full disk does not take now is tried again with the next one."""
-        self._writer.writerow(asdict(step).values())
+        """Add a step to this log's segment; what a full disk does not take now is tried again with the next one."""
+        self._writer.writerow((asdict(step) | {"segment": self._segment}).values())
         with suppress(OSError):
             self._file.flush()
 

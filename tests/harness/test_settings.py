@@ -9,7 +9,7 @@ import pytest
 from harness import report
 from harness.planner import Planner
 from harness.profiles import load_profile
-from harness.settings import differences, expected_settings
+from harness.settings import departures, differences, expected_settings
 from jobs.cells import METRICS, TRAINED, Cell
 from jobs.spec import Evaluate
 from results.records import setting
@@ -108,3 +108,21 @@ def test_timings_of_different_batch_sizes_are_told_but_not_from_accuracies(tmp_p
         "not all values were measured alike: the batch size of timings is 32 (1 cell), 16 (1 cell)"
     ]
     assert differences(records[:2]) == []
+
+
+def test_values_of_another_recipe_are_told(tmp_path: Path) -> None:
+    planner = make_planner(tmp_path)
+    cells = [Cell("vit_demo", "none", "motion", "", metric) for metric in ("train_hours", "train_step_s")]
+    records = []
+    for number, cell in enumerate(cells):
+        settings = settings_of(cell, planner)
+        settings["recipe"] |= {"epochs": 0.5} if number else {"epochs": 0.5, "batch": 4}
+        settings["dataset"] |= {"root": "/moved"}
+        records.append(put_record(tmp_path / "runs", cell, settings=settings, id=str(number)))
+    wanted = planner.profile.train
+    assert departures(records, planner.profile, planner.runs) == [
+        "2 cells were measured under other settings than this profile's: "
+        f"epochs 0.5, not {wanted.epochs} (2); batch 4, not {wanted.batch} (1)"
+    ]
+    same = put_record(tmp_path / "runs", cells[0], settings=settings_of(cells[0], planner), id="same")
+    assert departures([same], planner.profile, planner.runs) == []

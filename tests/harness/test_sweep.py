@@ -306,7 +306,10 @@ def test_ctrl_c_stops_the_local_jobs(tmp_path: Path) -> None:
             _, errors = driver.communicate(timeout=60)
         finally:
             driver.kill()
-    assert (driver.returncode, errors) == (1, "stopped; the same command goes on where this one was\n")
+    assert (driver.returncode, errors) == (
+        1,
+        "stopped; the same command goes on where this one was, and harness.status shows what still runs\n",
+    )
     deadline = time.monotonic() + 30
     while [state_of(job) for job in read_progress(place.runs)] != ["lost"]:
         assert time.monotonic() < deadline

@@ -52,7 +52,8 @@ def put_training(tmp_path: Path, row: str = "ViT-B", metric: str = "train_hours"
 def test_hours_and_what_lies_beside_them(tmp_path: Path) -> None:
     record = put_training(tmp_path)
     assert training_notes([("ViT-B", record)]) == [
-        "ViT-B: 0.0342 h in 1 segment on 2 processes (cpu), 0.0684 process-hours; 3 % of it waiting for data; "
+        "ViT-B: 100 epochs at a batch of 8 videos × 2 clips, from scratch; "
+        "0.0342 h in 1 segment on 2 processes (cpu), 0.0684 process-hours; 3 % of it waiting for data; "
         "beside it 12 s of start-up, 41 s of evaluation; peak memory 0.60 GiB a process"
     ]
 
@@ -61,10 +62,12 @@ def test_hours_on_a_cluster_after_restarts(tmp_path: Path) -> None:
     provenance = {"machine": {"gpu": "Tesla V100-SXM2-32GB"}}
     record = put_training(tmp_path, samples=SAMPLES | GPUS, provenance=provenance, id="a")
     (note,) = training_notes([("ViT-B", record)])
-    assert note.startswith("ViT-B: 28.1 h in 3 segments on 32 processes (Tesla V100-SXM2-32GB), 900 GPU-hours; 3 % ")
+    assert "; 28.1 h in 3 segments on 32 processes (Tesla V100-SXM2-32GB), 900 GPU-hours; 3 % " in note
     assert "beside it 95 s of steps done again after a kill; peak memory" in note
     some = put_training(tmp_path, settings={"measure_steps": 400}, id="b")
-    assert training_notes([("ViT-B", some)])[0].startswith("ViT-B: 400 steps measured, 0.0342 h in 1 segment")
+    assert training_notes([("ViT-B", some)])[0].startswith(
+        "ViT-B: a median over 400 steps on whole clips, 0.0342 h in 1"
+    )
 
 
 def test_the_speed_up_stands_beside_the_ratio_of_flops(tmp_path: Path) -> None:

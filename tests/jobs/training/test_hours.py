@@ -15,7 +15,7 @@ def test_steps_come_back_as_written_and_the_last_of_a_number_counts(tmp_path: Pa
     for segment, numbers in ((1, (1, 2, 3, 4)), (2, (3, 4, 5))):
         log = StepLog(file)
         for number in numbers:
-            log.add(step(number, seconds=number * segment, segment=segment))
+            log.add(step(number, seconds=number * segment))
         log.close()
     steps, repeated = read_steps(file)
     assert steps == [step(1, 1), step(2, 2), step(3, 6, 2), step(4, 8, 2), step(5, 10, 2)]
@@ -30,7 +30,7 @@ def test_a_step_cut_short_by_a_kill_neither_counts_nor_spoils_the_next(tmp_path:
     log.close()
     file.write_text(file.read_text()[:-8])
     log = StepLog(file)
-    log.add(step(2, segment=2))
+    log.add(step(2))
     log.close()
     assert read_steps(file) == ([step(1), step(2, segment=2)], 0)
 
