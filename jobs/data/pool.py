@@ -75,9 +75,11 @@ class DecodePool(Generic[Wanted, Answer]):
     def close(self) -> None:
         """End the decoders, whatever they are at."""
         self._closed.set()
+        # Before the decoders end: a thread that is set free by that must not take up another question.
+        self._threads.shutdown(wait=False, cancel_futures=True)
         for decoder in self._decoders:
             decoder.kill()
-        self._threads.shutdown(cancel_futures=True)
+        self._threads.shutdown()
 
     def submit(self, file: str, request: Wanted) -> Future[Answer | Unreadable]:
         """What a decoder will have made of `file`, or the reason why it cannot be read; asked for in turn.

@@ -49,8 +49,9 @@ def answers(pool: DecodePool, orders: list[str]) -> list[object]:
 
 def decoders() -> list[psutil.Process]:
     children = psutil.Process().children(recursive=True)
-    # multiprocessing, which other tests use, leaves a process of its own behind.
-    return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+    # multiprocessing, which other tests use, leaves processes of its own behind.
+    own = ("resource_tracker", "forkserver")
+    return [child for child in children if not any(name in " ".join(child.cmdline()) for name in own)]
 
 
 @pytest.fixture(autouse=True)
