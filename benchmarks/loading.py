@@ -84,18 +84,13 @@ def measure(files: list[str]) -> dict[int, dict[str, float]]:
 
 def _request(copies: int, number: int) -> SampleRequest:
     recipe = Recipe()
-    return SampleRequest(
+    return SampleRequest.by(
+        recipe,
         seeds=tuple((recipe.seed, 0, number, copy) for copy in range(copies)),
         sampling="kinetics",
         stride=STRIDE,
         frames=CLIP,
         side=SIDE,
-        short_side=recipe.short_side,
-        crop_scale=recipe.crop_scale,
-        crop_ratio=recipe.crop_ratio,
-        randaugment=recipe.randaugment,
-        flip=recipe.flip,
-        erasing=recipe.erasing,
         branches=BRANCHES,
     )
 

@@ -14,7 +14,7 @@ from jobs.recipe import Recipe
 from results.records import Record, setting
 
 ACCURACIES = ("top1", "top5")
-RUN_BY = ("micro_batch", "zero_stage", "activation_checkpointing", "compile", "measure_steps", "decoders")
+RUN_BY = ("nodes", "micro_batch", "zero_stage", "activation_checkpointing", "compile", "measure_steps", "decoders")
 """Keys of a profile's `train` beside the recipe that records of trainings have under the same names."""
 COMPARED = (
     ("checkpoint of {model} on {dataset}", "checkpoint", ACCURACIES),

@@ -34,6 +34,12 @@ def pick_device() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
+def check_gpu(gpus: int) -> None:
+    """ValueError where a task is to have a GPU and PyTorch finds none."""
+    if gpus and pick_device().type == "cpu":
+        raise ValueError("launch.gpus_per_task asks for a GPU, and PyTorch finds none here that it can use")
+
+
 def ready_model(name: str, num_classes: int, device: torch.device, checkpoint: str = "") -> VisionTransformer:
     """The model on `device`, for inference, with the weights in `checkpoint` if one is given."""
     model = create_model(name, num_classes=num_classes)

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from jobs.cells import METRICS, Cell
 from jobs.data.labels import read_labels
-from jobs.device import autocast, pick_device, ready_model
+from jobs.device import autocast, check_gpu, pick_device, ready_model
 from jobs.evaluate import Scorer, check_tolerance, check_unchanged, unreadable
 from jobs.spec import Checkpoint, Evaluate, Measure, split
 from jobs.task import Task
@@ -34,14 +34,12 @@ def run(job: Measure, task: Task) -> None:
     """Measure the job's one cell."""
     (cell,) = job.cells
     torch.set_num_threads(job.threads)
-    if job.gpus and pick_device().type == "cpu":
-        raise ValueError("launch.gpus_per_task asks for a GPU, and PyTorch finds none here that it can use")
+    check_gpu(job.gpus)
     started = task.now()
     skipped: list[dict[str, str]] = []
     measure = model_only if cell.metric == "clips_per_s" else end_to_end
     rates, details = measure(job, cell, task, skipped)
     median, iqr = spread(rates)
-    flags = [f"IQR is {100 * iqr / median:.0f} % of the median"] if iqr > IQR_LIMIT * median else []
     task.write(
         Record(
             id=job.record_id(cell),
@@ -51,7 +49,7 @@ def run(job: Measure, task: Task) -> None:
             status="done",
             settings=job.settings(cell) | {"device": pick_device().type},
             samples={"clips_per_s": rates, "median": median, "iqr": iqr} | details,
-            flags=flags,
+            flags=spread_flags(median, iqr),
             skipped=skipped,
             provenance=task.provenance(),
             profile=task.profile,
@@ -66,6 +64,11 @@ def spread(values: list[float]) -> tuple[float, float]:
     """Median and interquartile range."""
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
     return median, high - low
+
+
+def spread_flags(median: float, iqr: float, what: str = "median") -> list[str]:
+    """A flag where the interquartile range is too large a share of the median."""
+    return [f"IQR is {100 * iqr / median:.0f} % of the {what}"] if iqr > IQR_LIMIT * median else []
 
 
 def model_only(

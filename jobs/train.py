@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 from jobs.cells import METRICS, Cell
 from jobs.data.labels import read_labels
 from jobs.data.stream import Epoch
+from jobs.device import check_gpu
 from jobs.evaluate import check_unchanged, evaluate, write_accuracies
-from jobs.measure import IQR_LIMIT
+from jobs.measure import spread_flags
 from jobs.spec import Checkpoint, Train
 from jobs.task import Task
 from jobs.training.gang import Gang, join
@@ -44,8 +45,7 @@ def run(job: Train, task: Task) -> None:
     torch.set_num_threads(job.threads)
     epochs = timeline(job, len(items))
     with join(job.processes) as gang:
-        if job.gpus and gang.device.type == "cpu":
-            raise ValueError("launch.gpus_per_task asks for a GPU, and PyTorch finds none here that it can use")
+        check_gpu(job.gpus)
         if not gang.agree([(task.folder / OUTCOME).exists()])[0]:
             with Told() as told:
                 trainer = Trainer(job, task, gang, items, epochs, told)
@@ -120,8 +120,7 @@ def _write_times(job: Train, task: Task, whole: Sequence[Epoch], evaluate_s: flo
         "device": outcome["device"],
         "peak_memory": outcome["peak_memory"],
     }
-    flags = [f"IQR is {100 * step['iqr'] / step['median']:.0f} % of the median step"]
-    flags = flags if step["iqr"] > IQR_LIMIT * step["median"] else []
+    flags = spread_flags(step["median"], step["iqr"], "median step")
     if step["steps"] < FEW:
         flags.append(f"a median over {step['steps']} steps only")
     of_steps = f"projected from {len(steps)} steps" if job.measure_steps else ""

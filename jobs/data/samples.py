@@ -6,12 +6,14 @@ and in whatever company. Runs in the decoders of pool.py.
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from jobs.data.augment import augmented, erased, rand_augment
 from jobs.data.reader import read_video
 from jobs.data.views import training_frames
+from jobs.recipe import Recipe
 
 _TRIES = 10
 """How often a crop is drawn before the largest central one is taken (VideoMAE)."""
@@ -45,6 +47,34 @@ class SampleRequest:
     """Probability that a box of a clip is erased."""
     branches: int
     """How many numbers in [0, 1) are wanted for stochastic depth."""
+
+    @classmethod
+    def by(
+        cls,
+        recipe: Recipe,
+        *,
+        seeds: tuple[tuple[int, ...], ...],
+        sampling: str,
+        stride: int,
+        frames: int,
+        side: int,
+        branches: int,
+    ) -> Self:
+        """Clips augmented as `recipe` says."""
+        return cls(
+            seeds=seeds,
+            sampling=sampling,
+            stride=stride,
+            frames=frames,
+            side=side,
+            short_side=recipe.short_side,
+            crop_scale=recipe.crop_scale,
+            crop_ratio=recipe.crop_ratio,
+            randaugment=recipe.randaugment,
+            flip=recipe.flip,
+            erasing=recipe.erasing,
+            branches=branches,
+        )
 
     def __post_init__(self) -> None:
         if self.randaugment:

@@ -20,6 +20,7 @@ from jobs.data.pool import DecodePool
 from jobs.data.samples import SampleRequest, Samples, read_samples
 from jobs.data.stream import Epoch, MicroBatch, Order, Place, SampleStream
 from jobs.device import normalise
+from jobs.evaluate import check_tolerance
 from jobs.recipe import accumulation
 from jobs.spec import Train
 from jobs.task import Cancelled, Stopped, Task, cancel_file
@@ -119,7 +120,7 @@ class Trainer:
                     raise Cancelled("cancelled")
                 if stopped and self.done < self.total:
                     raise Stopped(self._last_words(kept))
-        broken = [{"video": self.items[index].path, "reason": text} for index, text in self.place.broken.items()]
+        broken = self._named(self.place.broken)
         if self.engine.skipped_steps:
             self.notes.append(
                 f"{self.engine.skipped_steps} of {self.total} steps were skipped: their gradients overflowed"
@@ -194,18 +195,13 @@ class Trainer:
         job, recipe, arch = self.job, self.job.recipe, architecture(self.job.model)
 
         def request(frames: int, seeds: tuple[tuple[int, ...], ...]) -> SampleRequest:
-            return SampleRequest(
+            return SampleRequest.by(
+                recipe,
                 seeds=seeds,
                 sampling=job.dataset.sampling,
                 stride=job.dataset.stride,
                 frames=frames,
                 side=arch.image,
-                short_side=recipe.short_side,
-                crop_scale=recipe.crop_scale,
-                crop_ratio=recipe.crop_ratio,
-                randaugment=recipe.randaugment,
-                flip=recipe.flip,
-                erasing=recipe.erasing,
                 branches=2 * arch.depth,
             )
 
@@ -215,14 +211,12 @@ class Trainer:
 
     def _accept(self, broken: dict[int, str]) -> None:
         """Raise where so many broken videos are too many."""
-        count, listed = len(broken), len(self.items)
-        if count == listed or count > self.job.tolerance * listed:
-            index, reason = next(iter(broken.items()))
-            allowed = min(int(self.job.tolerance * listed), listed - 1)
-            raise TrainingError(
-                f"{count} of {listed} training videos could not be read, train.tolerance = {self.job.tolerance:g} "
-                f"allows {allowed}; the first: {self.items[index].path} ({reason})"
-            )
+        named = self._named(broken)
+        check_tolerance(named, len(self.items), self.job.tolerance, "train.tolerance", "training videos")
+
+    def _named(self, broken: dict[int, str]) -> list[dict[str, str]]:
+        """Broken videos as records name them."""
+        return [{"video": self.items[index].path, "reason": reason} for index, reason in broken.items()]
 
     def _asked(self) -> tuple[bool, bool]:
         """Whether this training was cancelled, and whether some process was told to stop; the same answer in all."""
