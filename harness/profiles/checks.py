@@ -23,6 +23,8 @@ AT_LEAST = {
     "launch.mem_gb": 0,
     "launch.time_min": 1,
     "launch.parallel": 0,
+    "launch.retries": 0,
+    "launch.timeouts": 0,
     "evaluate.batch_size": 1,
     "evaluate.block": 1,
     "evaluate.decoders": 1,

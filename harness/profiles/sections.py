@@ -38,6 +38,12 @@ class Launch:
     """Nodes to leave out (slurm)."""
     setup: tuple[str, ...] = ()
     """Shell lines run before the job's, as `module load …`."""
+    extra: dict[str, str] = field(default_factory=dict)
+    """Further options of sbatch, as `reservation = "deadline"` (slurm)."""
+    retries: int = 2
+    """How often a task that crashed, ran out of memory or lost its node is started again."""
+    timeouts: int = 3
+    """How often a task that reached its time limit is started again; a preempted one always is."""
     gpu_arch: str = ""
     """Compute capability of the GPUs that tasks run on, as sm_70: that the installed PyTorch has code for it is checked
     before anything is submitted. Empty: what nvidia-smi says here (local), or no check (slurm)."""
