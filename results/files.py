@@ -53,12 +53,12 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_json_once(path: Path, obj: Any) -> bool:
+def write_json_once(path: Path, obj: Any, durable: bool = True) -> bool:
     """Write `obj` to `path` unless a file is there already; the first of several writers wins.
 
-    Returns whether this call wrote it. Raises as `write_json` does.
+    Returns whether this call wrote it. `durable` and what is raised are those of `write_json`.
     """
-    with _written_beside(path, obj, durable=True) as temporary:
+    with _written_beside(path, obj, durable) as temporary:
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -69,7 +69,8 @@ def write_json_once(path: Path, obj: Any) -> bool:
             if path.exists():
                 return False
             os.rename(temporary, path)
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
     return True
 
 

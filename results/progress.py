@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from results.attempts import Entry, read_ended, read_entries
 from results.files import read_json, write_json
 from results.provenance import slurm_ids, utc_now
 
@@ -27,23 +28,32 @@ _MAX_TASKS = 100_000
 
 @dataclass(frozen=True)
 class TaskProgress:
-    """One task of a job. A lost task ran, then died without a word."""
+    """One task of a job. A stopped task was told to stop and has kept what it needs to go on; a lost one ran, then died
+    without a word."""
 
     task: int
     state: str = "pending"
-    """pending, running, done, failed or lost."""
+    """pending, running, done, failed, cancelled, stopped or lost."""
     done: int = 0
     total: int = 0
     text: str = ""
     """What the task says of itself beside its steps: a training's loss, rate and time left."""
     error: str = ""
+    retry: bool = False
+    """Whether another try may do better than this one, which failed."""
+    submission: str = ""
+    """The name of the submission that it runs, or ran, in."""
     host: str = ""
+    node: str = ""
+    """SLURM's name of the host; that of the host outside SLURM."""
     pid: int = 0
     pid_created: float = 0.0
     """When that process was created, in seconds since 1970: ids are used again."""
     started: str = ""
     updated: str = ""
     restarts: int = 0
+    timeouts: int = 0
+    """How often it has started itself again after its time limit."""
     slurm: dict[str, str] = field(default_factory=dict)
 
 
@@ -53,12 +63,14 @@ class JobProgress:
 
     id: str
     state: str
-    """failed, running, lost, done, submitted or pending: the first of these that holds."""
+    """failed, cancelled, running, lost, stopped, done, submitted or pending: the first of these that holds."""
     job: dict[str, Any]
     """The content of job.json, {} without one."""
-    submitted: dict[str, Any]
-    """The content of submitted.json, {} without one."""
+    entries: dict[int, Entry]
+    """The last submission of each task that was ever submitted."""
     tasks: Sequence[TaskProgress]
+    ended: dict[int, dict[int, dict[str, Any]]] = field(default_factory=dict)
+    """By attempt and task, why it ended without what was wanted of it, as far as a driver found out."""
 
     @property
     def done(self) -> int:
@@ -81,13 +93,17 @@ class JobProgress:
 
     @property
     def error(self) -> str:
-        """The message of the task that failed first, since others of a gang fail for want of it; else empty."""
-        failed = [task for task in self.tasks if task.state == "failed"]
+        """Why the last attempt ended: as a driver found out, else the message of the task that failed first, since
+        others of a gang fail for want of it; else empty."""
+        last = max((entry.attempt for entry in self.entries.values()), default=0)
+        if found := self.ended.get(last):
+            return str(next(iter(found.values())).get("text", ""))
+        failed = [task for task in self.tasks if task.error]
         return min(failed, key=lambda task: task.updated).error if failed else ""
 
 
 def job_folder(runs: Path, job_id: str) -> Path:
-    """Return where a job keeps job.json, submitted.json and its tasks' progress files."""
+    """Return where a job keeps job.json, its attempts and its tasks' progress files."""
     return Path(runs) / "jobs" / job_id
 
 
@@ -123,23 +139,28 @@ class ProgressWriter:
     A full disk or a network file system that is away never stops the work: `update` drops what it cannot write.
     """
 
-    def __init__(self, runs: Path, job_id: str, task: int = 0) -> None:
+    def __init__(self, runs: Path, job_id: str, task: int = 0, submission: str = "") -> None:
         self.path = job_folder(runs, job_id) / f"progress-{task}.json"
         before = _read(self.path)
-        me, now = psutil.Process(), utc_now()
+        me, now, slurm = psutil.Process(), utc_now(), slurm_ids()
+        again = bool(submission) and before.get("submission") == submission
         self._content: dict[str, Any] = {
             "state": "running",
             "done": _count(before, "done"),
             "total": _count(before, "total"),
             "text": "",
             "host": socket.gethostname(),
+            "node": slurm.get("nodename") or socket.gethostname(),
             "pid": me.pid,
             "pid_created": me.create_time(),
-            "slurm": slurm_ids(),
+            "submission": submission,
+            "slurm": slurm,
             "started": now,
             "updated": now,
             "error": "",
+            "retry": False,
             "restarts": _count(before, "restarts") + 1 if before else 0,
+            "timeouts": _count(before, "timeouts") if again else 0,
         }
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -162,9 +183,23 @@ class ProgressWriter:
         """Mark the task done."""
         self._end({"state": "done", "done": self._content["total"]})
 
-    def fail(self, error: str) -> None:
-        """Mark the task failed, with a message for the user."""
-        self._end({"state": "failed", "error": error})
+    def fail(self, error: str, retry: bool = False) -> None:
+        """Mark the task failed, with a message for the user, and whether another try may do better."""
+        self._end({"state": "failed", "error": error, "retry": retry})
+
+    def cancel(self) -> None:
+        """Mark the task cancelled by the user."""
+        self._end({"state": "cancelled", "error": "cancelled"})
+
+    def stop(self, why: str, timed_out: bool = False) -> None:
+        """Mark the task stopped: told to, and with all that it needs to go on; counts those for its time limit."""
+        timeouts = self._content["timeouts"] + timed_out
+        self._end({"state": "stopped", "error": why, "timeouts": timeouts})
+
+    @property
+    def timeouts(self) -> int:
+        """How often this submission of the task has been stopped for its time limit."""
+        return int(self._content["timeouts"])
 
     def _end(self, change: dict[str, Any]) -> None:
         self._ended.set()
@@ -186,24 +221,25 @@ class ProgressWriter:
 
 
 def _read_job(folder: Path) -> JobProgress:
-    job, submitted = _read(folder / "job.json"), _read(folder / "submitted.json")
+    names: list[str] = []
+    with contextlib.suppress(OSError):
+        names = os.listdir(folder)
+    job, runs = _read(folder / "job.json"), folder.parents[1]
+    reported = {int(found[1]) for name in names if (found := _PROGRESS_FILE.fullmatch(name))}
     count = job.get("tasks")
     if type(count) is not int or not 1 <= count <= _MAX_TASKS:
-        names = []
-        with contextlib.suppress(OSError):
-            names = os.listdir(folder)
-        numbers = [int(found[1]) for name in names if (found := _PROGRESS_FILE.fullmatch(name))]
-        count = max(numbers, default=0) + 1
-    tasks = [_read_task(folder, task) for task in range(count)]
-    state = _fold({task.state for task in tasks}, bool(submitted))
-    return JobProgress(folder.name, state, job, submitted, tasks)
+        count = max(reported, default=0) + 1
+    tasks = [_read_task(folder, task) if task in reported else TaskProgress(task) for task in range(count)]
+    entries = read_entries(runs, folder, names)
+    state = _fold({task.state for task in tasks}, bool(entries))
+    return JobProgress(folder.name, state, job, entries, tasks, read_ended(folder, names))
 
 
 _PROGRESS_FILE = re.compile(r"progress-(\d{1,5})\.json")
 
 
 def _fold(states: set[str], submitted: bool) -> str:
-    for state in ("failed", "running", "lost"):
+    for state in ("failed", "cancelled", "running", "lost", "stopped"):
         if state in states:
             return state
     if states == {"done"}:
@@ -214,12 +250,14 @@ def _fold(states: set[str], submitted: bool) -> str:
 def _read_task(folder: Path, task: int) -> TaskProgress:
     content = _read(folder / f"progress-{task}.json")
     state = content.get("state")
-    if state not in ("running", "done", "failed"):
+    if state not in ("running", "done", "failed", "cancelled", "stopped"):
         return TaskProgress(task)
     if state == "running" and not _alive(content):
         state = "lost"
-    found: dict[str, Any] = {name: _count(content, name) for name in ("done", "total", "pid", "restarts")}
-    found |= {name: str(content.get(name) or "") for name in ("text", "error", "host", "started", "updated")}
+    found: dict[str, Any] = {name: _count(content, name) for name in ("done", "total", "pid", "restarts", "timeouts")}
+    texts = ("text", "error", "host", "node", "submission", "started", "updated")
+    found |= {name: str(content.get(name) or "") for name in texts}
+    found["retry"] = content.get("retry") is True
     found["pid_created"] = _created(content)
     slurm = content.get("slurm")
     return TaskProgress(task, state, slurm=slurm if isinstance(slurm, dict) else {}, **found)

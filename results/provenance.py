@@ -24,7 +24,7 @@ PACKAGES = (
 SLURM_NAMES = (
     *("SLURM_CLUSTER_NAME", "SLURM_JOB_PARTITION", "SLURM_JOB_ID"),
     *("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT"),
-    *("SLURM_JOB_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID"),
+    *("SLURM_JOB_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURMD_NODENAME"),
 )
 
 
@@ -106,7 +106,7 @@ def git_state() -> dict[str, Any]:
 def slurm_ids() -> dict[str, str]:
     """Return what SLURM says of this task, {"job_id": "17", "array_task_id": "3"} say; {} outside SLURM."""
     names = [name for name in SLURM_NAMES if name in os.environ]
-    return {name.removeprefix("SLURM_").lower(): os.environ[name] for name in names}
+    return {name.removeprefix("SLURM_").removeprefix("SLURMD_").lower(): os.environ[name] for name in names}
 
 
 def _cpu_model() -> str:
