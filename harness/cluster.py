@@ -2,90 +2,101 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from harness.adoption import find, note_started
 from harness.profiles import Launch, Profile
-from harness.submission import Unit, log_folder, note, note_gang, signal_s
-from jobs.spec import Train
-from results.provenance import utc_now
+from harness.submission import Start, begin, new_submission, signal_s
+from jobs.cells import Cell
+from jobs.spec import Count, Train
+from results.attempts import Started, Submission, Tries, Unit, submission_folder, write_started
 
-if TYPE_CHECKING:
-    from submitit import SlurmExecutor
+SBATCH_S, TEST_S = 120, 60
+"""Seconds that sbatch is given to answer."""
+SENDS = 3
+"""How often a submission is sent to a SLURM that does not answer."""
+AGAIN_S = 10.0
+"""Seconds between two of them."""
+BUSY = re.compile(
+    r"timed out|[Ss]ocket|[Uu]nable to contact|Connection|temporar|Zero Bytes|try again|(code|status) 124\b"
+)
+"""What sbatch says when it is SLURM that cannot answer now, rather than the job that is wrong."""
 
 
-def submit(
-    shared: Sequence[Unit], exclusive: Sequence[Unit], gangs: Sequence[Train], profile: Profile, runs: Path
-) -> None:
-    """Submit tasks that may share nodes, those that may not, and trainings. ValueError where SLURM refuses."""
-    for units, alone in ((shared, False), (exclusive, True)):
-        _submit_arrays(units, alone, profile, runs)
-    for gang in gangs:
-        _submit_gang(gang, profile, runs)
+class Busy(ValueError):
+    """SLURM does not take jobs now."""
 
 
-def scripts(shared: int, exclusive: int, gangs: Sequence[Train], launch: Launch, command: str, logs: Path) -> list[str]:
-    """The sbatch scripts for so many tasks that may share nodes, so many that may not, and for trainings."""
-    from submitit.slurm.slurm import _make_sbatch_string
+@dataclass(frozen=True)
+class Sbatch:
+    """One sbatch to make: what of, and with which options."""
 
-    submissions = [
-        _parameters(launch, alone) | {"map_count": count if count > 1 else None}
-        for count, alone in ((shared, False), (exclusive, True))
-        if count
+    kind: str
+    units: tuple[Unit, ...]
+    label: str
+    parameters: dict[str, Any]
+
+
+def submit(starts: Sequence[Start], profile: Profile, runs: Path) -> int:
+    """Submit tasks; returns how many. ValueError where SLURM refuses: then the wrong one is not queued, and where SLURM
+    can tell beforehand, nothing is."""
+    planned = plan_sbatches(starts, profile.launch)
+    _test(planned, profile)
+    tries = {(start.job.id, task): before for start in starts for task, before in start.tasks.items()}
+    return sum(_send(one, tries, profile, runs) for one in planned)
+
+
+def scripts(starts: Sequence[Start], launch: Launch, runs: Path) -> list[str]:
+    """The sbatch scripts of what `submit` would submit."""
+    logs = submission_folder(runs, "ID")
+    return [_script(one, logs) for one in plan_sbatches(starts, launch)]
+
+
+def plan_sbatches(starts: Sequence[Start], launch: Launch) -> list[Sbatch]:
+    """Arrays of the tasks that need the same of a node, none longer than the cluster allows, and the gangs."""
+    groups: dict[tuple[bool, bool], list[Unit]] = {}
+    gangs = []
+    for start in starts:
+        if isinstance(start.job, Train):
+            gangs.append((start, start.job))
+        else:
+            group = groups.setdefault((start.job.exclusive, isinstance(start.job, Count)), [])
+            group += [(start.job.id, task) for task in start.tasks]
+    most = array_limit() if any(groups.values()) else 1
+    parts = [
+        (tuple(units[first : first + most]), kind)
+        for kind, units in sorted(groups.items())
+        for first in range(0, len(units), most)
     ]
-    submissions += [_gang_parameters(gang, launch) for gang in gangs]
-    # submitit has no public way to show a script without submitting it.
-    return [_make_sbatch_string(command=command, folder=logs, **parameters) for parameters in submissions]
+    by_id = {start.job.id: start for start in starts}
+    planned = []
+    for number, (units, (alone, count)) in enumerate(parts):
+        parameters = array_parameters(launch, alone, gpus=0 if count else launch.gpus_per_task)
+        parameters |= {"map_count": len(units) if len(units) > 1 else None}
+        # The profile's throttle holds for all arrays together.
+        if launch.parallel:
+            parameters["array_parallelism"] = max(1, (launch.parallel + number) // len(parts))
+        inside = [by_id[job_id] for job_id in dict.fromkeys(job_id for job_id, _ in units)]
+        planned.append(Sbatch("array", units, _label(inside), parameters | {"comment": _comment(inside)}))
+    for start, job in gangs:
+        ranks = tuple((job.id, rank) for rank in range(job.processes))
+        parameters = gang_parameters(job, launch) | {"comment": _comment([start])}
+        planned.append(Sbatch("gang", ranks, _label([start]), parameters))
+    return planned
 
 
-def _submit_arrays(units: Sequence[Unit], alone: bool, profile: Profile, runs: Path) -> None:
-    from jobs.run import run_tasks
-
-    most = _array_limit() if units else 1
-    for start in range(0, len(units), most):
-        part = list(units[start : start + most])
-
-        def submit_part(executor: "SlurmExecutor", part: list[Unit] = part) -> Any:
-            return executor.map_array(run_tasks, [str(runs)] * len(part), [[unit] for unit in part])
-
-        entry, jobs = _submit(submit_part, _parameters(profile.launch, alone), profile, runs)
-        note(part, [entry | {"id": job.job_id} for job in jobs], runs)
-
-
-def _submit_gang(job: Train, profile: Profile, runs: Path) -> None:
-    from jobs.run import run_gang
-
-    def submit_one(executor: "SlurmExecutor") -> Any:
-        return executor.submit(run_gang, str(runs), job.id)
-
-    entry, submitted = _submit(submit_one, _gang_parameters(job, profile.launch), profile, runs)
-    note_gang(job, entry | {"id": submitted.job_id}, runs)
-
-
-def _submit(
-    submit: Callable[["SlurmExecutor"], Any], parameters: dict[str, Any], profile: Profile, runs: Path
-) -> tuple[dict[str, Any], Any]:
-    """What to note of a submission, and what `submit` returned of it."""
-    from submitit import SlurmExecutor
-
-    logs, time = log_folder(runs), utc_now()
-    with _outside_of_any_job():
-        try:
-            executor = SlurmExecutor(folder=logs)
-            executor.update_parameters(**parameters)
-            submitted = submit(executor)
-        except RuntimeError as error:
-            raise ValueError(f"profile {profile.name} cannot submit to SLURM: {error}") from None
-    return {"executor": "slurm", "time": time, "log": logs.name}, submitted
-
-
-def _parameters(launch: Launch, alone: bool) -> dict[str, Any]:
+def array_parameters(launch: Launch, alone: bool, gpus: int) -> dict[str, Any]:
+    """submitit's parameters of an array whose tasks have a node to themselves (`alone`) or share it."""
     parameters: dict[str, Any] = {
-        "job_name": "harness",
         "time": launch.time_min,
         "nodes": 1,
         "ntasks_per_node": 1,
@@ -95,11 +106,13 @@ def _parameters(launch: Launch, alone: bool) -> dict[str, Any]:
         "setup": list(launch.setup) or None,
         # submitit's own default is 256.
         "array_parallelism": launch.parallel or sys.maxsize,
+        "signal_delay_s": signal_s(launch),
+        "additional_parameters": {"requeue": True} | launch.extra,
     }
     if alone:
         parameters["exclusive"] = True
-    if launch.gpus_per_task:
-        parameters["gpus_per_node"] = launch.gpus_per_task
+    if gpus:
+        parameters["gpus_per_node"] = gpus
     if launch.mem_gb:
         parameters["mem"] = f"{launch.mem_gb}GB"
     for name in ("partition", "account", "qos", "constraint", "exclude"):
@@ -108,18 +121,16 @@ def _parameters(launch: Launch, alone: bool) -> dict[str, Any]:
     return parameters
 
 
-def _gang_parameters(job: Train, launch: Launch) -> dict[str, Any]:
-    """One submission of all processes of a training. SLURM counts GPUs and memory by node."""
-    parameters = _parameters(launch, alone=True)
-    parameters |= {"nodes": job.nodes, "ntasks_per_node": job.tasks_per_node, "signal_delay_s": signal_s(launch)}
-    if job.gpus:
-        parameters["gpus_per_node"] = job.tasks_per_node * job.gpus
+def gang_parameters(job: Train, launch: Launch) -> dict[str, Any]:
+    """The same of all processes of a training. SLURM counts GPUs and memory by node."""
+    parameters = array_parameters(launch, alone=True, gpus=job.tasks_per_node * job.gpus)
+    parameters |= {"nodes": job.nodes, "ntasks_per_node": job.tasks_per_node}
     if launch.mem_gb:
         parameters["mem"] = f"{job.tasks_per_node * launch.mem_gb}GB"
     return parameters
 
 
-def _array_limit() -> int:
+def array_limit() -> int:
     """The most tasks an array may have here; SLURM's default where it does not say."""
     try:
         answer = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=60).stdout
@@ -129,8 +140,105 @@ def _array_limit() -> int:
     return max(1, int(found[1])) if found else 1001
 
 
+def _send(planned: Sbatch, tries: dict[Unit, Tries], profile: Profile, runs: Path) -> int:
+    """One sbatch; returns how many tasks it starts. A SLURM that does not answer may have taken the job all the same,
+    so it is looked up before it is sent again."""
+    whole = new_submission("slurm", planned.kind, planned.units, profile.launch, planned.label)
+    submission = begin(whole, tries, runs)
+    if not submission:
+        return 0
+    parameters = planned.parameters
+    if planned.kind == "array":
+        parameters = parameters | {"map_count": len(submission.units) if len(submission.units) > 1 else None}
+    for left in reversed(range(SENDS)):
+        try:
+            note_started(submission, Started(_sbatch(submission, parameters, runs)), runs)
+            return len(submission.units)
+        except RuntimeError as error:
+            wrong = " ".join(str(error).split())
+            if BUSY.search(wrong):
+                time.sleep(AGAIN_S)
+                if found := find(submission):
+                    note_started(submission, found, runs)
+                    return len(submission.units)
+                if left:
+                    continue
+            write_started(runs, submission.name, Started(""))
+            refused = Busy if BUSY.search(wrong) else ValueError
+            raise refused(f"profile {profile.name} cannot submit to SLURM: {wrong}") from None
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _sbatch(submission: Submission, parameters: dict[str, Any], runs: Path) -> str:
+    """Have submitit submit the tasks, with one pickled call for all of them; SLURM's id of the job."""
+    from submitit import SlurmExecutor
+
+    from jobs.run import run_submission
+
+    class Executor(SlurmExecutor):
+        def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+            command = super()._make_submission_command(submission_file_path)
+            return ["timeout", "--kill-after=10", str(SBATCH_S), *command]
+
+    folder = submission_folder(runs, submission.name)
+    with outside_of_any_job():
+        executor = Executor(folder=folder)
+        count = parameters.get("map_count")
+        given = {name: value for name, value in parameters.items() if name != "map_count"}
+        executor.update_parameters(job_name=submission.slurm_name, **given)
+        # submitit keeps this to itself, as it pickles each task of an array; ours are told apart by their index.
+        executor.parameters["map_count"] = count
+        return str(executor.submit(run_submission, str(runs), submission.name).job_id)
+
+
+def _test(planned: Sequence[Sbatch], profile: Profile) -> None:
+    """ValueError where SLURM would refuse one of the jobs, before any of them is queued."""
+    for one in planned:
+        with tempfile.NamedTemporaryFile("w", suffix=".sh") as file, outside_of_any_job():
+            file.write(_script(one, Path(tempfile.gettempdir())))
+            file.flush()
+            try:
+                command = ["sbatch", "--test-only", file.name]
+                done = subprocess.run(command, capture_output=True, text=True, timeout=TEST_S)
+            except OSError as error:
+                raise ValueError(f"sbatch cannot be run here: {error.strerror}") from None
+            except subprocess.TimeoutExpired:
+                raise ValueError(f"SLURM has not answered sbatch --test-only for {TEST_S} s") from None
+        if done.returncode and not BUSY.search(done.stderr):
+            wrong = " ".join(done.stderr.replace("allocation failure:", "").split())
+            raise ValueError(f"profile {profile.name}: SLURM would refuse {one.label}: {wrong}")
+
+
+def _script(one: Sbatch, logs: Path) -> str:
+    from submitit.slurm.slurm import _make_sbatch_string
+
+    command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(logs))}"
+    # submitit has no public way to show a script without submitting it.
+    return str(_make_sbatch_string(command=command, folder=logs, job_name=one.label, **one.parameters))
+
+
+def _label(starts: Sequence[Start]) -> str:
+    """What a job is called in SLURM: its tables, and its cell, what its cells have in common, or how many they are."""
+    tables = "+".join(dict.fromkeys(name for start in starts for name in start.tables))
+    cells = [cell for start in starts for cell in start.job.cells]
+    return re.sub(r"[^\w.:=+-]", "-", ".".join(filter(None, [tables, _of_cells(cells)])))[:100] or "harness"
+
+
+def _of_cells(cells: Sequence[Cell]) -> str:
+    common = [values.pop() for name in vars(cells[0]) if len(values := {getattr(cell, name) for cell in cells}) == 1]
+    parts = [part for part in common if part]
+    return ".".join([*parts, f"{len(cells)}-cells"] if len(cells) > 1 else parts)
+
+
+def _comment(starts: Sequence[Start]) -> str:
+    """The ids of the records that a job is for, as far as they fit."""
+    ids = [start.job.record_id(cell) for start in starts for cell in start.job.cells]
+    more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
+    return f"records {' '.join(ids[:3])}{more}"
+
+
 @contextmanager
-def _outside_of_any_job() -> Iterator[None]:
+def outside_of_any_job() -> Iterator[None]:
     """Hide SLURM's variables: a job submitted from inside another would inherit its limits and CPU binding."""
     of_the_user = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
     names = [name for name in os.environ if name.startswith("SLURM_") and name not in of_the_user]

@@ -4,8 +4,11 @@ Only ids and paths are handed over. Everything a task needs to know lies in its 
 submitted, so that the driver may be killed and started again at any moment.
 """
 
+import os
 import shlex
+import stat
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,14 +17,18 @@ from harness.gpu_code import check_gpu_code
 from harness.plan import Plan
 from harness.profiles import Profile
 from harness.queue import queued_tasks
+from harness.site import check_site
+from harness.submission import Start
 from jobs.spec import Job, Train, to_dict
+from results.attempts import submission_folder
 from results.files import private_folder, write_json
 from results.progress import job_folder, read_job
 
 
 def submit(plan: Plan, profile: Profile, runs: Path) -> int:
-    """Start what is not under way yet; returns how many tasks were started. ValueError where that is refused."""
-    starts: list[tuple[Job, list[int]]] = []
+    """Start what is not under way yet; returns how many tasks were started. ValueError where that is refused, and then
+    nothing is noted or started."""
+    starts: list[Start] = []
     under_way: set[str] = set()
     for job in plan.jobs:
         before, count = read_job(runs, job.id), plan.tasks[job.id]
@@ -30,36 +37,64 @@ def submit(plan: Plan, profile: Profile, runs: Path) -> int:
             under_way.add(job.id)
             # Its tasks have shared the work among that many; a gang is under way or not as a whole.
             count = 0 if isinstance(job, Train) else len(before.tasks)
-        starts.append((job, [task for task in range(count) if task not in busy]))
-    if profile.launch.gpus_per_task and any(tasks and job.kind != "count" for job, tasks in starts):
-        check_gpu_code(profile)
-    for job, _ in starts:
-        _take_back_cancellation(job, runs)
-        if job.id not in under_way:
-            _write_job(job, plan.tasks[job.id], plan.tables[job.id], profile, runs)
-    gangs = [job for job, tasks in starts if isinstance(job, Train) and tasks]
-    units = [(job, task) for job, tasks in starts if not isinstance(job, Train) for task in tasks]
-    shared = [(job.id, task) for job, task in units if not job.exclusive]
-    exclusive = [(job.id, task) for job, task in units if job.exclusive]
+            busy |= {task.task for task in before.tasks if task.state == "done"}
+        starts.append(Start(job, plan.tables[job.id], {task: {} for task in range(count) if task not in busy}))
+    if any(start.tasks for start in starts):
+        _check(starts, profile)
+    for start in starts:
+        _take_back_cancellation(start.job, runs)
+        if start.job.id not in under_way:
+            _write_job(start.job, plan.tasks[start.job.id], plan.tables[start.job.id], profile, runs)
+    return start_tasks(starts, profile, runs)
+
+
+def start_tasks(starts: Sequence[Start], profile: Profile, runs: Path) -> int:
+    """Start tasks of jobs whose files are there; returns how many."""
+    starts = [start for start in starts if start.tasks]
     if profile.launch.executor == "slurm":
-        cluster.submit(shared, exclusive, gangs, profile, runs)
-    else:
-        local.submit(shared, exclusive, gangs, profile.launch, runs)
-    return sum(len(tasks) for _, tasks in starts)
+        return cluster.submit(starts, profile, runs)
+    return local.submit(starts, profile.launch, runs)
 
 
 def scripts(plan: Plan, profile: Profile, runs: Path) -> list[str]:
     """What would be submitted for a plan: sbatch scripts, or the local commands."""
-    logs = runs / "logs" / "ID"
+    if profile.launch.executor == "slurm":
+        starts = [
+            Start(job, plan.tables[job.id], {task: {} for task in range(plan.tasks[job.id])}) for job in plan.jobs
+        ]
+        return cluster.scripts(starts, profile.launch, runs)
+    logs = submission_folder(runs, "ID")
     command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(logs))}"
     gangs = [job for job in plan.jobs if isinstance(job, Train)]
-    others = [job for job in plan.jobs if not isinstance(job, Train)]
-    if profile.launch.executor == "local":
-        processes = dict.fromkeys([1] * bool(others) + [job.processes for job in gangs])
-        together = [f"  # {count} of them at the same time" if count > 1 else "" for count in processes]
-        return ["\n".join([*profile.launch.setup, command + one]) for one in together]
-    tasks = [sum(plan.tasks[job.id] for job in others if job.exclusive == alone) for alone in (False, True)]
-    return cluster.scripts(tasks[0], tasks[1], gangs, profile.launch, command, logs)
+    processes = dict.fromkeys([1] * (len(gangs) < len(plan.jobs)) + [job.processes for job in gangs])
+    together = [f"  # {count} of them at the same time" if count > 1 else "" for count in processes]
+    return ["\n".join([*profile.launch.setup, command + one]) for one in together]
+
+
+def check_runs(runs: Path) -> None:
+    """Make the runs folder, for its owner alone. ValueError where it cannot be written to, or where others may write:
+    what tasks are to do is read from there."""
+    try:
+        private_folder(runs)
+        found = runs.stat()
+        wrong = "" if os.access(runs, os.W_OK | os.X_OK) else "it cannot be written to"
+    except OSError as error:
+        raise ValueError(f"the runs folder {runs} cannot be made: {error.strerror}; choose another by --runs") from None
+    if wrong:
+        raise ValueError(f"the runs folder {runs} is not usable: {wrong}; choose another by --runs")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ValueError(
+            f"others may write to the runs folder {runs}, and so have your jobs run what they like: chmod go-w {runs}"
+        )
+
+
+def _check(starts: Sequence[Start], profile: Profile) -> None:
+    """ValueError where what is to be started cannot run as the profile says."""
+    if profile.launch.gpus_per_task and any(start.tasks and start.job.kind != "count" for start in starts):
+        check_gpu_code(profile)
+    if profile.launch.executor == "slurm":
+        for note in check_site(profile, [start.job for start in starts if isinstance(start.job, Train)]):
+            print(note, flush=True)
 
 
 def _write_job(job: Job, tasks: int, tables: list[str], profile: Profile, runs: Path) -> None:

@@ -3,27 +3,33 @@
 import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from harness.adoption import note_started
 from harness.machine import Process, gpus, lanes, processes
 from harness.profiles import Launch
-from harness.submission import Unit, log_folder, note, note_gang, signal_s
+from harness.submission import Start, begin, new_submission, signal_s
 from jobs.spec import Train
-from results.provenance import utc_now
+from results.attempts import Started, Submission, Tries, Unit, submission_folder
 
 
-def submit(
-    shared: Sequence[Unit], exclusive: Sequence[Unit], gangs: Sequence[Train], launch: Launch, runs: Path
-) -> None:
+def submit(starts: Sequence[Start], launch: Launch, runs: Path) -> int:
     """Start processes that share the tasks, on the lanes that no other process for this runs folder is on (of a driver
     that was killed, say); where there is none, one that waits for them all. A timing has the machine to itself, and so
-    has a training: they wait for all others, run one after the other, and whatever is submitted later waits for
-    them."""
+    has a training: they wait for all others, run one after the other, and whatever is submitted later waits for them.
+    Returns how many tasks were started."""
+    tries = {(start.job.id, task): before for start in starts for task, before in start.tasks.items()}
+    together = [start for start in starts if not isinstance(start.job, Train)]
+    shared, exclusive = (
+        [(start.job.id, task) for start in together if start.job.exclusive == alone for task in start.tasks]
+        for alone in (False, True)
+    )
     others = processes(runs)
     timings = [process for process, use in others.items() if use.exclusive]
     taken = {use.lane for use in others.values() if not use.exclusive}
@@ -31,52 +37,66 @@ def submit(
     free = [lane for lane in range(count) if lane not in taken][: max(0, count - len(taken))]
     chosen, after = (free, timings) if free else ([0], list(others))
     chosen = chosen[: len(shared)]
-    started = [_tasks(shared[number :: len(chosen)], after, lane, launch, runs) for number, lane in enumerate(chosen)]
+    parts = [(lane, shared[number :: len(chosen)], list(after)) for number, lane in enumerate(chosen)]
+    started: list[Process] = []
+    tasks = 0
+    visible: tuple[int, ...] = ()
+    for lane, units, waits in parts:
+        visible = (gpus()[lane],) if launch.gpus_per_task else ()
+        tasks += _start("sequence", units, tries, waits, lane, visible, launch, runs, started)
     if exclusive:
-        started.append(_tasks(exclusive, [*others, *started], 0, launch, runs))
-    for gang in gangs:
-        started.append(_gang(gang, [*others, *started], launch, runs))
-
-
-def _tasks(units: Sequence[Unit], after: Sequence[Process], lane: int, launch: Launch, runs: Path) -> Process:
-    from jobs.run import run_tasks
-
-    visible = (gpus()[lane],) if launch.gpus_per_task else ()
-    entry, process = _start((run_tasks, str(runs), list(units), list(after)), visible, launch, runs)
-    note(units, [entry | {"lane": lane}] * len(units), runs)
-    return process
-
-
-def _gang(job: Train, after: Sequence[Process], launch: Launch, runs: Path) -> Process:
-    from jobs.run import run_gang
-
-    visible = gpus()[: job.processes] if job.gpus else ()
-    together = {"tasks_per_node": job.processes, "signal_delay_s": signal_s(launch)}
-    entry, process = _start((run_gang, str(runs), job.id, list(after)), visible, launch, runs, **together)
-    note_gang(job, entry, runs)
-    return process
+        visible = (gpus()[0],) if launch.gpus_per_task else ()
+        tasks += _start("sequence", exclusive, tries, [*others, *started], 0, visible, launch, runs, started)
+    for start in starts:
+        if isinstance(start.job, Train) and start.tasks:
+            units = [(start.job.id, rank) for rank in range(start.job.processes)]
+            visible = gpus()[: start.job.processes] if start.job.gpus else ()
+            tasks += _start("gang", units, tries, [*others, *started], None, visible, launch, runs, started)
+    return tasks
 
 
 def _start(
-    call: tuple[Any, ...], visible: Sequence[int], launch: Launch, runs: Path, **parameters: int
-) -> tuple[dict[str, Any], Process]:
-    """Have submitit make a call in a process of its own, or several, that see the GPUs `visible`; returns what to note
-    of it and the process that stands for all."""
+    kind: str,
+    units: Sequence[Unit],
+    tries: Mapping[Unit, Tries],
+    after: Sequence[Process],
+    lane: int | None,
+    visible: Sequence[int],
+    launch: Launch,
+    runs: Path,
+    started: list[Process],
+) -> int:
+    """Start a process, or the processes of a gang, that see the GPUs `visible`, and add the one that stands for them to
+    `started`; returns how many tasks they run."""
+    whole = replace(new_submission("local", kind, units, launch), after=tuple(after), lane=lane)
+    submission = begin(whole, tries, runs)
+    if not submission:
+        return 0
+    pid = _submitit(submission, visible, launch, runs)
+    created = psutil.Process(pid).create_time()
+    note_started(submission, Started(str(pid), socket.gethostname(), created), runs)
+    started.append((pid, created))
+    return len(submission.units)
+
+
+def _submitit(submission: Submission, visible: Sequence[int], launch: Launch, runs: Path) -> int:
+    """Have submitit run a submission; the id of its process."""
     from submitit import LocalExecutor
 
-    logs, time = log_folder(runs), utc_now()
-    executor = LocalExecutor(folder=logs)
+    from jobs.run import run_submission
+
+    folder = submission_folder(runs, submission.name)
+    executor = LocalExecutor(folder=folder)
     # submitit gives every local job the GPUs 0 … n − 1 unless told which ones.
     gpu: dict[str, Any] = {"gpus_per_node": len(visible), "visible_gpus": tuple(visible)} if visible else {}
     # With a trap, bash keeps the shell whose process id submitit goes by, rather than turn into the last command.
     setup = ["trap : EXIT", *launch.setup] if launch.setup else []
-    executor.update_parameters(timeout_min=launch.time_min, setup=setup, **gpu, **parameters)
-    with _output_to(logs / "process.log"):
-        job = executor.submit(*call)
-    pid = int(job.job_id)
-    created = psutil.Process(pid).create_time()
-    entry = {"executor": "local", "host": socket.gethostname(), "id": job.job_id, "created": created}
-    return entry | {"time": time, "log": logs.name}, (pid, created)
+    processes = len(submission.units) if submission.kind == "gang" else 1
+    executor.update_parameters(
+        timeout_min=launch.time_min, setup=setup, tasks_per_node=processes, signal_delay_s=signal_s(launch), **gpu
+    )
+    with _output_to(folder / "process.log"):
+        return int(executor.submit(run_submission, str(runs), submission.name).job_id)
 
 
 @contextmanager

@@ -62,11 +62,13 @@ def processes(runs: Path) -> dict[Process, Use]:
     for job in read_progress(runs):
         kind = KINDS.get(str(job.job.get("kind")))
         exclusive = kind is not None and kind.exclusive
-        entries = job.submitted.get("tasks", {})
-        submitted = {number: process for number, entry in entries.items() if (process := process_of(entry))}
-        here = list(submitted.items())
-        here += [(str(one.task), (one.pid, one.pid_created)) for one in job.tasks if one.host == socket.gethostname()]
-        for number, process in here:
-            lane = entries[number].get("lane") if number in submitted else None
-            found[process] = Use(exclusive, lane if isinstance(lane, int) else f"process {process[0]}")
+        for one in job.entries.values():
+            if one.submission and (process := process_of(one)):
+                lane = one.submission.lane
+                found[process] = Use(exclusive, f"process {process[0]}" if lane is None else lane)
+        for task in job.tasks:
+            if task.host == socket.gethostname():
+                entry = job.entries.get(task.task)
+                lane = entry.submission.lane if entry and entry.submission else None
+                found[task.pid, task.pid_created] = Use(exclusive, f"process {task.pid}" if lane is None else lane)
     return {process: use for process, use in found.items() if lives(*process)}

@@ -1,55 +1,83 @@
 """What became of tasks that were submitted: running, still waiting, or gone without a word.
 
-A process is looked up by its id and creation time, a SLURM job through sacct, and through squeue where sacct does not
-answer or does not know it (yet).
+A process is looked up by its id and creation time, a SLURM job through squeue, which remembers it for some minutes
+after its end, and through sacct where squeue has forgotten it; without accounting squeue and our own files must do.
 """
 
 import re
 import socket
 import subprocess
 import time
-from collections.abc import Collection
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 
-from results.progress import JobProgress, lives
+from harness.adoption import SETTLE_S, age_s
+from results.attempts import Entry
+from results.progress import JobProgress, TaskProgress, lives
 
 GRACE_S = 300.0
-"""A SLURM job that nobody knows is given this long to appear, and a silent SLURM this long to answer."""
-POLL_S = 15.0
-"""How long an answer of SLURM is good for."""
-WAITING = {"PENDING", "RUNNING", "REQUEUED", "CONFIGURING", "COMPLETING", "RESIZING", "SUSPENDED", "REQUEUE_HOLD"}
+"""A SLURM job that nobody knows is given this long to appear."""
+POLL_S, COST = 3.0, 100
+"""An answer of SLURM is good for so many seconds, or so many times as long as it took: a busy one is asked less."""
+ASK_S = 60
+WAITING = {
+    *("PENDING", "RUNNING", "REQUEUED", "CONFIGURING", "COMPLETING", "RESIZING", "SUSPENDED", "SIGNALING", "STOPPED"),
+    *("REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "STAGE_OUT", "RESV_DEL_HOLD"),
+}
 
-_answers: dict[str, tuple[float, dict[str, str] | None]] = {}
-_silent_since: float | None = None
+
+@dataclass(frozen=True)
+class Seen:
+    """What SLURM says of a job or an array task."""
+
+    state: str
+    """As PENDING or OUT_OF_MEMORY, without what may follow."""
+    nodes: str = ""
+    reason: str = ""
+    """Why it is not running (yet), or by whom it was cancelled."""
+    exit_code: str = ""
+
+
+@dataclass
+class _Answers:
+    """What SLURM said last, of which ids, and until when that is good; and which ids have been asked for since."""
+
+    until: float = float("-inf")
+    ids: frozenset[str] = frozenset()
+    states: dict[str, Seen] | None = None
+    asked: set[str] = field(default_factory=set)
+    silent_since: float | None = None
+
+
+_answers = _Answers()
 
 
 def state_of(job: JobProgress) -> str:
-    """running, queued, failed, lost (it ended without a word), done, or pending (never submitted)."""
+    """running, queued, failed, cancelled, stopped, lost (it ended without a word), done, or pending (never
+    submitted)."""
     if any(task.state == "running" for task in job.tasks):
         return "running"
     if queued_tasks(job):
         return "queued"
+    if job.state in ("submitted", "lost", "stopped") and _was_cancelled(job):
+        return "cancelled"
     return "lost" if job.state == "submitted" else job.state
 
 
 def queued_tasks(job: JobProgress) -> set[int]:
-    """The tasks of `job` that do not run, have not reported since they were submitted, and may still start."""
-    waiting = {}
-    for task in job.tasks:
-        entry = job.submitted.get("tasks", {}).get(str(task.task))
-        if not isinstance(entry, dict) or task.state == "running":
-            continue
-        # One that was lost may be back in SLURM's queue under the same id.
-        requeued = task.state == "lost" and entry.get("executor") == "slurm"
-        if requeued or str(entry.get("time", "")) > task.updated:
-            waiting[task.task] = entry
-    found = {task for task, entry in waiting.items() if process_lives(entry)}
-    in_slurm = {task: entry for task, entry in waiting.items() if entry.get("executor") == "slurm"}
+    """The tasks of `job` that do not run and may still start, for the first time or again."""
+    waiting = {task.task: job.entries[task.task] for task in job.tasks if task.task in job.entries and _may(job, task)}
+    found = {task for task, entry in waiting.items() if _process_lives(entry) or _on_its_way(entry)}
+    in_slurm = {task: entry for task, entry in waiting.items() if entry.executor == "slurm" and entry.id}
     if in_slurm:
-        states = slurm_states([str(entry.get("id")) for entry in in_slurm.values()])
+        states = slurm_states([entry.id for entry in in_slurm.values()])
         found |= {task for task, entry in in_slurm.items() if _job_waits(entry, states)}
     return found
+
+
+def under_way(job: JobProgress) -> bool:
+    """Whether some task of the job is running or may still start."""
+    return state_of(job) in ("running", "queued")
 
 
 def fraction(job: JobProgress) -> float | None:
@@ -58,61 +86,105 @@ def fraction(job: JobProgress) -> float | None:
     return job.done / job.total * begun / len(job.tasks) if begun else None
 
 
-def process_of(entry: Any) -> tuple[int, float] | None:
-    """The process id and creation time in a task's entry of submitted.json, if it is one of this host."""
-    try:
-        if entry["executor"] == "local" and entry["host"] == socket.gethostname():
-            return int(entry["id"]), float(entry["created"])
-    except (KeyError, TypeError, ValueError):
-        pass
-    return None
+def process_of(entry: Entry) -> tuple[int, float] | None:
+    """The process id and creation time of a task's submission, if it is one of this host."""
+    started = entry.started
+    if entry.executor != "local" or not started or started.host != socket.gethostname() or not started.id.isdigit():
+        return None
+    return int(started.id), started.created
 
 
-def process_lives(entry: Any) -> bool:
-    """Whether the process of a task's entry runs on this host."""
+def slurm_states(ids: Iterable[str]) -> dict[str, Seen] | None:
+    """The state of jobs and array tasks by their ids, as far as SLURM knows them; None where it does not answer. One
+    question to SLURM serves all jobs that are looked at in turn."""
+    wanted = set(ids)
+    _answers.asked |= wanted
+    if time.monotonic() < _answers.until and wanted <= _answers.ids:
+        return _answers.states
+    asked = frozenset(_answers.asked)
+    began = time.monotonic()
+    states = _squeue(_parents(asked))
+    if unknown := [one for one in asked if one not in (states or {})]:
+        ended = _sacct(_parents(unknown))
+        states = states if ended is None else ended | (states or {})
+    now = time.monotonic()
+    if states is not None:
+        _answers.silent_since = None
+    elif _answers.silent_since is None:
+        _answers.silent_since = now
+    _answers.until, _answers.ids, _answers.states = now + max(POLL_S, COST * (now - began)), asked, states
+    _answers.asked = set(wanted)
+    return states
+
+
+def silent_s() -> float:
+    """For how many seconds SLURM has not answered; 0 where it has, or was not asked."""
+    return 0.0 if _answers.silent_since is None else time.monotonic() - _answers.silent_since
+
+
+def _parents(ids: Iterable[str]) -> str:
+    return ",".join(sorted({one.partition("_")[0] for one in ids}))
+
+
+def _was_cancelled(job: JobProgress) -> bool:
+    """Whether a job that left no word was cancelled: by harness.status, or in SLURM."""
+    last = max((entry.attempt for entry in job.entries.values()), default=0)
+    noted = any(one.get("how") == "cancelled" for one in job.ended.get(last, {}).values())
+    states = known_states(list(job.entries.values()))
+    return job.cancelled or noted or any(one.state == "CANCELLED" for one in states.values())
+
+
+def _may(job: JobProgress, task: TaskProgress) -> bool:
+    """Whether a task may start (again) by itself, as far as its own report goes."""
+    entry = job.entries[task.task]
+    if task.state == "running":
+        return False
+    if task.submission != entry.name:
+        return True  # it has not reported since
+    # SLURM starts again what was preempted, lost its node, or asked for it.
+    return task.state in ("lost", "stopped") and entry.executor == "slurm"
+
+
+def _process_lives(entry: Entry) -> bool:
     process = process_of(entry)
     return process is not None and lives(*process)
 
 
-def slurm_states(ids: Collection[str]) -> dict[str, str] | None:
-    """The state of jobs and array tasks by their ids, as far as SLURM knows them; None where it does not answer."""
-    global _silent_since
-    key = ",".join(sorted({one.partition("_")[0] for one in ids}))
-    when, states = _answers.get(key, (float("-inf"), None))
-    if time.monotonic() - when < POLL_S:
-        return states
-    states = _sacct(key)
-    if states is None or any(one not in states for one in ids):
-        queued = _squeue(key)
-        states = states if queued is None else queued | (states or {})
-    if states is not None:
-        _silent_since = None
-    elif _silent_since is None:
-        _silent_since = time.monotonic()
-    _answers[key] = (time.monotonic(), states)
+def _on_its_way(entry: Entry) -> bool:
+    """Whether nothing is known yet of what the task's submission became."""
+    return entry.started is None and age_s(entry.time) < SETTLE_S[entry.executor or "slurm"]
+
+
+def _sacct(ids: str) -> dict[str, Seen] | None:
+    from submitit.slurm.slurm import SlurmInfoWatcher
+
+    answer = _ask("sacct", "-o", "JobID,State,NodeList,ExitCode", "--parsable2", "-j", ids)
+    try:
+        found = SlurmInfoWatcher().read_info(answer) if answer is not None else None
+    except (KeyError, ValueError):
+        return None
+    if found is None:
+        return None
+    states = {}
+    for job, one in found.items():
+        state, _, who = one.get("State", "").partition(" ")
+        states[job] = Seen(state, one.get("NodeList", ""), who, one.get("ExitCode", ""))
     return states
 
 
-def _sacct(ids: str) -> dict[str, str] | None:
-    from submitit.slurm.slurm import SlurmInfoWatcher
-
-    answer = _ask("sacct", "-o", "JobID,State,NodeList", "--parsable2", "-j", ids)
-    try:
-        found = SlurmInfoWatcher().read_info(answer) if answer is not None else None
-        return None if found is None else {job: one["State"].split(" ")[0] for job, one in found.items()}
-    except (KeyError, ValueError):
+def _squeue(ids: str) -> dict[str, Seen] | None:
+    form = "%i|%T|%N|%r"
+    answer = _ask("squeue", "--noheader", "--array", "--states=all", "--format", form, "--jobs", ids)
+    if answer is None:
         return None
-
-
-def _squeue(ids: str) -> dict[str, str] | None:
-    answer = _ask("squeue", "--noheader", "--array", "--format", "%i|%T", "--jobs", ids)
-    return None if answer is None else dict(re.findall(r"^\s*(\d+(?:_\d+)?)\|(\w+)", answer, re.MULTILINE))
+    found = re.findall(r"^\s*(\d+(?:_\d+)?)\|(\w+)\|([^|\n]*)\|(.*)$", answer, re.MULTILINE)
+    return {job: Seen(state, nodes.strip(), reason.strip()) for job, state, nodes, reason in found}
 
 
 def _ask(*command: str) -> str | None:
     """What a command of SLURM answers; None where it fails otherwise than by not knowing the job."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_S)
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
     if done.returncode and "Invalid job id" not in done.stderr:
@@ -120,13 +192,16 @@ def _ask(*command: str) -> str | None:
     return done.stdout
 
 
-def _job_waits(entry: dict[str, Any], states: dict[str, str] | None) -> bool:
+def _job_waits(entry: Entry, states: dict[str, Seen] | None) -> bool:
     if states is None:
-        return _silent_since is not None and time.monotonic() - _silent_since < GRACE_S
-    if state := states.get(str(entry.get("id"))):
-        return state in WAITING
-    try:
-        age = datetime.now(UTC) - datetime.fromisoformat(entry["time"])
-        return age.total_seconds() < GRACE_S
-    except (KeyError, TypeError, ValueError):
-        return False
+        return True  # nothing says that it has ended
+    if seen := states.get(entry.id):
+        return seen.state in WAITING
+    return age_s(entry.time) < GRACE_S
+
+
+def known_states(entries: Collection[Entry]) -> dict[str, Seen]:
+    """What SLURM says of the tasks among `entries` that it has, by their ids; {} where it says nothing."""
+    ids = [entry.id for entry in entries if entry.executor == "slurm" and entry.id]
+    states = (slurm_states(ids) or {}) if ids else {}
+    return {one: states[one] for one in ids if one in states}

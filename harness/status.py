@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.arguments import Parser, add_runs, run, stop, whole_number
 from harness.queue import state_of
+from results.attempts import submission_folder
 from results.files import write_json
 from results.progress import JobProgress, read_progress
 
@@ -76,10 +77,10 @@ def _logs(jobs: list[JobProgress], runs: Path, lines: int) -> None:
     shown: set[Path] = set()
     for job in jobs:
         found = False
-        for number, entry in sorted(job.submitted.get("tasks", {}).items(), key=lambda item: int(item[0])):
-            folder = runs / "logs" / str(entry.get("log"))
+        for number, entry in sorted(job.entries.items()):
+            folder = submission_folder(runs, entry.name)
             # What stands before the task began, a setup that fails say, is not in submitit's own files.
-            own = f"{entry.get('id')}_{entry.get('rank', 0)}_log"
+            own = f"{entry.id}_{entry.rank}_log"
             for name in ("process.log", f"{own}.out", f"{own}.err"):
                 path = folder / name
                 if not path.is_file() or not path.stat().st_size:
@@ -101,9 +102,8 @@ def _cancel(jobs: list[JobProgress], runs: Path) -> None:
             print(f"job {job.id} is {state_of(job)} already")
             continue
         write_json(runs / "jobs" / job.id / "cancelled", {})
-        entries = job.submitted.get("tasks", {}).values()
         # The processes of a gang are one SLURM job.
-        if ids := dict.fromkeys(str(one["id"]) for one in entries if one.get("executor") == "slurm"):
+        if ids := dict.fromkeys(one.id for one in job.entries.values() if one.executor == "slurm" and one.id):
             try:
                 subprocess.run(["scancel", *ids], check=False, timeout=60)
             except subprocess.TimeoutExpired:

@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 
 from harness import launch, watch
+from harness.adoption import adopt
 from harness.arguments import Parser, add_common, command, profile_options, run, stop, whole_number
 from harness.plan import Plan, make_plan
 from harness.planner import Planner
 from harness.profiles import Profile, load_profile, resolve
+from harness.queue import under_way
 from harness.tables import Table, load_table, table_names
 from jobs.spec import Train
-from results.files import private_folder
 from results.progress import read_job, read_progress
 from results.records import read_records
 
@@ -40,16 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
             _show(plan, planner, runs)
             return 0
         whole = make_plan(tables, Planner(profile, runs, options.limit), _recorded(runs))
-        private_folder(runs)
+        launch.check_runs(runs)
+        adopt(runs)
         _prepare(whole, profile, runs)
-        plan, adopted = _submit(tables, profile, runs, options)
+        plan = _submit(tables, profile, runs, options)
         if options.no_wait:
             return 0
-        watch.wait(plan, runs)
-        if adopted and not plan.recorded(_recorded(runs)):
-            # Tasks of an earlier sweep, that seemed under way, have ended without a word.
-            plan, _ = _submit(tables, profile, runs, options)
-            watch.wait(plan, runs)
+        watch.wait(plan, profile, runs)
     except (ValueError, OSError) as error:
         return stop(error)
     except KeyboardInterrupt:
@@ -71,12 +69,12 @@ def _recorded(runs: Path) -> set[str]:
 def _plan(tables: list[Table], profile: Profile, runs: Path, options: argparse.Namespace) -> tuple[Plan, Planner]:
     planner = Planner(profile, runs, options.limit)
     unfinished = read_progress(runs)
-    under_way = {job.id for job in unfinished if watch.is_under_way(job)}
-    return make_plan(tables, planner, _recorded(runs), unfinished, under_way, fuse=not options.no_fuse), planner
+    running = {job.id for job in unfinished if under_way(job)}
+    return make_plan(tables, planner, _recorded(runs), unfinished, running, fuse=not options.no_fuse), planner
 
 
-def _submit(tables: list[Table], profile: Profile, runs: Path, options: argparse.Namespace) -> tuple[Plan, bool]:
-    """Plan, and start what is not under way; returns the plan and whether some of it was under way already."""
+def _submit(tables: list[Table], profile: Profile, runs: Path, options: argparse.Namespace) -> Plan:
+    """Plan, and start what is not under way."""
     plan, _ = _plan(tables, profile, runs, options)
     started = launch.submit(plan, profile, runs)
     where = "this machine" if profile.launch.executor == "local" else "SLURM"
@@ -85,7 +83,7 @@ def _submit(tables: list[Table], profile: Profile, runs: Path, options: argparse
     adopted = f", {running} under way already" if running else ""
     print(f"{counts}; {started} tasks of {len(plan.jobs)} jobs on {where}{adopted}", flush=True)
     _say_left_out(plan, profile)
-    return plan, started < sum(plan.tasks.values())
+    return plan
 
 
 def _prepare(plan: Plan, profile: Profile, runs: Path) -> None:

@@ -78,7 +78,7 @@ def _unmeasured(
 ) -> Entry:
     status, progress = "pending", None
     job, state = attempt or (None, "pending")
-    if job and state in ("failed", "lost"):
+    if job and state in ("failed", "cancelled", "stopped", "lost"):
         status, note = "failed", _reason(job, runs)
     elif job and state == "running":
         status, progress = "running", fraction(job)
@@ -96,7 +96,7 @@ def _unmeasured(
 
 def _newer_attempt(attempt: tuple[JobProgress, str] | None, runs: Path) -> str:
     job, state = attempt or (None, "")
-    if job and state in ("failed", "lost"):
+    if job and state in ("failed", "cancelled", "stopped", "lost"):
         return f"a newer attempt failed: {_reason(job, runs)}"
     return "a newer attempt is running" if state == "running" else ""
 
@@ -110,7 +110,7 @@ def _by_cell(
 ) -> dict[CellKey, tuple[JobProgress, str]]:
     """For each cell the job that says most about it, one that runs rather than one that failed, and that job's state.
     Where the cell has a record, only jobs count that are newer and do not have it as their result."""
-    order = ("pending", "done", "lost", "failed", "queued", "running")
+    order = ("pending", "done", "lost", "stopped", "failed", "cancelled", "queued", "running")
     found: dict[CellKey, tuple[JobProgress, str]] = {}
     for job in jobs:
         cells = [cell_key(cell) for cell in job.job.get("cells", ()) if isinstance(cell, dict) and set(cell) == FIELDS]
@@ -124,7 +124,7 @@ def _by_cell(
 
 def _newer(job: JobProgress, record: Record) -> bool:
     times = [task.updated for task in job.tasks]
-    times += [str(entry.get("time", "")) for entry in job.submitted.get("tasks", {}).values()]
+    times += [entry.time for entry in job.entries.values()]
     return record.id not in (job.job.get("record_ids") or ()) and max(times) > record.ended
 
 

@@ -1,4 +1,5 @@
-"""Waiting for jobs: a live display on a terminal, plain lines otherwise. Reads the tasks' own reports."""
+"""Waiting for jobs: a live display on a terminal, plain lines otherwise. Reads the tasks' own reports, and has those
+that ended badly started again as far as the profile allows."""
 
 import sys
 import time
@@ -6,11 +7,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from harness.cluster import Busy
+from harness.launch import start_tasks
 from harness.plan import Plan
-from harness.queue import fraction, state_of
-from results.progress import JobProgress, read_job
+from harness.profiles import Profile
+from harness.queue import fraction, silent_s, under_way
+from harness.retries import again, reason, verdicts
+from harness.submission import Start
+from results.attempts import write_ended
+from results.progress import JobProgress, job_folder, read_job
+from results.records import record_ids
 
 LOOK_S = 0.3
+COST = 50
+"""Between two looks, so many times as long as a look took: waiting must not take a core from the tasks."""
+STALE_S = 15.0
+"""A job whose folder has not changed is read again after so long: a task on another host may have died."""
+SILENT_S = 1800.0
+"""A SLURM that does not answer for so long is not waited for."""
 SAY_S = 10.0
 """Seconds between plain lines."""
 BARS = 12
@@ -20,25 +34,98 @@ Show = Callable[[list[JobProgress], int], None]
 """Shows the jobs, of which so many have ended."""
 
 
-def wait(plan: Plan, runs: Path) -> None:
+class Watch:
+    """The jobs of a plan as they are seen to go on. Only what has changed is read again."""
+
+    def __init__(self, plan: Plan, profile: Profile, runs: Path) -> None:
+        self.plan, self.profile, self.runs = plan, profile, runs
+        self.open = {job.id: job for job in plan.jobs}
+        self.seen: dict[str, tuple[int, float, JobProgress]] = {}
+        self.judged: set[tuple[str, int, int]] = set()
+        self.busy_since = 0.0
+
+    def look(self) -> list[JobProgress]:
+        """Every job as it is now; tasks that ended badly have been started again where they may be."""
+        starts = []
+        have = record_ids(self.runs)
+        for job_id in list(self.open):
+            job = self._read(job_id)
+            recorded = all(self.open[job_id].record_id(cell) in have for cell in self.open[job_id].cells)
+            if recorded and not under_way(job):
+                del self.open[job_id]
+                continue
+            tasks = {} if recorded else self._judge(job)
+            if tasks:
+                starts.append(Start(self.open[job_id], self.plan.tables[job_id], tasks))
+            elif not under_way(job):
+                del self.open[job_id]
+        if starts:
+            self._start(starts)
+        return [self.seen[job.id][2] for job in self.plan.jobs]
+
+    def _start(self, starts: list[Start]) -> None:
+        try:
+            start_tasks(starts, self.profile, self.runs)
+            self.busy_since = 0.0
+        except Busy as error:
+            # What could not be sent is noted as such, and is tried again at the next look.
+            self.busy_since = self.busy_since or time.monotonic()
+            if time.monotonic() - self.busy_since > SILENT_S:
+                raise
+            print(f"{error}; trying again", flush=True)
+        for start in starts:
+            self._read(start.job.id, anew=True)
+
+    def _read(self, job_id: str, anew: bool = False) -> JobProgress:
+        folder = job_folder(self.runs, job_id)
+        try:
+            changed = folder.stat().st_mtime_ns
+        except OSError:
+            changed = 0
+        before = self.seen.get(job_id)
+        now = time.monotonic()
+        old = before is None or before[0] != changed or now - before[1] > STALE_S
+        running = before is not None and any(task.state == "running" for task in before[2].tasks)
+        if anew or old or (running and self.profile.launch.executor == "local"):
+            self.seen[job_id] = changed, now, read_job(self.runs, job_id)
+        return self.seen[job_id][2]
+
+    def _judge(self, job: JobProgress) -> dict[int, dict[str, int]]:
+        """The tasks of a job that ended badly and are to be started again; why they ended is noted and said."""
+        found = verdicts(job, self.profile.launch)
+        if not found:
+            return {}
+        tasks = again(job, found, self.profile.launch)
+        for number, verdict in found.items():
+            attempt = job.entries[number].attempt
+            if (job.id, attempt, number) not in self.judged:
+                self.judged.add((job.id, attempt, number))
+                write_ended(self.runs, job.id, attempt, number, verdict.noted())
+        if tasks:
+            what = f"{len(tasks)} of {len(job.tasks)} tasks of job {job.id}" if len(job.tasks) > 1 else f"job {job.id}"
+            names = ", ".join(self.plan.tables[job.id])
+            print(f"{what} ({names}) started again: {reason(found, tasks.values())}", flush=True)
+        return tasks
+
+
+def wait(plan: Plan, profile: Profile, runs: Path) -> None:
     """Return when no task of the plan's jobs is running or may still start."""
     if not plan.jobs:
         return
+    watch = Watch(plan, profile, runs)
     with _bars(plan) if sys.stdout.isatty() else _lines() as show:
         while True:
             began = time.monotonic()
-            jobs = [read_job(runs, job.id) for job in plan.jobs]
-            ended = sum(not is_under_way(job) for job in jobs)
-            show(jobs, ended)
-            if ended == len(jobs):
+            jobs = watch.look()
+            show(jobs, len(jobs) - len(watch.open))
+            if not watch.open:
                 return
-            # Looking at many jobs takes a while; it must not take a core from them.
-            time.sleep(max(LOOK_S, 10 * (time.monotonic() - began)))
-
-
-def is_under_way(job: JobProgress) -> bool:
-    """Whether some task of the job is running or may still start."""
-    return state_of(job) in ("running", "queued")
+            if silent_s() > SILENT_S:
+                minutes = f"{silent_s() / 60:.0f} min"
+                raise ValueError(
+                    f"SLURM has not answered for {minutes}; its jobs may go on: give the command again later"
+                )
+            time.sleep(max(LOOK_S, COST * (time.monotonic() - began)))
 
 
 @contextmanager

@@ -7,13 +7,14 @@ that is killed at any moment leaves what the next needs to find out what became 
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from results.files import private_folder, read_json, write_json_once
 
-ATTEMPT, ENDED = re.compile(r"attempt-(\d{1,6})\.json"), re.compile(r"ended-(\d{1,6})\.json")
+ATTEMPT, ENDED = re.compile(r"attempt-(\d{1,6})\.json"), re.compile(r"ended-(\d{1,6})-(\d{1,6})\.json")
 Unit = tuple[str, int]
 """A task of a job: job id and task number."""
 Tries = dict[str, int]
@@ -147,21 +148,19 @@ def last_attempt(names: Iterable[str]) -> int:
     return max((int(found[1]) for name in names if (found := ATTEMPT.fullmatch(name))), default=0)
 
 
-def write_ended(runs: Path, job_id: str, attempt: int, tasks: Mapping[int, Mapping[str, Any]]) -> None:
-    """Note why tasks of an attempt ended without what was wanted of them, as `{"how": …, "text": …, "node": …}`."""
-    content = {"tasks": {str(task): dict(one) for task, one in tasks.items()}}
-    write_json_once(Path(runs) / "jobs" / job_id / f"ended-{attempt}.json", content, durable=False)
+def write_ended(runs: Path, job_id: str, attempt: int, task: int, how: Mapping[str, str]) -> None:
+    """Note why a task of an attempt ended without what was wanted of it, as `{"how": …, "text": …, "node": …}`."""
+    path = Path(runs) / "jobs" / job_id / f"ended-{attempt}-{task}.json"
+    write_json_once(path, dict(how), durable=False)
 
 
-def read_ended(folder: Path, names: Iterable[str]) -> dict[int, dict[int, dict[str, Any]]]:
+def read_ended(folder: Path, names: Iterable[str]) -> dict[int, dict[int, dict[str, str]]]:
     """What `write_ended` noted, by attempt and task."""
-    found: dict[int, dict[int, dict[str, Any]]] = {}
-    for number in sorted(int(match[1]) for name in names if (match := ENDED.fullmatch(name))):
-        try:
-            tasks = read_json(folder / f"ended-{number}.json")["tasks"]
-            found[number] = {int(task): dict(one) for task, one in tasks.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue
+    found: dict[int, dict[int, dict[str, str]]] = {}
+    for attempt, task in sorted((int(one[1]), int(one[2])) for name in names if (one := ENDED.fullmatch(name))):
+        with suppress(OSError, ValueError):
+            content = read_json(folder / f"ended-{attempt}-{task}.json")
+            found.setdefault(attempt, {})[task] = {name: str(text) for name, text in content.items()}
     return found
 
 

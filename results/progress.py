@@ -69,8 +69,10 @@ class JobProgress:
     entries: dict[int, Entry]
     """The last submission of each task that was ever submitted."""
     tasks: Sequence[TaskProgress]
-    ended: dict[int, dict[int, dict[str, Any]]] = field(default_factory=dict)
+    ended: dict[int, dict[int, dict[str, str]]] = field(default_factory=dict)
     """By attempt and task, why it ended without what was wanted of it, as far as a driver found out."""
+    cancelled: bool = False
+    """Whether the user has asked for it to stop."""
 
     @property
     def done(self) -> int:
@@ -97,7 +99,7 @@ class JobProgress:
         others of a gang fail for want of it; else empty."""
         last = max((entry.attempt for entry in self.entries.values()), default=0)
         if found := self.ended.get(last):
-            return str(next(iter(found.values())).get("text", ""))
+            return next(iter(found.values())).get("text", "")
         failed = [task for task in self.tasks if task.error]
         return min(failed, key=lambda task: task.updated).error if failed else ""
 
@@ -232,7 +234,7 @@ def _read_job(folder: Path) -> JobProgress:
     tasks = [_read_task(folder, task) if task in reported else TaskProgress(task) for task in range(count)]
     entries = read_entries(runs, folder, names)
     state = _fold({task.state for task in tasks}, bool(entries))
-    return JobProgress(folder.name, state, job, entries, tasks, read_ended(folder, names))
+    return JobProgress(folder.name, state, job, entries, tasks, read_ended(folder, names), "cancelled" in names)
 
 
 _PROGRESS_FILE = re.compile(r"progress-(\d{1,5})\.json")

@@ -1,0 +1,116 @@
+"""What an earlier driver has sent and not noted: looked up in SLURM by its unique name, or among this machine's
+processes, so that whoever drives now goes on with it and never sends it twice."""
+
+import os
+import re
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from results.attempts import Started, Submission, read_started, read_submission, submission_folder, write_started
+
+SETTLE_S = {"slurm": 60.0, "local": 5.0}
+"""So long a submission may be on its way while nobody knows of it: sbatch goes on when its driver is killed."""
+LOOK_S = 2.0
+ASK_S = 60
+
+
+class Silent(Exception):
+    """SLURM does not answer."""
+
+
+def adopt(runs: Path) -> None:
+    """Find out what became of every submission that was begun and not noted. ValueError where SLURM does not answer:
+    nothing may be sent before that is known."""
+    said = False
+    for submission in _open(runs):
+        while read_started(runs, submission.name) is None:
+            try:
+                found = find(submission) if submission.executor == "slurm" else _process(submission)
+            except Silent as error:
+                waits = f"an earlier sweep was killed while it submitted, and whether SLURM has {submission.slurm_name}"
+                raise ValueError(f"{waits} cannot be asked: {error}; try again when SLURM answers") from None
+            if found or age_s(submission.time) > SETTLE_S[submission.executor]:
+                note_started(submission, found or Started(""), runs)
+                break
+            if not said:
+                print("an earlier sweep was killed while it submitted: waiting to see what was sent …", flush=True)
+                said = True
+            time.sleep(LOOK_S)
+
+
+def find(submission: Submission) -> Started | None:
+    """The SLURM job of a submission, by its name; None where there is none. Silent where SLURM does not answer."""
+    named = f"--name={submission.slurm_name}"
+    since = submission.time[:19]
+    asked = [
+        ["squeue", "--noheader", "--states=all", "--format=%F", named],
+        ["sacct", "--noheader", "--allocations", "--parsable2", "--format=JobID", f"--starttime={since}", named],
+    ]
+    answers = [_ask(command) for command in asked]
+    for answer in answers:
+        if found := re.search(r"^\s*(\d+)", answer or "", re.MULTILINE):
+            return Started(found[1])
+    if answers[0] is None:
+        raise Silent("squeue does not answer")
+    return None
+
+
+def note_started(submission: Submission, started: Started, runs: Path) -> None:
+    """Note what a submission became, and give the tasks of an array the call that they wait for."""
+    if started.id and submission.executor == "slurm":
+        _link_pickles(submission, started.id, submission_folder(runs, submission.name))
+    write_started(runs, submission.name, started)
+
+
+def age_s(text: str) -> float:
+    """Seconds since a time in ISO 8601; endless where it is none."""
+    try:
+        return (datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds()
+    except (TypeError, ValueError):
+        return float("inf")
+
+
+def _open(runs: Path) -> list[Submission]:
+    try:
+        names = sorted(os.listdir(Path(runs) / "logs"))
+    except OSError:
+        return []
+    found = [read_submission(runs, name) for name in names if read_started(runs, name) is None]
+    return [one for one in found if one]
+
+
+def _link_pickles(submission: Submission, job_id: str, folder: Path) -> None:
+    """submitit looks for the call to make in a file named by the id of the task; all tasks make the same call."""
+    from submitit.core.utils import JobPaths
+
+    several = submission.kind == "array" and len(submission.units) > 1
+    ids = [f"{job_id}_{index}" for index in range(len(submission.units))] if several else [job_id]
+    calls = list(folder.glob("*.pkl"))
+    for one in ids:
+        wanted = JobPaths(folder, one).submitted_pickle
+        if calls and not wanted.exists():
+            with suppress(FileExistsError):
+                wanted.symlink_to(calls[0].name)
+
+
+def _process(submission: Submission) -> Started | None:
+    """The process of a local submission; its command names the folder."""
+    for process in psutil.process_iter(["cmdline", "create_time"]):
+        words = process.info["cmdline"] or []
+        if "submitit.local._local" in words and any(Path(word).name == submission.name for word in words):
+            return Started(str(process.pid), socket.gethostname(), float(process.info["create_time"]))
+    return None
+
+
+def _ask(command: list[str]) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_S)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return None if done.returncode else done.stdout

@@ -1,0 +1,117 @@
+"""Why tasks ended without what was wanted of them, and which of them are started again."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from harness.profiles import Launch
+from harness.queue import Seen, known_states, queued_tasks, under_way
+from results.attempts import Entry, Tries
+from results.progress import JobProgress, TaskProgress
+
+CRASH, TIMEOUT, PREEMPTED, CANCELLED, ERROR, VOID = "crash", "timeout", "preempted", "cancelled", "error", "void"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a task ended. Only crashes and time-outs are counted; what was cancelled or is the user's to mend stays."""
+
+    how: str
+    """crash, timeout, preempted, cancelled, error, or void (it never came to be)."""
+    text: str
+    node: str = ""
+
+    def noted(self) -> dict[str, str]:
+        """As it is kept in the job's folder."""
+        return {"how": self.how, "text": self.text, "node": self.node}
+
+
+def verdicts(job: JobProgress, launch: Launch) -> dict[int, Verdict]:
+    """How each task of a job ended that no longer runs or waits, but for those that are done."""
+    waiting = queued_tasks(job)
+    states = known_states(list(job.entries.values()))
+    found = {}
+    for task in job.tasks:
+        entry = job.entries.get(task.task)
+        if entry and task.state != "running" and task.task not in waiting:
+            verdict = _verdict(task, entry, states.get(entry.id), launch)
+            if verdict:
+                found[task.task] = verdict
+    if not found and not under_way(job) and job.entries:
+        # On a network file system each of the last two may have missed the other's end.
+        found[min(job.entries)] = Verdict(CRASH, "all of its tasks ended, and none wrote the records")
+    return found
+
+
+def again(job: JobProgress, found: Mapping[int, Verdict], launch: Launch) -> dict[int, Tries]:
+    """The tasks to start again, and the tries that went before. None of a job of which a task must not be; a gang
+    starts as a whole, once all of it has ended."""
+    gang = job.job.get("kind") == "train"
+    final = job.cancelled or any(verdict.how in (CANCELLED, ERROR) for verdict in found.values())
+    if final or (gang and under_way(job)):
+        return {}
+    counted: dict[int, Tries] = {}
+    for number, verdict in found.items():
+        tries = dict(job.entries[number].tries)
+        if verdict.how in (CRASH, TIMEOUT):
+            tries[verdict.how] = tries.get(verdict.how, 0) + 1
+        counted[number] = tries
+    if gang and counted:
+        most = {how: max(tries.get(how, 0) for tries in counted.values()) for how in (CRASH, TIMEOUT)}
+        before = {how: count for how, count in most.items() if count}
+        counted = dict.fromkeys(range(len(job.tasks)), before)
+    limits = {CRASH: launch.retries, TIMEOUT: launch.timeouts}
+    if any(tries.get(how, 0) > limit for tries in counted.values() for how, limit in limits.items()):
+        return {}
+    return counted
+
+
+def reason(found: Mapping[int, Verdict], tries: Collection[Tries]) -> str:
+    """The one line that says why a job ended: what others of a gang say of it counts less."""
+    order = (CANCELLED, ERROR, TIMEOUT, CRASH, PREEMPTED, VOID)
+    first = min(found.values(), key=lambda verdict: (order.index(verdict.how), _of_a_peer(verdict)))
+    before = max((sum(one.values()) for one in tries), default=0)
+    return f"{first.text}; {before + 1} tries" if before and first.how in (CRASH, TIMEOUT) else first.text
+
+
+def _of_a_peer(verdict: Verdict) -> bool:
+    return "another process of this training" in verdict.text
+
+
+def _verdict(task: TaskProgress, entry: Entry, seen: Seen | None, launch: Launch) -> Verdict | None:
+    node = task.node if task.submission == entry.name else ""
+    if task.submission == entry.name:
+        if task.state == "done":
+            return None
+        if task.state == "cancelled":
+            return Verdict(CANCELLED, "cancelled", node)
+        if task.state == "failed":
+            return Verdict(CRASH if task.retry else ERROR, task.error, node)
+    if entry.started and not entry.started.id:
+        return Verdict(VOID, "it was never submitted", node)
+    if seen:
+        return _as_slurm_says(seen, node or seen.nodes, task, entry, launch)
+    if task.submission == entry.name and task.state == "stopped":
+        return Verdict(TIMEOUT if "SIGUSR2" in task.error else CRASH, task.error, node)
+    if entry.executor == "slurm":
+        return Verdict(CRASH, "SLURM no longer knows it, and it left no word", node)
+    return Verdict(CRASH, "its process ended without a word (killed, or out of memory?)", node)
+
+
+def _as_slurm_says(seen: Seen, node: str, task: TaskProgress, entry: Entry, launch: Launch) -> Verdict:
+    on = f" on {node}" if node else ""
+    if seen.state == "OUT_OF_MEMORY":
+        had = f" of the {launch.mem_gb} GB of launch.mem_gb" if launch.mem_gb else ""
+        return Verdict(CRASH, f"it ran out{had or ' of memory'}{on}", node)
+    if seen.state == "NODE_FAIL":
+        return Verdict(CRASH, f"its node failed{on}", node)
+    if seen.state in ("TIMEOUT", "DEADLINE"):
+        limit = entry.submission.time_min if entry.submission else launch.time_min
+        return Verdict(TIMEOUT, f"it reached its time limit of {limit} min{on}", node)
+    if seen.state == "PREEMPTED":
+        return Verdict(PREEMPTED, f"it was preempted{on}", node)
+    if seen.state == "CANCELLED":
+        who = f" {seen.reason}" if seen.reason.startswith("by ") else ""
+        return Verdict(CANCELLED, f"cancelled in SLURM{who}", node)
+    told = task.error if task.submission == entry.name and task.state == "stopped" else ""
+    code = f" with exit code {seen.exit_code}" if seen.exit_code else ""
+    return Verdict(CRASH, told or f"it ended without a word: SLURM says {seen.state}{code}{on}", node)
