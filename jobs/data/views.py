@@ -38,6 +38,25 @@ def views_of(
     ]
 
 
+def distinct_views(
+    sampling: str,
+    num_frames: int,
+    height: int,
+    width: int,
+    grids: Iterable[str],
+    crop: int,
+    frames: int = 16,
+    stride: int = 4,
+) -> tuple[list[View], dict[str, list[int]]]:
+    """The distinct views of a resized video under all `grids`, and for each grid which of them make it up."""
+    number: dict[View, int] = {}
+    members = {}
+    for grid in grids:
+        views = views_of(sampling, num_frames, height, width, grid, crop, frames, stride)
+        members[grid] = [number.setdefault(view, len(number)) for view in views]
+    return list(number), members
+
+
 def frames_needed(sampling: str, num_frames: int, grids: Iterable[str], frames: int = 16, stride: int = 4) -> list[int]:
     """The sorted frame numbers that the clips of all `grids` take."""
     clip_counts = {parse_views(grid)[0] for grid in grids}

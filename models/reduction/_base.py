@@ -34,6 +34,10 @@ class Reduction:
     def check(self, arch: Architecture) -> None:
         """Raise ValueError where this reduction cannot run on `arch`."""
 
+    def tokens(self, arch: Architecture) -> tuple[int, ...] | None:
+        """How many tokens of a clip each block works on; None where that shows only when it runs."""
+        return None if self.stages(arch.depth) else (arch.slots * arch.tokens_per_slot,) * arch.depth
+
     def keep(self, tokens: Tensor, keys: Tensor, stage: int) -> Tensor:
         """Choose the tokens that stay.
 
@@ -76,6 +80,14 @@ class Staged(Reduction):
             if slots % 2 and slots > 1:
                 raise ValueError(f"{self._text()}: {slots} slots after block {block} cannot be joined in pairs")
             slots, tokens = max(slots // 2, 1), (tokens - self.r) * (2 if slots > 1 else 1)
+
+    def tokens(self, arch: Architecture) -> tuple[int, ...]:
+        slots, tokens, counts = arch.slots, arch.tokens_per_slot, []
+        for block in range(1, arch.depth + 1):
+            counts.append(slots * tokens)
+            if block in self.stages(arch.depth):
+                slots, tokens = max(slots // 2, 1), (tokens - self.r) * (2 if slots > 1 else 1)
+        return tuple(counts)
 
     def fit(self, source: Architecture, target: Architecture) -> tuple[Reduction, str]:
         exact = self.r * target.tokens_per_slot / source.tokens_per_slot

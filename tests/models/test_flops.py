@@ -3,6 +3,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models import count_flops, create_model
+from models.catalog import ARCHITECTURES
+from models.reduction import Reduction, parse
 
 # Main paper, Table 2: GFLOPs at r = 0, 32, 48, 64.
 TABLE_2 = {
@@ -64,6 +66,29 @@ def test_the_products_of_the_reduction_count():
         for previous in [tokens] + [tokens - 12] * (slots - 2):
             by_hand += tokens * previous * (width + 1)  # similarities, and the masses they spread
     assert sta - random == by_hand
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_shapes_alone_tell_parameters_and_flops(name):
+    arch, model = ARCHITECTURES[name], without_weights(name)
+    assert arch.parameters(arch.num_classes) == sum(parameter.numel() for parameter in model.parameters())
+    for reduction in ("none", "random:r=12", "random:r=12,at=1-3-5-7-8"):
+        model.set_reduction(reduction)
+        assert arch.multiply_adds(parse(reduction).tokens(arch)) == count_flops(model)
+
+
+def test_shapes_alone_leave_out_the_products_of_the_reduction_itself():
+    arch = ARCHITECTURES["vit_small"]
+    alone = arch.multiply_adds(parse("sta:r=48").tokens(arch))
+    assert 0.997 < alone / count_flops(without_weights("vit_small", "sta:r=48")) < 1
+
+
+def test_what_a_method_of_another_kind_keeps_shows_only_when_it_runs():
+    class Other(Reduction):
+        def stages(self, depth):
+            return (3,)
+
+    assert Other().tokens(ARCHITECTURES["vit_small"]) is None
 
 
 class OnlyMeta(TorchDispatchMode):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.cells import parse_views
-from jobs.data.views import View, clip_frames, crop_offsets, frames_needed, views_of
+from jobs.data.views import View, clip_frames, crop_offsets, distinct_views, frames_needed, views_of
 
 SAMPLINGS = st.sampled_from(["kinetics", "ssv2"])
 LENGTHS = st.integers(1, 700)
@@ -135,3 +135,11 @@ def test_what_cannot_be_sampled_is_refused():
         crop_offsets(200, 224, 3)
     with pytest.raises(ValueError, match="at least one clip"):
         clip_frames("kinetics", 100, 0)
+
+
+def test_views_that_grids_share_are_counted_once() -> None:
+    grids = ("2x3", "4x3", "6x3", "8x3", "16x3")
+    distinct, members = distinct_views("kinetics", 300, 224, 297, grids, 224)
+    assert (len(distinct), sum(map(len, members.values()))) == (66, 108)
+    for grid, rows in members.items():
+        assert [distinct[row] for row in rows] == views_of("kinetics", 300, 224, 297, grid, 224)
