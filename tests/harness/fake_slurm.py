@@ -1,4 +1,4 @@
-"""A scheduler for tests: sbatch, srun, sacct, squeue, scancel and scontrol of one machine, kept in one folder.
+"""A scheduler for tests: sbatch, srun, sacct, squeue, scancel, scontrol, sinfo and sacctmgr, kept in one folder.
 
 What is submitted really runs, as processes of this machine, with the variables that SLURM sets. `install` makes the
 commands; run as a script, this file is all of them. Files in the folder $FAKE_SLURM steer it:
@@ -6,6 +6,8 @@ commands; run as a script, this file is all of them. Files in the folder $FAKE_S
     refuse        sbatch fails with this text
     sacct_down, squeue_down   the command fails
     array_size    MaxArraySize
+    sinfo         what sinfo prints; else NODES
+    associations, qos         what sacctmgr prints of them; without, there is no accounting
 and `ID.state` or `ID_TASK.state` is the state of a job or an array task, which a test may change.
 """
 
@@ -18,7 +20,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = ("sbatch", "srun", "sacct", "squeue", "scancel", "scontrol")
+COMMANDS = ("sbatch", "srun", "sacct", "squeue", "scancel", "scontrol", "sinfo", "sacctmgr")
+NODES = "".join(
+    f"{partition}|up|infinite|1-infinite|{rest}|idle|{kind}{number}|{features}\n"
+    for partition, kind, rest, features in (
+        ("gpu*", "node", "64|512000|gpu:v100:8(S:0-1)", "v100,ib"),
+        ("cpu", "cpu", "128|256000|(null)", "(null)"),
+    )
+    for number in range(1, 5)
+)
+"""Partition, its state, time limit and most nodes; CPUs, memory, GPUs, state, name and features of a node."""
 
 
 def install(bin_folder: Path) -> None:
@@ -32,6 +43,10 @@ def sbatch(folder: Path, arguments: list[str]) -> int:
     if (folder / "refuse").exists():
         print((folder / "refuse").read_text(), file=sys.stderr)
         return 1
+    if "--test-only" in arguments:
+        text = "sbatch: Job 99 to start at 2026-01-02T03:04:05 using 8 processors on nodes node1 in partition gpu"
+        print(text, file=sys.stderr)
+        return 0
     number = 100
     while True:
         try:
@@ -166,6 +181,24 @@ def scancel(folder: Path, arguments: list[str]) -> int:
 def scontrol(folder: Path, arguments: list[str]) -> int:
     size = (folder / "array_size").read_text() if (folder / "array_size").exists() else "1001"
     print(f"Configuration data as of today\nMaxArraySize            = {size}")
+    return 0
+
+
+def sinfo(folder: Path, arguments: list[str]) -> int:
+    text = (folder / "sinfo").read_text() if (folder / "sinfo").exists() else NODES
+    if not text:
+        print("slurm_load_partitions: Unable to contact slurm controller (connect failure)", file=sys.stderr)
+        return 1
+    print(text, end="")
+    return 0
+
+
+def sacctmgr(folder: Path, arguments: list[str]) -> int:
+    path = folder / arguments[arguments.index("show") + 1]
+    if not path.exists():
+        print("You are not running a supported accounting_storage plugin", file=sys.stderr)
+        return 1
+    print(path.read_text())
     return 0
 
 
