@@ -20,21 +20,17 @@ LOOK_S = 2.0
 ASK_S = 60
 
 
-class Silent(Exception):
-    """SLURM does not answer."""
+class Busy(ValueError):
+    """SLURM does not answer, or does not take jobs now."""
 
 
 def adopt(runs: Path) -> None:
-    """Find out what became of every submission that was begun and not noted. ValueError where SLURM does not answer:
-    nothing may be sent before that is known."""
+    """Find out what became of every submission that was begun and not noted. Busy where SLURM does not answer: nothing
+    may be sent before that is known."""
     said = False
     for submission in _open(runs):
         while read_started(runs, submission.name) is None:
-            try:
-                found = find(submission) if submission.executor == "slurm" else _process(submission)
-            except Silent as error:
-                waits = f"an earlier sweep was killed while it submitted, and whether SLURM has {submission.slurm_name}"
-                raise ValueError(f"{waits} cannot be asked: {error}; try again when SLURM answers") from None
+            found = find(submission) if submission.executor == "slurm" else _process(submission)
             if found or age_s(submission.time) > SETTLE_S[submission.executor]:
                 note_started(submission, found or Started(""), runs)
                 break
@@ -45,7 +41,7 @@ def adopt(runs: Path) -> None:
 
 
 def find(submission: Submission) -> Started | None:
-    """The SLURM job of a submission, by its name; None where there is none. Silent where SLURM does not answer."""
+    """The SLURM job of a submission, by its name; None where there is none. Busy where SLURM does not answer."""
     named = f"--name={submission.slurm_name}"
     since = submission.time[:19]
     asked = [
@@ -57,7 +53,8 @@ def find(submission: Submission) -> Started | None:
         if found := re.search(r"^\s*(\d+)", answer or "", re.MULTILINE):
             return Started(found[1])
     if answers[0] is None:
-        raise Silent("squeue does not answer")
+        unknown = f"squeue does not answer whether SLURM has {submission.slurm_name}, which was being submitted"
+        raise Busy(f"{unknown}; give the same command again when it does")
     return None
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.adoption import find, note_started
+from harness.adoption import Busy, find, note_started
 from harness.profiles import Launch, Profile
 from harness.submission import Start, begin, new_submission, signal_s
 from jobs.cells import Cell
@@ -32,10 +32,6 @@ BUSY = re.compile(
 """What sbatch says when it is SLURM that cannot answer now, rather than the job that is wrong."""
 
 
-class Busy(ValueError):
-    """SLURM does not take jobs now."""
-
-
 @dataclass(frozen=True)
 class Sbatch:
     """One sbatch to make: what of, and with which options."""
@@ -44,6 +40,8 @@ class Sbatch:
     units: tuple[Unit, ...]
     label: str
     parameters: dict[str, Any]
+    after: int | None = None
+    """The place of another whose end it must wait for, lest more run at a time than the profile allows."""
 
 
 def submit(starts: Sequence[Start], profile: Profile, runs: Path) -> int:
@@ -52,7 +50,11 @@ def submit(starts: Sequence[Start], profile: Profile, runs: Path) -> int:
     planned = plan_sbatches(starts, profile.launch)
     _test(planned, profile)
     tries = {(start.job.id, task): before for start in starts for task, before in start.tasks.items()}
-    return sum(_send(one, tries, profile, runs) for one in planned)
+    sent: list[tuple[str, int]] = []
+    for one in planned:
+        before = sent[one.after][0] if one.after is not None else ""
+        sent.append(_send(one, before, tries, profile, runs))
+    return sum(tasks for _, tasks in sent)
 
 
 def scripts(starts: Sequence[Start], launch: Launch, runs: Path) -> list[str]:
@@ -86,7 +88,9 @@ def plan_sbatches(starts: Sequence[Start], launch: Launch) -> list[Sbatch]:
         if launch.parallel:
             parameters["array_parallelism"] = max(1, (launch.parallel + number) // len(parts))
         inside = [by_id[job_id] for job_id in dict.fromkeys(job_id for job_id, _ in units)]
-        planned.append(Sbatch("array", units, _label(inside), parameters | {"comment": _comment(inside)}))
+        parameters["comment"] = _comment(inside)
+        after = number - launch.parallel if 0 < launch.parallel <= number else None
+        planned.append(Sbatch("array", units, _label(inside), parameters, after))
     for start, job in gangs:
         ranks = tuple((job.id, rank) for rank in range(job.processes))
         parameters = gang_parameters(job, launch) | {"comment": _comment([start])}
@@ -140,32 +144,34 @@ def array_limit() -> int:
     return max(1, int(found[1])) if found else 1001
 
 
-def _send(planned: Sbatch, tries: dict[Unit, Tries], profile: Profile, runs: Path) -> int:
-    """One sbatch; returns how many tasks it starts. A SLURM that does not answer may have taken the job all the same,
-    so it is looked up before it is sent again."""
+def _send(planned: Sbatch, before: str, tries: dict[Unit, Tries], profile: Profile, runs: Path) -> tuple[str, int]:
+    """One sbatch, that waits for the end of the job `before`; returns its id and how many tasks it starts. A SLURM that
+    does not answer may have taken the job all the same, so it is looked up before it is sent again."""
     whole = new_submission("slurm", planned.kind, planned.units, profile.launch, planned.label)
     submission = begin(whole, tries, runs)
     if not submission:
-        return 0
-    parameters = planned.parameters
+        return "", 0
+    parameters = planned.parameters | ({"dependency": f"afterany:{before}"} if before else {})
     if planned.kind == "array":
         parameters = parameters | {"map_count": len(submission.units) if len(submission.units) > 1 else None}
     for left in reversed(range(SENDS)):
         try:
-            note_started(submission, Started(_sbatch(submission, parameters, runs)), runs)
-            return len(submission.units)
+            started = Started(_sbatch(submission, parameters, runs))
         except RuntimeError as error:
-            wrong = " ".join(str(error).split())
-            if BUSY.search(wrong):
-                time.sleep(AGAIN_S)
-                if found := find(submission):
-                    note_started(submission, found, runs)
-                    return len(submission.units)
-                if left:
-                    continue
-            write_started(runs, submission.name, Started(""))
-            refused = Busy if BUSY.search(wrong) else ValueError
-            raise refused(f"profile {profile.name} cannot submit to SLURM: {wrong}") from None
+            wrong = f"profile {profile.name} cannot submit to SLURM: {' '.join(str(error).split())}"
+            if not BUSY.search(wrong):
+                write_started(runs, submission.name, Started(""))
+                raise ValueError(wrong) from None
+            time.sleep(AGAIN_S)
+            found = find(submission)
+            if not found and left:
+                continue
+            if not found:
+                write_started(runs, submission.name, Started(""))
+                raise Busy(wrong) from None
+            started = found
+        note_started(submission, started, runs)
+        return started.id, len(submission.units)
     raise AssertionError("the last attempt returns or raises")
 
 

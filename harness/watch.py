@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.cluster import Busy
+from harness.adoption import Busy, adopt
 from harness.launch import start_tasks
 from harness.plan import Plan
 from harness.profiles import Profile
@@ -43,9 +43,12 @@ class Watch:
         self.seen: dict[str, tuple[int, float, JobProgress]] = {}
         self.judged: set[tuple[str, int, int]] = set()
         self.busy_since = 0.0
+        self.unsettled = False
 
     def look(self) -> list[JobProgress]:
         """Every job as it is now; tasks that ended badly have been started again where they may be."""
+        if self.unsettled and not self._settled():
+            return [self.seen[job.id][2] for job in self.plan.jobs]
         starts = []
         have = record_ids(self.runs)
         for job_id in list(self.open):
@@ -68,13 +71,26 @@ class Watch:
             start_tasks(starts, self.profile, self.runs)
             self.busy_since = 0.0
         except Busy as error:
-            # What could not be sent is noted as such, and is tried again at the next look.
+            self.unsettled = True
             self.busy_since = self.busy_since or time.monotonic()
             if time.monotonic() - self.busy_since > SILENT_S:
                 raise
             print(f"{error}; trying again", flush=True)
         for start in starts:
             self._read(start.job.id, anew=True)
+
+    def _settled(self) -> bool:
+        """Whether it is known by now what became of that which a busy SLURM may or may not have taken."""
+        try:
+            adopt(self.runs)
+        except Busy:
+            if time.monotonic() - self.busy_since > SILENT_S:
+                raise
+            return False
+        self.unsettled = False
+        for job_id in self.open:
+            self._read(job_id, anew=True)
+        return True
 
     def _read(self, job_id: str, anew: bool = False) -> JobProgress:
         folder = job_folder(self.runs, job_id)

@@ -78,6 +78,15 @@ def write_record(runs: Path, record: Record) -> Path:
     return path
 
 
+def has_record(runs: Path, record_id: str) -> bool:
+    """Return whether the record of that id is there, and whole."""
+    try:
+        _read(_folder(runs) / f"{record_id}.json")
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
+
+
 def read_records(runs: Path) -> tuple[list[Record], list[str]]:
     """Return all records, ordered by id, and one line for each file that is not a record."""
     try:
