@@ -19,7 +19,7 @@ from jobs.cells import METRICS, Cell
 from jobs.data.labels import Item, read_labels
 from jobs.data.pool import DecodePool
 from jobs.data.reader import ClipRequest, Unreadable, Video
-from jobs.data.views import View, views_of
+from jobs.data.views import View, distinct_views
 from jobs.device import autocast, normalise, pick_device, ready_model
 from jobs.scores import Block, BlockStore, Totals, ViewScores, total
 from jobs.spec import Checkpoint, Dataset, Evaluate, Job, share, split
@@ -37,6 +37,7 @@ def run(job: Evaluate, task: Task) -> None:
 
 def evaluate(job: Evaluate, task: Task, folder: Path) -> Totals | None:
     """Do this task's blocks, kept in `folder`; the totals where all blocks are finished by now."""
+    task.check_told()
     check_unchanged(job.dataset, job.checkpoint)
     listed = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
     items = listed[: job.limit or None]
@@ -92,7 +93,7 @@ class Scorer:
             content, began = Block(), time.perf_counter()
             for (block, item), found in pool.read(wanted):
                 if self.task:
-                    self.task.check_cancelled()
+                    self.task.check_told()
                 if isinstance(found, Unreadable):
                     content.skipped[item.index] = str(found)
                 else:
@@ -113,7 +114,7 @@ class Scorer:
             self.model.set_reduction(reduction)
             clips: list[tuple[int, View]] = []
             for index, video in videos.items():
-                distinct, members = distinct_views(self.job, video, grids)
+                distinct, members = self._views(video, grids)
                 clips += [(index, view) for view in distinct]
                 empty = np.empty((len(distinct), self.job.dataset.num_classes), np.float32)
                 content.scores[index][reduction] = ViewScores(empty, members)
@@ -128,6 +129,14 @@ class Scorer:
                 target[:] = scores[start : start + len(target)]
                 start += len(target)
 
+    def _views(self, video: Video, grids: tuple[str, ...]) -> tuple[list[View], dict[str, np.ndarray]]:
+        """The distinct views of a video under `grids`, and for each grid which of them make it up."""
+        dataset, arch, (height, width) = self.job.dataset, architecture(self.job.model), video.frames.shape[1:3]
+        views, members = distinct_views(
+            dataset.sampling, video.num_frames, height, width, grids, arch.image, arch.frames, dataset.stride
+        )
+        return views, {grid: np.array(rows) for grid, rows in members.items()}
+
     def _forward(
         self, clips: list[tuple[int, View]], videos: dict[int, Video], frames: dict[int, Tensor]
     ) -> np.ndarray:
@@ -136,7 +145,7 @@ class Scorer:
         out = []
         for start in range(0, len(clips), self.job.batch_size):
             if self.task:
-                self.task.check_cancelled()
+                self.task.check_told()
             batch = [
                 cut(frames[index], videos[index], view, side)
                 for index, view in clips[start : start + self.job.batch_size]
@@ -166,20 +175,6 @@ def check_unchanged(dataset: Dataset, checkpoint: Checkpoint | None = None) -> N
 def clip_request(dataset: Dataset, arch: Architecture, grids: tuple[str, ...]) -> ClipRequest:
     """What the decoders need to know to read just the frames of `grids`."""
     return ClipRequest(dataset.sampling, grids, arch.image, arch.frames, dataset.stride)
-
-
-def distinct_views(job: Evaluate, video: Video, grids: tuple[str, ...]) -> tuple[list[View], dict[str, np.ndarray]]:
-    """The distinct views of a video under `grids`, and for each grid which of them make it up."""
-    arch = architecture(job.model)
-    height, width = video.frames.shape[1:3]
-    number: dict[View, int] = {}
-    members = {}
-    for grid in grids:
-        views = views_of(
-            job.dataset.sampling, video.num_frames, height, width, grid, arch.image, arch.frames, job.dataset.stride
-        )
-        members[grid] = np.array([number.setdefault(view, len(number)) for view in views])
-    return list(number), members
 
 
 def cut(frames: Tensor, video: Video, view: View, side: int) -> Tensor:

@@ -32,13 +32,16 @@ IQR_LIMIT = 0.10
 
 def run(job: Measure, task: Task) -> None:
     """Measure the job's one cell."""
+    task.check_told()
     (cell,) = job.cells
     torch.set_num_threads(job.threads)
     check_gpu(job.gpus)
     started = task.now()
     skipped: list[dict[str, str]] = []
-    measure = model_only if cell.metric == "clips_per_s" else end_to_end
-    rates, details = measure(job, cell, task, skipped)
+    if cell.metric == "clips_per_s":
+        rates, details = model_only(job, cell, task)
+    else:
+        rates, details = end_to_end(job, cell, task, skipped)
     median, iqr = spread(rates)
     task.write(
         Record(
@@ -71,9 +74,7 @@ def spread_flags(median: float, iqr: float, what: str = "median") -> list[str]:
     return [f"IQR is {100 * iqr / median:.0f} % of the {what}"] if iqr > IQR_LIMIT * median else []
 
 
-def model_only(
-    job: Measure, cell: Cell, task: Task, skipped: list[dict[str, str]]
-) -> tuple[list[float], dict[str, Any]]:
+def model_only(job: Measure, cell: Cell, task: Task) -> tuple[list[float], dict[str, Any]]:
     """clips/s of forward passes over one random batch; what STA drops in number does not depend on content."""
     device, arch = pick_device(), architecture(cell.model)
     model = ready_model(cell.model, arch.num_classes, device)
@@ -81,10 +82,12 @@ def model_only(
     stream = torch.Generator().manual_seed(0)
     video = torch.randn(job.batch_size, 3, arch.frames, arch.image, arch.image, generator=stream).to(device)
     step = timed_forward(model, video, job.precision)
-    warm_up = list(stable_warm_up(step))
-    rates = []
+    warm_up, rates = [], []
+    for seconds in stable_warm_up(step):
+        task.check_told()
+        warm_up.append(seconds)
     for number in range(job.samples):
-        task.check_cancelled()
+        task.check_told()
         rates.append(job.batch_size / step())
         task.update(number + 1, job.samples)
     details = {

@@ -1,5 +1,7 @@
-"""What submitit calls on the node: run tasks, one after the other, and leave word of each."""
+"""What submitit calls on the node: run the tasks of a submission that are this process's, and leave word of each."""
 
+import os
+import socket
 import sys
 import time
 import traceback
@@ -7,79 +9,142 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
+import psutil
+
+from jobs.requeue import leave, near_limit
+from jobs.signals import Told
+from jobs.spec import Train
 from jobs.task import Cancelled, Stopped, Task, load_job
+from results.attempts import Started, Submission, Unit, read_started, read_submission, submission_folder, write_started
 from results.progress import ProgressWriter, TaskProgress, lives, read_job
-from results.provenance import git_state, slurm_ids
+from results.provenance import git_state
 
 _MODULES = {"evaluate": "jobs.evaluate", "count": "jobs.count", "measure": "jobs.measure", "train": "jobs.train"}
 WAIT_S = 1.0
 
 
-def run_tasks(runs: str, tasks: Sequence[tuple[str, int]], after: Sequence[tuple[int, float]] = ()) -> None:
-    """Run each (job id, task index) of `tasks`; first wait for the end of the processes (id, creation time) in `after`.
+def run_submission(runs: str, name: str) -> None:
+    """Run this process's share of the submission `name`: one task of an array or a gang, all tasks of a sequence.
 
-    A task that fails leaves its reason in its progress file and does not stop the next. Raises RuntimeError at the end
-    if any failed, so that the scheduler sees it too.
+    First leave word of what the submission became, and wait for the end of the processes that it comes after. A task
+    that fails leaves its reason in its progress file and does not stop the next one. Raises RuntimeError at the end if
+    any is not done, so that the scheduler sees it too, and ValueError where the submission cannot be read.
     """
-    while any(lives(pid, created) for pid, created in after):
-        time.sleep(WAIT_S)
-    failed = [job_id for job_id, index in tasks if not _report_and_run(Path(runs), job_id, index)]
-    if failed:
-        raise RuntimeError(f"{len(failed)} of {len(tasks)} tasks failed: {', '.join(failed)}")
+    folder = Path(runs)
+    submission = read_submission(folder, name)
+    if not submission:
+        path = submission_folder(folder, name) / "submission.json"
+        raise ValueError(f"{path} is missing or damaged, so there is nothing to run; give the same command again")
+    with Told() as told:
+        _leave_word(lambda: _write_started(folder, submission))
+        while any(lives(pid, created) for pid, created in submission.after):
+            if told.by:
+                raise RuntimeError(f"told to stop ({told.by}) before anything was begun")
+            time.sleep(WAIT_S)
+        units = _own_units(submission)
+        undone = list(units)
+        for unit in units:
+            if _report_and_run(folder, submission, unit, told):
+                undone.remove(unit)
+            if told.by:
+                break
+    if undone:
+        names = ", ".join(job_id for job_id, _ in undone)
+        raise RuntimeError(f"{len(undone)} of {len(units)} tasks are not done: {names}")
 
 
-def run_gang(runs: str, job_id: str, after: Sequence[tuple[int, float]] = ()) -> None:
-    """Run one process of a job that needs all of its processes at the same time: the task of this process's rank.
+def _write_started(runs: Path, submission: Submission) -> None:
+    if read_started(runs, submission.name):
+        return
+    if submission.executor == "slurm":
+        started = Started(os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID", ""))
+    else:
+        # submitit's: of the process that stands for all it has started.
+        process = psutil.Process(int(os.environ.get("SUBMITIT_LOCAL_JOB_ID", os.getpid())))
+        started = Started(str(process.pid), socket.gethostname(), process.create_time())
+    write_started(runs, submission.name, started)
 
-    First wait for the end of the processes (id, creation time) in `after`. RuntimeError where it fails.
-    """
-    from submitit import JobEnvironment
 
-    run_tasks(runs, [(job_id, JobEnvironment().global_rank)], after)
+def _own_units(submission: Submission) -> Sequence[Unit]:
+    if submission.kind == "sequence":
+        return submission.units
+    if submission.kind == "array":
+        number = int(os.environ.get("SLURM_ARRAY_TASK_ID", 0)) if submission.executor == "slurm" else 0
+    elif "SUBMITIT_EXECUTOR" in os.environ:
+        from submitit import JobEnvironment
+
+        number = JobEnvironment().global_rank
+    else:
+        number = int(os.environ.get("RANK", 0))
+    if number >= len(submission.units):
+        raise ValueError(f"submission {submission.name} has {len(submission.units)} tasks, and this is number {number}")
+    return submission.units[number : number + 1]
 
 
-def run_task(runs: Path, job_id: str, index: int) -> bool:
-    """Run one task; False where it failed. OSError where it cannot even leave word of that."""
-    if _runs_elsewhere(read_job(runs, job_id).tasks[index:][:1]):
-        print(f"task {index} of job {job_id} is running already: nothing to do here", flush=True)
-        return True
-    progress = ProgressWriter(runs, job_id, index)
-    git_state()  # kept from here on: what runs is the code as it is now
+def _report_and_run(runs: Path, submission: Submission, unit: Unit, told: Told) -> bool:
     try:
-        job, data = load_job(runs, job_id)
-        task = Task(runs, job_id, index, data["tasks"], data["profile"], progress)
-        task.check_cancelled()
-        action: Callable[..., None] = import_module(_MODULES[job.kind]).run
-        action(job, task)
-    except Cancelled:
-        progress.fail("cancelled")
-        return False
-    except Stopped as stopped:
-        progress.fail(str(stopped))
-        return False
-    except Exception as error:
-        traceback.print_exc(file=sys.stderr)
-        expected = isinstance(error, ValueError | OSError)
-        progress.fail(str(error) if expected else f"{type(error).__name__}: {error}")
-        return False
-    except SystemExit:
-        raise  # the scheduler will start it again: it has not failed
-    except BaseException:
-        progress.fail("interrupted")
-        raise
-    progress.finish()
-    return True
-
-
-def _report_and_run(runs: Path, job_id: str, index: int) -> bool:
-    try:
-        return run_task(runs, job_id, index)
+        return _run_task(runs, submission, *unit, told)
     except OSError:
         traceback.print_exc(file=sys.stderr)
         return False
 
 
-def _runs_elsewhere(found: Sequence[TaskProgress]) -> bool:
-    """Whether a task is running, other than in this SLURM job before it was requeued."""
-    own = slurm_ids().get("job_id")
-    return any(task.state == "running" and not (own and task.slurm.get("job_id") == own) for task in found)
+def _run_task(runs: Path, submission: Submission, job_id: str, index: int, told: Told) -> bool:
+    """Run one task; False where it is not done then. OSError where it cannot even leave word that it runs."""
+    if _runs_elsewhere(read_job(runs, job_id).tasks[index:][:1], submission):
+        print(f"task {index} of job {job_id} is running already: nothing to do here", flush=True)
+        return True
+    progress = ProgressWriter(runs, job_id, index, submission.name)
+    git_state()  # kept from here on: what runs is the code as it is now
+    try:
+        job, data = load_job(runs, job_id)
+        task = Task(runs, job_id, index, data["tasks"], data["profile"], progress, told)
+        action: Callable[..., None] = import_module(_MODULES[job.kind]).run
+        # The processes of a training agree on that first.
+        if isinstance(job, Train) or not task.has_records(job):
+            action(job, task)
+    except Cancelled:
+        _leave_word(progress.cancel)
+        return False
+    except Stopped as stopped:
+        _stop(progress, submission, stopped, told, first=submission.kind != "gang" or index == 0)
+        return False
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        expected = isinstance(error, ValueError | OSError)
+        text = str(error) if expected else f"{type(error).__name__}: {error}".removesuffix(": ")
+        # A ValueError is the user's to mend; disks, memory, peers and surprises may be better another time.
+        retry = not isinstance(error, ValueError)
+        _leave_word(lambda: progress.fail(text, retry))
+        return False
+    except BaseException:
+        _leave_word(lambda: progress.fail("interrupted", retry=True))
+        raise
+    _leave_word(progress.finish)
+    return True
+
+
+def _stop(progress: ProgressWriter, submission: Submission, stopped: Stopped, told: Told, first: bool) -> None:
+    """Leave word of a stop, and come to an end such that the task is started again, if it may be."""
+    timed_out = stopped.by == "SIGUSR2" and near_limit(submission)
+    if timed_out and submission.executor == "slurm" and progress.timeouts >= submission.timeouts:
+        times = f"{progress.timeouts + 1} times" if progress.timeouts else "once"
+        limit = f"reached its time limit of {submission.time_min} min {times}"
+        text = f"{limit} (launch.timeouts = {submission.timeouts}); {stopped}"
+        _leave_word(lambda: progress.fail(text))
+        return
+    _leave_word(lambda: progress.stop(str(stopped), timed_out))
+    leave(submission, stopped.by, told, first)
+
+
+def _leave_word(write: Callable[[], None]) -> None:
+    """Call `write`; a disk that is full must not alter how the work itself ended."""
+    try:
+        write()
+    except OSError:
+        traceback.print_exc(file=sys.stderr)
+
+
+def _runs_elsewhere(found: Sequence[TaskProgress], submission: Submission) -> bool:
+    """Whether a task is running, other than in this submission before it was requeued."""
+    return any(task.state == "running" and task.submission != submission.name for task in found)

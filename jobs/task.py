@@ -1,15 +1,16 @@
 """One task of a job: where it keeps its files, how it reports, and how it is told to stop."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jobs.signals import Told
 from jobs.spec import Job, from_dict
 from results.files import read_json
 from results.progress import ProgressWriter, job_folder, read_job
 from results.provenance import collect, utc_now
-from results.records import Record, write_record
+from results.records import Record, has_record, write_record
 
 
 class Cancelled(Exception):
@@ -17,7 +18,14 @@ class Cancelled(Exception):
 
 
 class Stopped(Exception):
-    """The process was told to stop, and has kept what it needs to go on another time; the text says so."""
+    """The process was told to stop by the signal `by`, and has kept what it needs to go on; the text says so."""
+
+    def __init__(self, text: str, by: str) -> None:
+        super().__init__(text, by)
+        self.by = by
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 @dataclass
@@ -30,6 +38,8 @@ class Task:
     count: int
     profile: str
     progress: ProgressWriter
+    told: Told = field(default_factory=Told)
+    """What this process has been told meanwhile."""
     before: int = 0
     """Steps of the task that lie before the part that reports now."""
 
@@ -42,21 +52,34 @@ class Task:
         """Report that `done` of `total` steps are behind us, and how it goes."""
         self.progress.update(self.before + done, self.before + total, text)
 
-    def check_cancelled(self) -> None:
-        """Raise Cancelled where the user asked for this job to stop."""
+    def check_told(self) -> None:
+        """Raise Cancelled where the user asked for this job to stop, Stopped where this process was told to; for places
+        where nothing is half done."""
         if cancel_file(self.runs, self.job_id).exists():
             raise Cancelled("cancelled")
+        if by := self.told.by:
+            raise Stopped(f"told to stop ({by}); the same command takes it up again", by)
+
+    def has_records(self, job: Job) -> bool:
+        """Whether all records of the job are there, by an earlier attempt say."""
+        return all(has_record(self.runs, job.record_id(cell)) for cell in job.cells)
 
     def write(self, record: Record) -> None:
         """Write a record, once: the first one stays."""
         write_record(self.runs, record)
 
     def provenance(self) -> dict[str, Any]:
-        """Machine, versions, commit and SLURM ids of this task, and hosts and restarts of all tasks of the job."""
-        tasks = read_job(self.runs, self.job_id).tasks
+        """Machine, versions, commit and SLURM ids of this task, hosts and restarts of all tasks of the job, and how its
+        earlier attempts ended as far as a driver found out."""
+        job = read_job(self.runs, self.job_id)
+        ended = [(attempt, task, how) for attempt, tasks in job.ended.items() for task, how in tasks.items()]
         return collect() | {
-            "restarts": max(task.restarts for task in tasks),
-            "tasks": [{"host": task.host, "started": task.started, "slurm": task.slurm} for task in tasks],
+            "restarts": max(task.restarts for task in job.tasks),
+            "tasks": [
+                {"host": task.host, "node": task.node, "started": task.started, "slurm": task.slurm}
+                for task in job.tasks
+            ],
+            "ended": [{"attempt": attempt, "task": task} | how for attempt, task, how in ended],
         }
 
     def started(self) -> str:

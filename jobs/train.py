@@ -5,7 +5,7 @@ Recipe: STA supplement, section A, and VideoMAE's public values where that is si
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,10 @@ from jobs.device import check_gpu
 from jobs.evaluate import check_unchanged, evaluate, write_accuracies
 from jobs.measure import spread_flags
 from jobs.spec import Checkpoint, Train
-from jobs.task import Task
+from jobs.task import Cancelled, Stopped, Task
 from jobs.training.gang import Gang, join
 from jobs.training.hours import projected_hours, read_steps, typical
 from jobs.training.loop import Outcome, Trainer, timeline
-from jobs.training.signals import Told
 from models import count_flops, create_model
 from models.catalog import architecture
 from results.files import read_json, replacing, write_json
@@ -46,10 +45,12 @@ def run(job: Train, task: Task) -> None:
     epochs = timeline(job, len(items))
     with join(job.processes) as gang:
         check_gpu(job.gpus)
+        if not gang.agree([not task.has_records(job)])[0]:
+            return
+        _together(gang, task.check_told)
         if not gang.agree([(task.folder / OUTCOME).exists()])[0]:
-            with Told() as told:
-                trainer = Trainer(job, task, gang, items, epochs, told)
-                outcome = trainer.run(task.folder / STEPS)
+            trainer = Trainer(job, task, gang, items, epochs)
+            outcome = trainer.run(task.folder / STEPS)
             _save(outcome, trainer.weights(), task.folder, gang)
             del trainer
             if gang.device.type == "cuda":
@@ -63,6 +64,18 @@ def run(job: Train, task: Task) -> None:
         if gang.rank == 0:
             _write_times(job, task, timeline(replace(job, measure_steps=0), len(items)), seconds)
         gang.barrier()
+
+
+def _together(gang: Gang, action: Callable[[], object]) -> None:
+    """Do `action` in all processes, and stop in all of them where one of them was told to."""
+    told: Exception | None = None
+    try:
+        action()
+    except (Cancelled, Stopped) as error:
+        told = error
+    for one in gang.gather(told):
+        if one:
+            raise one
 
 
 def _save(outcome: Outcome, weights: dict[str, torch.Tensor], folder: Path, gang: Gang) -> None:
@@ -80,8 +93,7 @@ def _evaluate(job: Train, cells: tuple[Cell, ...], task: Task, gang: Gang) -> No
     weights = Checkpoint.of(task.folder / WEIGHTS)
     evaluated = replace(job.evaluate, cells=cells, checkpoint=weights)
     folder = task.folder / f"evaluation-{evaluated.id}"
-    evaluate(evaluated, task, folder)
-    gang.barrier()
+    _together(gang, lambda: evaluate(evaluated, task, folder))
     totals = evaluate(evaluated, task, folder) if gang.rank == 0 else None
     if totals:
         broken = read_json(task.folder / OUTCOME)["broken"]

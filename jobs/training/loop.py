@@ -31,7 +31,6 @@ from jobs.training.mixing import Mixing
 from jobs.training.model import prepare_model
 from jobs.training.report import TrainingReport, say
 from jobs.training.restarts import RestartStore
-from jobs.training.signals import Told
 from models.catalog import architecture
 from results.progress import read_job
 from results.provenance import machine, utc_now
@@ -76,10 +75,8 @@ def timeline(job: Train, videos: int) -> list[Epoch]:
 class Trainer:
     """Trains in this process of the gang; made and run in all of them alike."""
 
-    def __init__(
-        self, job: Train, task: Task, gang: Gang, items: Sequence[Item], epochs: Sequence[Epoch], told: Told
-    ) -> None:
-        self.job, self.task, self.gang, self.items, self.epochs, self.told = job, task, gang, items, epochs, told
+    def __init__(self, job: Train, task: Task, gang: Gang, items: Sequence[Item], epochs: Sequence[Epoch]) -> None:
+        self.job, self.task, self.gang, self.items, self.epochs = job, task, gang, items, epochs
         self.total = sum(epoch.steps for epoch in epochs)
         self.model = prepare_model(job)
         self.whole = self.model.arch.frames
@@ -119,7 +116,7 @@ class Trainer:
                 if cancelled:
                     raise Cancelled("cancelled")
                 if stopped and self.done < self.total:
-                    raise Stopped(self._last_words(kept))
+                    raise self._stopped(kept)
         broken = self._named(self.place.broken)
         if self.engine.skipped_steps:
             self.notes.append(
@@ -221,7 +218,7 @@ class Trainer:
     def _asked(self) -> tuple[bool, bool]:
         """Whether this training was cancelled, and whether some process was told to stop; the same answer in all."""
         cancelled = self.gang.rank == 0 and cancel_file(self.task.runs, self.task.job_id).exists()
-        cancelled, stopped = self.gang.agree([cancelled, bool(self.told.by)])
+        cancelled, stopped = self.gang.agree([cancelled, bool(self.task.told.by)])
         return bool(cancelled), bool(stopped)
 
     def _keep(self, segment: Segment, before: int) -> int:
@@ -261,7 +258,8 @@ class Trainer:
         """A new segment of the training, from now on."""
         job = read_job(self.task.runs, self.task.job_id)
         started = job.tasks[self.task.index].started or utc_now()
-        submitted = job.submitted.get("tasks", {}).get(str(self.task.index), {}).get("time") or started
+        entry = job.entries.get(self.task.index)
+        submitted = entry.time if entry else started
         asked, began, now = (datetime.fromisoformat(text) for text in (submitted, started, utc_now()))
         if self.segments:  # SLURM may have started it again without a new submission
             last = self.segments[-1]
@@ -274,9 +272,11 @@ class Trainer:
         )
         return self.segments[-1]
 
-    def _last_words(self, kept: int) -> str:
-        by = next((name for name in self.gang.gather(self.told.by) if name), "")
-        return f"told to stop ({by}) after step {self.done} of {self.total}; the same command goes on after step {kept}"
+    def _stopped(self, kept: int) -> Stopped:
+        """The same in all processes."""
+        by = next((name for name in self.gang.gather(self.task.told.by) if name), "")
+        done = f"told to stop ({by}) after step {self.done} of {self.total}"
+        return Stopped(f"{done}; the same command goes on after step {kept}", by)
 
     def _scale(self) -> float:
         """fp16's loss scale; 1 without."""

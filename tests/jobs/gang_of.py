@@ -15,6 +15,7 @@ from jobs.spec import Checkpoint, Train, to_dict
 from results.files import write_json
 from results.progress import job_folder
 from tests.jobs.small_set import make_dataset, make_job
+from tests.jobs.submitted import submit
 
 RECIPE = Recipe(
     epochs=1,
@@ -76,31 +77,35 @@ def write_job(runs: Path, job: Train) -> None:
     write_json(job_folder(runs, job.id) / "job.json", content)
 
 
-def start(runs: Path, job: Train, before: Callable[[], None] | None = None) -> list[ForkServerProcess]:
-    """The processes of `job`, started; each first calls `before`, and writes what it says to <runs>/said-<rank>."""
+def start(
+    runs: Path, job: Train, before: Callable[[], None] | None = None, **submission: Any
+) -> list[ForkServerProcess]:
+    """The processes of `job`, started as a submission with such settings; each first calls `before`, and writes what it
+    says to <runs>/said-<rank>."""
     write_job(runs, job)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    name = submit(runs, [(job.id, rank) for rank in range(job.processes)], "gang", **submission)
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(job.processes)}
     processes = []
     for rank in range(job.processes):
         environment = meeting | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-        process = _FORKED.Process(target=_be, args=(runs, job.id, rank, environment, before))
+        process = _FORKED.Process(target=_be, args=(runs, name, rank, environment, before))
         process.start()
         processes.append(process)
     return processes
 
 
-def _be(runs: Path, job_id: str, rank: int, environment: dict[str, str], before: Callable[[], None] | None) -> None:
+def _be(runs: Path, name: str, rank: int, environment: dict[str, str], before: Callable[[], None] | None) -> None:
     os.environ.update(environment)
     file = os.open(runs / f"said-{rank}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
     if before:
         before()
-    from jobs.run import run_tasks
+    from jobs.run import run_submission
 
-    run_tasks(str(runs), [(job_id, rank)])
+    run_submission(str(runs), name)
 
 
 def run(runs: Path, job: Train, before: Callable[[], None] | None = None) -> str:

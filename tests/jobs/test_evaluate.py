@@ -1,9 +1,11 @@
 """The one pass against a literal evaluation, view by view, and against itself shared out differently."""
 
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from jobs.cells import Cell
-from jobs.run import run_task
 from jobs.scores import BlockStore
 from jobs.spec import Evaluate, split, to_dict
 from models import create_model, load_checkpoint
@@ -23,6 +24,7 @@ from results.files import write_json
 from results.progress import job_folder, read_job
 from results.records import read_records
 from tests.jobs.small_set import CLASSES, make_dataset, make_job, make_set, make_weights
+from tests.jobs.submitted import run_here, submit
 
 GRIDS = ("1x1", "2x3", "3x2", "16x1")
 REDUCTIONS = ("none", "sta:r=12", "random:r=20")
@@ -47,7 +49,8 @@ def start(job: Evaluate, runs: Path, tasks: int = 1) -> dict[Cell, float]:
     content = {"id": job.id, "tasks": tasks, "profile": "test", "spec": to_dict(job)}
     write_json(job_folder(runs, job.id) / "job.json", content)
     for index in range(tasks):
-        run_task(runs, job.id, index)
+        with suppress(RuntimeError):
+            run_here(runs, (job.id, index))
     return {Cell(**record.cell): record.value for record in read_records(runs)[0]}
 
 
@@ -55,10 +58,10 @@ def start_apart(job: Evaluate, runs: Path, tasks: int) -> dict[Cell, float]:
     """As `start`, with a process for each task, all at the same time."""
     content = {"id": job.id, "tasks": tasks, "profile": "test", "spec": to_dict(job)}
     write_json(job_folder(runs, job.id) / "job.json", content)
-    code = "import sys; from pathlib import Path; from jobs.run import run_task; "
-    code += "sys.exit(not run_task(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))"
-    commands = [[sys.executable, "-c", code, str(runs), job.id, str(index)] for index in range(tasks)]
-    processes = [subprocess.Popen(command) for command in commands]
+    name = submit(runs, [(job.id, index) for index in range(tasks)], "array", executor="slurm")
+    command = [sys.executable, "-c", "import sys; from jobs.run import run_submission; run_submission(*sys.argv[1:])"]
+    environments = [os.environ | {"SLURM_ARRAY_TASK_ID": str(index)} for index in range(tasks)]
+    processes = [subprocess.Popen([*command, str(runs), name], env=one) for one in environments]
     assert [process.wait(timeout=240) for process in processes] == [0] * tasks
     return {Cell(**record.cell): record.value for record in read_records(runs)[0]}
 

@@ -9,18 +9,18 @@ import torch
 
 from jobs import measure
 from jobs.cells import Cell
-from jobs.run import run_task
 from jobs.spec import Measure, to_dict
 from results.files import write_json
 from results.progress import job_folder, read_job
 from results.records import Record, read_records
 from tests.jobs.small_set import make_dataset, make_set
+from tests.jobs.submitted import run_here
 
 
 def measured(job: Measure, runs: Path) -> Record:
     content = {"id": job.id, "tasks": 1, "profile": "test", "spec": to_dict(job)}
     write_json(job_folder(runs, job.id) / "job.json", content)
-    run_task(runs, job.id, 0)
+    run_here(runs, (job.id, 0))
     assert read_job(runs, job.id).error == ""
     (record,) = read_records(runs)[0]
     return record
@@ -78,7 +78,8 @@ def test_timing_that_asks_for_a_gpu_fails_without_one(tmp_path: Path, monkeypatc
     cell = Cell("vit_demo", "none", "", "", "clips_per_s")
     job = Measure((cell,), "fp32", batch_size=2, samples=5, threads=1, gpus=1)
     write_json(job_folder(tmp_path, job.id) / "job.json", {"tasks": 1, "profile": "test", "spec": to_dict(job)})
-    assert not run_task(tmp_path, job.id, 0)
+    with pytest.raises(RuntimeError, match="not done"):
+        run_here(tmp_path, (job.id, 0))
     assert "asks for a GPU" in read_job(tmp_path, job.id).error
 
 
@@ -86,7 +87,7 @@ def test_timing_that_asks_for_a_gpu_fails_without_one(tmp_path: Path, monkeypatc
 def test_wide_spread_is_flagged(
     rates: list[float], flagged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measure, "model_only", lambda job, cell, task, skipped: (rates, {}))
+    monkeypatch.setattr(measure, "model_only", lambda job, cell, task: (rates, {}))
     cell = Cell("vit_demo", "none", "", "", "clips_per_s")
     record = measured(Measure((cell,), "fp32", batch_size=2, samples=6, threads=1, gpus=0), tmp_path)
     assert bool(record.flags) == flagged
