@@ -17,13 +17,11 @@ from jobs.cells import METRICS, Cell
 from jobs.data.labels import read_labels
 from jobs.device import autocast, check_gpu, pick_device, ready_model
 from jobs.evaluate import Scorer, check_tolerance, check_unchanged, unreadable
-from jobs.spec import Checkpoint, Evaluate, Measure, split
+from jobs.spec import WARM_UP_MAX, WARM_UP_MIN, Checkpoint, Evaluate, Measure, split
 from jobs.task import Task
 from models.catalog import architecture
 from results.records import Record
 
-WARM_UP_MIN, WARM_UP_MAX = 10, 50
-"""Warm-up iterations: at least, and at most (the reference code's number)."""
 STABLE = 0.02
 """The warm-up ends when the medians of two neighbouring windows of five differ by less than this share."""
 IQR_LIMIT = 0.10

@@ -17,6 +17,8 @@ from jobs.cells import Cell, method_digest
 from jobs.recipe import Recipe
 
 PRECISIONS = ("fp32", "fp16", "bf16")
+WARM_UP_MIN, WARM_UP_MAX = 10, 50
+"""Warm-up iterations of a timing: at least, and at most (the reference code's number)."""
 
 
 @dataclass(frozen=True)

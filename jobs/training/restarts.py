@@ -4,16 +4,21 @@ A state is written under a name that is never read, and renamed when every proce
 two are kept, so that a damaged one has a predecessor.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jobs.training.gang import Gang
 from results.files import private_folder, read_json, write_json
 
+if TYPE_CHECKING:
+    from jobs.training.gang import Gang
+
 KEPT = 2
+"""States that stay; while one is written, there is one more."""
 
 
 class RestartStore:
