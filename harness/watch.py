@@ -12,17 +12,16 @@ from harness.launch import start_tasks
 from harness.plan import Plan
 from harness.profiles import Profile
 from harness.queue import fraction, silent_s, under_way
+from harness.reading import JobReader
 from harness.retries import again, reason, verdicts
 from harness.submission import Start
 from results.attempts import write_ended
-from results.progress import JobProgress, job_folder, read_job
+from results.progress import JobProgress
 from results.records import record_ids
 
 LOOK_S = 0.3
 COST = 50
 """Between two looks, so many times as long as a look took: waiting must not take a core from the tasks."""
-STALE_S = 15.0
-"""A job whose folder has not changed is read again after so long: a task on another host may have died."""
 SILENT_S = 1800.0
 """A SLURM that does not answer for so long is not waited for."""
 SAY_S = 10.0
@@ -40,7 +39,8 @@ class Watch:
     def __init__(self, plan: Plan, profile: Profile, runs: Path) -> None:
         self.plan, self.profile, self.runs = plan, profile, runs
         self.open = {job.id: job for job in plan.jobs}
-        self.seen: dict[str, tuple[int, float, JobProgress]] = {}
+        self.reader = JobReader(runs)
+        self.seen: dict[str, JobProgress] = {}
         self.judged: set[tuple[str, int, int]] = set()
         self.busy_since = 0.0
         self.unsettled = False
@@ -48,7 +48,7 @@ class Watch:
     def look(self) -> list[JobProgress]:
         """Every job as it is now; tasks that ended badly have been started again where they may be."""
         if self.unsettled and not self._settled():
-            return [self.seen[job.id][2] for job in self.plan.jobs]
+            return [self.seen[job.id] for job in self.plan.jobs]
         starts = []
         have = record_ids(self.runs)
         for job_id in list(self.open):
@@ -64,7 +64,7 @@ class Watch:
                 del self.open[job_id]
         if starts:
             self._start(starts)
-        return [self.seen[job.id][2] for job in self.plan.jobs]
+        return [self.seen[job.id] for job in self.plan.jobs]
 
     def _start(self, starts: list[Start]) -> None:
         try:
@@ -93,18 +93,8 @@ class Watch:
         return True
 
     def _read(self, job_id: str, anew: bool = False) -> JobProgress:
-        folder = job_folder(self.runs, job_id)
-        try:
-            changed = folder.stat().st_mtime_ns
-        except OSError:
-            changed = 0
-        before = self.seen.get(job_id)
-        now = time.monotonic()
-        old = before is None or before[0] != changed or now - before[1] > STALE_S
-        running = before is not None and any(task.state == "running" for task in before[2].tasks)
-        if anew or old or (running and self.profile.launch.executor == "local"):
-            self.seen[job_id] = changed, now, read_job(self.runs, job_id)
-        return self.seen[job_id][2]
+        self.seen[job_id] = self.reader.read(job_id, anew)
+        return self.seen[job_id]
 
     def _judge(self, job: JobProgress) -> dict[int, dict[str, int]]:
         """The tasks of a job that ended badly and are to be started again; why they ended is noted and said."""

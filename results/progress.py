@@ -109,13 +109,17 @@ def job_folder(runs: Path, job_id: str) -> Path:
     return Path(runs) / "jobs" / job_id
 
 
-def read_progress(runs: Path) -> list[JobProgress]:
-    """Return every job in `runs`, ordered by id. Files that are missing or damaged count as not there."""
+def job_ids(runs: Path) -> list[str]:
+    """Return the ids of the jobs in `runs`, in order."""
     try:
-        folders = sorted(entry.path for entry in os.scandir(Path(runs) / "jobs") if entry.is_dir())
+        return sorted(entry.name for entry in os.scandir(Path(runs) / "jobs") if entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [_read_job(Path(folder)) for folder in folders]
+
+
+def read_progress(runs: Path) -> list[JobProgress]:
+    """Return every job in `runs`, ordered by id. Files that are missing or damaged count as not there."""
+    return [read_job(runs, job_id) for job_id in job_ids(runs)]
 
 
 def read_job(runs: Path, job_id: str) -> JobProgress:
