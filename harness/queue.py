@@ -40,12 +40,14 @@ class Seen:
 
 @dataclass
 class _Answers:
-    """What SLURM said last, of which ids, and until when that is good; and which ids have been asked for since."""
+    """What SLURM said last, of which ids, until when that is good, and who was silent; and which ids were asked for
+    since."""
 
     until: float = float("-inf")
     ids: frozenset[str] = frozenset()
     states: dict[str, Seen] | None = None
     asked: set[str] = field(default_factory=set)
+    silent: tuple[str, ...] = ()
     silent_since: float | None = None
 
 
@@ -104,8 +106,10 @@ def slurm_states(ids: Iterable[str]) -> dict[str, Seen] | None:
     asked = frozenset(_answers.asked)
     began = time.monotonic()
     states = _squeue(_parents(asked))
+    silent = ["squeue"] if states is None else []
     if unknown := [one for one in asked if one not in (states or {})]:
         ended = _sacct(_parents(unknown))
+        silent += ["sacct"] if ended is None else []
         states = states if ended is None else ended | (states or {})
     now = time.monotonic()
     if states is not None:
@@ -113,13 +117,29 @@ def slurm_states(ids: Iterable[str]) -> dict[str, Seen] | None:
     elif _answers.silent_since is None:
         _answers.silent_since = now
     _answers.until, _answers.ids, _answers.states = now + max(POLL_S, COST * (now - began)), asked, states
-    _answers.asked = set(wanted)
+    _answers.asked, _answers.silent = set(wanted), tuple(silent)
     return states
+
+
+def look_up(jobs: Iterable[JobProgress]) -> tuple[str, ...]:
+    """Ask SLURM of all `jobs` whose own files do not tell how they ended, in one question, whose answer those after it
+    then have; returns which of its commands, of squeue and sacct, did not answer."""
+    ids = {entry.id for job in jobs if not _told(job) for entry in job.entries.values() if entry.executor == "slurm"}
+    if ids := ids - {""}:
+        slurm_states(ids)
+    return _answers.silent if ids else ()
 
 
 def silent_s() -> float:
     """For how many seconds SLURM has not answered; 0 where it has, or was not asked."""
     return 0.0 if _answers.silent_since is None else time.monotonic() - _answers.silent_since
+
+
+def _told(job: JobProgress) -> bool:
+    """Whether each task has said itself how its last submission ended."""
+    ends = ("done", "failed", "cancelled")
+    submissions = {task: entry.name for task, entry in job.entries.items()}
+    return all(task.state in ends and task.submission == submissions.get(task.task, "") for task in job.tasks)
 
 
 def _parents(ids: Iterable[str]) -> str:

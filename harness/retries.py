@@ -9,6 +9,8 @@ from results.attempts import Entry, Tries
 from results.progress import JobProgress, TaskProgress
 
 CRASH, TIMEOUT, PREEMPTED, CANCELLED, ERROR, VOID = "crash", "timeout", "preempted", "cancelled", "error", "void"
+_TELLING = (CANCELLED, ERROR, TIMEOUT, CRASH, PREEMPTED, VOID)
+"""Of several ends of tasks, the one that tells most about the job's."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,29 @@ def again(job: JobProgress, found: Mapping[int, Verdict], launch: Launch) -> dic
 
 def reason(found: Mapping[int, Verdict], tries: Collection[Tries]) -> str:
     """The one line that says why a job ended: what others of a gang say of it counts less."""
-    order = (CANCELLED, ERROR, TIMEOUT, CRASH, PREEMPTED, VOID)
-    first = min(found.values(), key=lambda verdict: (order.index(verdict.how), _of_a_peer(verdict)))
+    first = min(found.values(), key=lambda verdict: (_TELLING.index(verdict.how), _of_a_peer(verdict)))
     before = max((sum(one.values()) for one in tries), default=0)
     return f"{first.text}; {before + 1} tries" if before and first.how in (CRASH, TIMEOUT) else first.text
+
+
+def why(job: JobProgress, launch: Launch) -> str:
+    """Why a job ended that did not end well, in one line: as a driver noted it, as its tasks say, or as SLURM says now;
+    empty where nobody knows."""
+    found = {}
+    for task in job.tasks:
+        entry = job.entries.get(task.task)
+        noted = job.ended.get(entry.attempt, {}).get(task.task, {}) if entry else {}
+        if noted.get("how") in _TELLING and task.state != "done":
+            found[task.task] = Verdict(noted["how"], noted.get("text", ""), noted.get("node", ""))
+    if not found and not job.error:
+        found = verdicts(job, launch)
+    text = reason(found, [entry.tries for entry in job.entries.values()]) if found else job.error
+    return " ".join(text.split())
+
+
+def wordless(text: str) -> bool:
+    """Whether a reason says no more than that there is none, so that the logs are worth a look."""
+    return not text or "without a word" in text or "left no word" in text
 
 
 def _of_a_peer(verdict: Verdict) -> bool:
