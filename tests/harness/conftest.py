@@ -23,7 +23,7 @@ class Slurm:
 
     def set_state(self, job: str, state: str) -> None:
         self.put(f"{job}.state", state)
-        queue._answers.clear()
+        queue._answers = queue._Answers()
 
     def state(self, job: str) -> str:
         return (self.folder / f"{job}.state").read_text()
@@ -52,8 +52,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No answer of an earlier test's scheduler, no profile of the user's, a working folder of one's own."""
-    monkeypatch.setattr(queue, "_answers", {})
-    monkeypatch.setattr(queue, "_silent_since", None)
+    monkeypatch.setattr(queue, "_answers", queue._Answers())
     monkeypatch.delenv("HARNESS_PROFILE", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.chdir(tmp_path)

@@ -1,10 +1,16 @@
 """A scheduler for tests: sbatch, srun, sacct, squeue, scancel, scontrol, sinfo and sacctmgr, kept in one folder.
 
-What is submitted really runs, as processes of this machine, with the variables that SLURM sets. `install` makes the
-commands; run as a script, this file is all of them. Files in the folder $FAKE_SLURM steer it:
+What is submitted really runs (by fake_jobs.py), as processes of this machine, with the variables that SLURM sets.
+`install` makes the commands; run as a script, this file is all of them but srun. Files in the folder $FAKE_SLURM steer
+it:
     hold          jobs stay PENDING
     refuse        sbatch fails with this text
+    busy          sbatch takes nothing so many times, and says that it timed out
+    lose_answer   sbatch takes the job and says that it timed out
+    kill_driver   sbatch kills whoever called it, `before` or `after` it has taken the job
     sacct_down, squeue_down   the command fails
+    forget        squeue no longer knows what has ended
+    failed_as     the state of tasks that fail, else FAILED
     array_size    MaxArraySize
     sinfo         what sinfo prints; else NODES
     associations, qos         what sacctmgr prints of them; without, there is no accounting
@@ -30,12 +36,15 @@ NODES = "".join(
     for number in range(1, 5)
 )
 """Partition, its state, time limit and most nodes; CPUs, memory, GPUs, state, name and features of a node."""
+TIMED_OUT = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
+JOBS = str(Path(__file__).with_name("fake_jobs.py"))
 
 
 def install(bin_folder: Path) -> None:
     for name in COMMANDS:
         path = bin_folder / name
-        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{__file__}" {name} "$@"\n')
+        file = JOBS if name == "srun" else __file__
+        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{file}" {name} "$@"\n')
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
@@ -47,6 +56,13 @@ def sbatch(folder: Path, arguments: list[str]) -> int:
         text = "sbatch: Job 99 to start at 2026-01-02T03:04:05 using 8 processors on nodes node1 in partition gpu"
         print(text, file=sys.stderr)
         return 0
+    if left := int(read(folder, "busy") or 0):
+        (folder / "busy").write_text(str(left - 1))
+        print(TIMED_OUT, file=sys.stderr)
+        return 1
+    if read(folder, "kill_driver") == "before":
+        _kill_driver(folder)
+        return 1
     number = 100
     while True:
         try:
@@ -58,99 +74,41 @@ def sbatch(folder: Path, arguments: list[str]) -> int:
     (folder / f"{number}.sh").write_text(script)
     seen = {name: value for name, value in os.environ.items() if name.startswith("SLURM_")}
     (folder / f"{number}.env").write_text(json.dumps(seen))
-    for name in _tasks(number, script):
-        _set(folder, name, "PENDING")
+    for name in tasks(number, script):
+        put_state(folder, name, "PENDING")
     if not (folder / "hold").exists():
         with open(os.devnull, "r+") as nothing:
-            command = [sys.executable, "-S", __file__, "run", str(number)]
+            command = [sys.executable, "-S", JOBS, "run", str(number)]
             subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
+    if read(folder, "kill_driver") == "after":
+        _kill_driver(folder)
+    if (folder / "lose_answer").exists():
+        print(TIMED_OUT, file=sys.stderr)
+        return 1
     print(f"Submitted batch job {number}")
     return 0
-
-
-def run(folder: Path, arguments: list[str]) -> int:
-    """What slurmctld does with a job: start its tasks, no more at a time than the array allows."""
-    number = int(arguments[0])
-    script = (folder / f"{number}.sh").read_text()
-    found = re.search(r"--array=\S*%(\d+)", script)
-    most = int(found[1]) if found else 1
-    running: dict[subprocess.Popen[bytes], str] = {}
-    waiting = _tasks(number, script)
-    while waiting or running:
-        while waiting and len(running) < most:
-            name = waiting.pop(0)
-            if _get(folder, name) == "PENDING":
-                running[_start(folder, script, number, name)] = name
-        pid, status = os.wait()
-        process = next(process for process in running if process.pid == pid)
-        name = running.pop(process)
-        if _get(folder, name) == "RUNNING":
-            _set(folder, name, "FAILED" if status else "COMPLETED")
-    return 0
-
-
-def _start(folder: Path, script: str, number: int, name: str) -> "subprocess.Popen[bytes]":
-    array, _, task = name.partition("_")
-    # Each array task has a job id of its own beside that of the array.
-    own = number * 1000 + int(task) if task else number
-    nodes, each = (int(re.findall(rf"--{option}=(\d+)", script)[0]) for option in ("nodes", "ntasks-per-node"))
-    ids = {"JOB_ID": own, "NTASKS": nodes * each, "JOB_NUM_NODES": nodes, "NODEID": 0, "PROCID": 0, "LOCALID": 0}
-    # The processes of a gang find each other by the name of the first node.
-    ids |= {"JOB_NODELIST": "localhost", "CPU_BIND": "quiet"}
-    ids |= {"ARRAY_JOB_ID": array, "ARRAY_TASK_ID": task} if task else {}
-    environment = os.environ | {f"SLURM_{key}": str(value) for key, value in ids.items()}
-    _set(folder, name, "RUNNING")
-    path = folder / f"{number}.sh"
-    process = subprocess.Popen(["bash", str(path)], env=environment, start_new_session=True)
-    (folder / f"{name}.pid").write_text(str(process.pid))
-    return process
-
-
-def srun(folder: Path, arguments: list[str]) -> int:
-    """Run the command after the options in each task, its output to the files they name; one that fails ends all."""
-    paths = {}
-    while arguments and arguments[0].startswith("--"):
-        option, _, value = arguments.pop(0).partition("=")
-        if option in ("--output", "--error"):
-            paths[option] = value or arguments.pop(0)
-    tasks, nodes = int(os.environ["SLURM_NTASKS"]), int(os.environ["SLURM_JOB_NUM_NODES"])
-    marks = {"%j": "SLURM_JOB_ID", "%A": "SLURM_ARRAY_JOB_ID", "%a": "SLURM_ARRAY_TASK_ID", "%t": "SLURM_PROCID"}
-    processes = []
-    for rank in range(tasks):
-        node, local = divmod(rank, tasks // nodes)
-        ids = os.environ | {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(local), "SLURM_NODEID": str(node)}
-        files = []
-        for option in ("--output", "--error"):
-            path = paths[option]
-            for mark, name in marks.items():
-                path = path.replace(mark, ids.get(name, ""))
-            files.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
-        processes.append(subprocess.Popen(arguments, env=ids, stdout=files[0], stderr=files[1]))
-    worst = 0
-    for _ in processes:
-        _, status = os.wait()
-        if status and not worst:
-            worst = 1
-            for process in processes:
-                process.kill()
-    return worst
 
 
 def sacct(folder: Path, arguments: list[str]) -> int:
     if (folder / "sacct_down").exists():
         print("sacct: error: Unable to connect to database", file=sys.stderr)
         return 1
-    print("JobID|State|NodeList")
-    for number in arguments[arguments.index("-j") + 1].split(","):
+    if name := _option(arguments, "--name"):
+        for number in _named(folder, name):
+            print("\n".join(_states(folder, number)))
+        return 0
+    print("JobID|State|NodeList|ExitCode")
+    for number in _option(arguments, "-j").split(","):
         states = _states(folder, number)
         waiting = [name.partition("_")[2] for name, state in states.items() if state == "PENDING"]
         if len(waiting) > 1 and "_" in next(iter(states)):
-            print(f"{number}_[{waiting[0]}-{waiting[-1]}%2]|PENDING|None assigned")
+            print(f"{number}_[{waiting[0]}-{waiting[-1]}%2]|PENDING|None assigned|0:0")
             states = {name: state for name, state in states.items() if state != "PENDING"}
         for name, state in states.items():
-            print(f"{name}|{state}|node1")
+            code = "1:0" if state == "FAILED" else "0:0"
+            print(f"{name}|{state}|node1|{code}")
             if state != "PENDING":
-                print(f"{name}.batch|{state.split()[0]}|node1")
+                print(f"{name}.batch|{state.split()[0]}|node1|{code}")
     return 0
 
 
@@ -158,27 +116,38 @@ def squeue(folder: Path, arguments: list[str]) -> int:
     if (folder / "squeue_down").exists():
         print("slurm_load_jobs error: Unable to contact slurm controller", file=sys.stderr)
         return 1
-    names = {}
-    for number in arguments[arguments.index("--jobs") + 1].split(","):
-        names |= {k: v for k, v in _states(folder, number).items() if v in ("PENDING", "RUNNING")}
-    if not names:
+    name, numbers = _option(arguments, "--name"), _option(arguments, "--jobs").split(",")
+    states: dict[str, str] = {}
+    for number in _named(folder, name) if name else numbers:
+        states |= _states(folder, number)
+    everything = _option(arguments, "--states") == "all" and not (folder / "forget").exists()
+    shown = {k: v.split()[0] for k, v in states.items() if everything or v in ("PENDING", "RUNNING")}
+    if not shown and not name and len(numbers) == 1:
         print("slurm_load_jobs error: Invalid job id specified", file=sys.stderr)
         return 1
-    for name, state in names.items():
-        print(f"{name}|{state}")
+    for task, state in shown.items():
+        node, reason = ("", "Priority") if state == "PENDING" else ("node1", "None")
+        line = _option(arguments, "--format")
+        for mark, text in {"%i": task, "%F": task.partition("_")[0], "%T": state, "%N": node, "%r": reason}.items():
+            line = line.replace(mark, text)
+        print(line)
     return 0
 
 
 def scancel(folder: Path, arguments: list[str]) -> int:
     for name in arguments:
-        if _get(folder, name) in ("PENDING", "RUNNING"):
-            _set(folder, name, "CANCELLED by 0")
+        if state(folder, name) in ("PENDING", "RUNNING"):
+            put_state(folder, name, "CANCELLED by 0")
             if (folder / f"{name}.pid").exists():
                 os.killpg(int((folder / f"{name}.pid").read_text()), signal.SIGKILL)
     return 0
 
 
 def scontrol(folder: Path, arguments: list[str]) -> int:
+    if arguments[0] == "requeue":
+        put_state(folder, arguments[1], "PENDING")
+        os.killpg(int((folder / f"{arguments[1]}.pid").read_text()), signal.SIGTERM)
+        return 0
     size = (folder / "array_size").read_text() if (folder / "array_size").exists() else "1001"
     print(f"Configuration data as of today\nMaxArraySize            = {size}")
     return 0
@@ -202,24 +171,49 @@ def sacctmgr(folder: Path, arguments: list[str]) -> int:
     return 0
 
 
-def _tasks(number: int, script: str) -> list[str]:
+def tasks(number: int, script: str) -> list[str]:
     found = re.search(r"#SBATCH --array=0-(\d+)", script)
     return [f"{number}_{task}" for task in range(int(found[1]) + 1)] if found else [str(number)]
 
 
 def _states(folder: Path, number: str) -> dict[str, str]:
     script = folder / f"{number}.sh"
-    return {name: _get(folder, name) for name in _tasks(int(number), script.read_text())} if script.exists() else {}
+    return {name: state(folder, name) for name in tasks(int(number), script.read_text())} if script.exists() else {}
 
 
-def _set(folder: Path, name: str, state: str) -> None:
+def _named(folder: Path, name: str) -> list[str]:
+    """The jobs of that name."""
+    scripts = [(path.stem, path.read_text()) for path in folder.glob("*.sh")]
+    return [number for number, script in scripts if re.search(rf"--job-name='?{re.escape(name)}'?\n", script)]
+
+
+def _option(arguments: list[str], name: str) -> str:
+    """The value of an option, given as `NAME=VALUE` or `NAME VALUE`; empty where it is not there."""
+    for number, argument in enumerate(arguments):
+        if argument.partition("=")[0] == name:
+            return argument.partition("=")[2] or arguments[number + 1]
+    return ""
+
+
+def _kill_driver(folder: Path) -> None:
+    """Kill the process that has called sbatch, whose parent is the `timeout` around it."""
+    (folder / "kill_driver").unlink()
+    status = Path(f"/proc/{os.getppid()}/status").read_text()
+    os.kill(int(re.findall(r"^PPid:\s*(\d+)", status, re.MULTILINE)[0]), signal.SIGKILL)
+
+
+def read(folder: Path, name: str) -> str:
+    path = folder / name
+    return path.read_text() if path.exists() else ""
+
+
+def put_state(folder: Path, name: str, state: str) -> None:
     (folder / f".{name}.state").write_text(state)
     os.replace(folder / f".{name}.state", folder / f"{name}.state")
 
 
-def _get(folder: Path, name: str) -> str:
-    path = folder / f"{name}.state"
-    return path.read_text() if path.exists() else ""
+def state(folder: Path, name: str) -> str:
+    return read(folder, f"{name}.state")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Small profiles, grids, records and jobs for the tests of the control plane; nothing here loads torch."""
 
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from harness.planner import Planner
@@ -9,6 +11,7 @@ from harness.profiles import Profile, load_profile
 from harness.tables import Entry, Table
 from jobs.cells import METRICS, Cell
 from jobs.spec import Job
+from results.attempts import Started, Submission, Tries, claim, last_attempt, write_started, write_submission
 from results.files import write_json
 from results.progress import job_folder
 from results.provenance import utc_now
@@ -89,16 +92,41 @@ def put_record(runs: Path, cell: Cell, value: float = 1.0, id: str = "", **conte
     return record
 
 
-def put_job(runs: Path, job: Job, tasks: int = 1, **submitted: Any) -> None:
-    """What a driver writes before and, with `submitted`, after it submits a job: the same entry for every task."""
+def put_job(
+    runs: Path, job: Job, tasks: int = 1, executor: str = "", id: str | None = "", name: str = "", **changes: Any
+) -> str:
+    """What a driver writes before it submits a job and, with `executor`, of one submission of all its tasks that became
+    `id`, None where nothing is known of it. Returns the submission's name. `changes` are of what is noted of it."""
     content = {"id": job.id, "kind": job.kind, "tables": ["grid"], "tasks": tasks}
     content |= {"cells": [vars(cell) for cell in job.cells]}
     content |= {"record_ids": [job.record_id(cell) for cell in job.cells]}
     write_json(job_folder(runs, job.id) / "job.json", content)
-    if submitted:
-        entry = {"time": utc_now()} | submitted
-        entries = {str(task): entry for task in range(tasks)}
-        write_json(job_folder(runs, job.id) / "submitted.json", {"tasks": entries})
+    return put_attempt(runs, job.id, range(tasks), executor, id, name, **changes) if executor else ""
+
+
+def put_attempt(
+    runs: Path,
+    job_id: str,
+    tasks: Iterable[int],
+    executor: str,
+    id: str | None = "",
+    name: str = "",
+    tries: Mapping[int, Tries] = MappingProxyType({}),
+    **changes: Any,
+) -> str:
+    """Note the next attempt of a job, as `put_job` does."""
+    units = tuple((job_id, task) for task in tasks)
+    name, time = name or f"made-{uuid.uuid4().hex}", changes.pop("time", utc_now())
+    started = {key: changes.pop(key) for key in ("host", "created") if key in changes}
+    kind = "sequence" if executor == "local" else "array"
+    submission = Submission(name, executor, **({"kind": kind, "units": units, "time": time} | changes))
+    write_submission(runs, submission)
+    folder = job_folder(runs, job_id)
+    number = 1 + (last_attempt(path.name for path in folder.iterdir()) if folder.exists() else 0)
+    assert claim(runs, job_id, number, [task for _, task in units], name, time, tries)
+    if id is not None:
+        write_started(runs, name, Started(id, **started))
+    return name
 
 
 def put_progress(runs: Path, job_id: str, task: int = 0, **content: Any) -> None:
