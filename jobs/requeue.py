@@ -1,6 +1,7 @@
-"""How a task of a SLURM job that was told to stop comes to its end, so that SLURM starts it again where it should."""
+"""How a task that was told to stop in a SLURM job comes to its end, so that SLURM starts it again where it should."""
 
 import os
+import re
 import subprocess
 import time
 
@@ -9,56 +10,84 @@ from results.attempts import Submission
 
 NEAR_S = 300.0
 """SLURM's warning comes at most so long before the time limit: what is asked for (180 s), and up to 60 s earlier."""
-REQUEUE_S = 60.0
-"""How long SLURM is asked to requeue a job, and how long the job then waits to be ended."""
+ASK_S = 60.0
+"""How long SLURM is asked for something before that is given up, …"""
 AGAIN_S = 5.0
+"""… how long after an error it is asked again, …"""
+WAIT_S = 120.0
+"""… and how long a process waits for it to end the job."""
 
 _BEGAN = time.time()
 
 
-def near_limit(submission: Submission) -> bool:
-    """Whether this process is about to reach its time limit, so that a warning now is of that and not of a preemption.
+def timed_out(submission: Submission, by: str) -> bool:
+    """Whether what this process was told, `by`, means that it is about to reach its time limit.
 
-    Under a limit of a few minutes every warning is taken for that: better one try counted too many than a task that is
-    started again for ever.
+    Under a limit of a few minutes every warning does that SLURM does not know to be of a preemption: better one try
+    counted too many than a task that is started again for ever.
     """
+    if by != "SIGUSR2" or (submission.executor == "slurm" and _preempted()):
+        return False
     limit = 60.0 * submission.time_min
-    end = os.environ.get("SLURM_JOB_END_TIME", "") if submission.executor == "slurm" else ""
-    left = (float(end) if end.isdigit() else _BEGAN + limit) - time.time()
-    return left <= min(NEAR_S, limit / 2 + 90)
+    return _BEGAN + limit - time.time() <= min(NEAR_S, limit / 2 + 90)
 
 
 def leave(submission: Submission, by: str, told: Told, first: bool) -> None:
-    """Have SLURM requeue this job where that is up to us, and wait to be ended by it; returns when there is nothing to
-    wait for. `first` is whether this is the one process of the job that asks.
+    """Have SLURM requeue this job where that is up to the job itself, or wait for it; returns when the process may end.
+    `first` is whether this is the one process of the job that asks.
 
-    It is after SIGUSR2: nobody else requeues a job that reaches its limit. After SIGTERM it is not: SLURM requeues what
-    it preempts, and what a user cancels must not come back.
+    It is up to the job after SIGUSR2, the warning, since nobody else requeues one that reaches its limit; and in the
+    time of grace before a preemption, as SLURM takes a job that ends by itself then for failed (seen with 22.05).
+    SIGTERM has other reasons too, in which the job is left alone: what SLURM has requeued already or a user has
+    cancelled no longer runs by SLURM's word, and one that has lost a process is not being preempted.
     """
-    if submission.executor != "slurm" or by != "SIGUSR2":
+    if submission.executor != "slurm":
         return
-    if first and told.by != "SIGTERM" and (problem := _requeue()):
-        print(f"SLURM does not requeue this job ({problem}); the same sweep submits it again", flush=True)
+    by = told.by or by
+    ours = by == "SIGUSR2" or _preempted()
+    if ours is False:
         return
-    # One that ended with an error before SLURM has taken that in would end the job instead.
-    until = time.monotonic() + (1 if first else 2) * REQUEUE_S
-    while told.by != "SIGTERM" and time.monotonic() < until:
+    if ours and first:
+        problem = _requeue()
+        if problem:
+            print(f"SLURM does not requeue this job: {problem}", flush=True)
+        if not problem or by == "SIGUSR2":
+            return
+    # Of several processes the first to end ends all; and what SLURM has to kill after a time of grace, it requeues.
+    until = time.monotonic() + WAIT_S
+    while time.monotonic() < until and told.by in ("", by):
         time.sleep(1.0)
+
+
+def _preempted() -> bool | None:
+    """Whether SLURM is about to take this job, which still runs, off its nodes; None where it does not say."""
+    answer, problem = _scontrol(ASK_S, "show", "job", _job())
+    if problem:
+        return None
+    found = dict(re.findall(r"\b(JobState|PreemptTime)=(\S+)", answer))
+    return found.get("JobState") == "RUNNING" and found.get("PreemptTime", "None") != "None"
 
 
 def _requeue() -> str:
     """Have SLURM put this job back into its queue; "", or what kept it from that."""
+    until = time.monotonic() + ASK_S
+    while problem := _scontrol(until - time.monotonic(), "requeue", _job())[1]:
+        if until - time.monotonic() < AGAIN_S:
+            return problem
+        time.sleep(AGAIN_S)
+    return ""
+
+
+def _job() -> str:
+    """This job's id; not a plain number within an array, as one of its tasks has that of the whole."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ.get("SLURM_JOB_ID", "")
-    until, problem = time.monotonic() + REQUEUE_S, "it does not answer"
-    while (left := until - time.monotonic()) > 0:
-        try:
-            done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, timeout=left)
-        except (OSError, subprocess.SubprocessError) as error:
-            problem = str(error)
-        else:
-            if not done.returncode:
-                return ""
-            problem = " ".join(done.stderr.split()) or f"scontrol ended with {done.returncode}"
-        time.sleep(min(AGAIN_S, left))
-    return problem
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ.get("SLURM_JOB_ID", "")
+
+
+def _scontrol(timeout_s: float, *arguments: str) -> tuple[str, str]:
+    """What scontrol answers, and what is wrong where it does not."""
+    try:
+        done = subprocess.run(["scontrol", *arguments], capture_output=True, text=True, timeout=timeout_s)
+    except (OSError, subprocess.SubprocessError) as error:
+        return "", str(error)
+    return done.stdout, (" ".join(done.stderr.split()) or "scontrol failed") if done.returncode else ""

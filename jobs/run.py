@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from jobs.requeue import leave, near_limit
+from jobs.requeue import leave, timed_out
 from jobs.signals import Told
 from jobs.spec import Train
 from jobs.task import Cancelled, Stopped, Task, load_job
@@ -125,15 +125,14 @@ def _run_task(runs: Path, submission: Submission, job_id: str, index: int, told:
 
 
 def _stop(progress: ProgressWriter, submission: Submission, stopped: Stopped, told: Told, first: bool) -> None:
-    """Leave word of a stop, and come to an end such that the task is started again, if it may be."""
-    timed_out = stopped.by == "SIGUSR2" and near_limit(submission)
-    if timed_out and submission.executor == "slurm" and progress.timeouts >= submission.timeouts:
+    """Leave word of a stop, and end such that the task is started again, if it may be."""
+    limit = timed_out(submission, stopped.by)
+    if limit and submission.executor == "slurm" and progress.timeouts >= submission.timeouts:
         times = f"{progress.timeouts + 1} times" if progress.timeouts else "once"
-        limit = f"reached its time limit of {submission.time_min} min {times}"
-        text = f"{limit} (launch.timeouts = {submission.timeouts}); {stopped}"
-        _leave_word(lambda: progress.fail(text))
+        reached = f"reached its time limit of {submission.time_min} min {times}"
+        _leave_word(lambda: progress.fail(f"{reached} (launch.timeouts = {submission.timeouts}); {stopped}"))
         return
-    _leave_word(lambda: progress.stop(str(stopped), timed_out))
+    _leave_word(lambda: progress.stop(str(stopped), limit))
     leave(submission, stopped.by, told, first)
 
 
