@@ -13,12 +13,18 @@ from jobs.spec import Checkpoint, Count, Evaluate, Job, Measure, Train
 
 
 class Planner:
-    """Makes jobs of cells with the settings of one profile, as its files are now."""
+    """Makes jobs of cells with the settings of one profile, as its files are now.
 
-    def __init__(self, profile: Profile, runs: Path, limit: int = 0) -> None:
+    elsewhere: the files may be on another machine. Jobs are then made without them, which only look like those that
+    will run there, and `missing` says what is not here.
+    """
+
+    def __init__(self, profile: Profile, runs: Path, limit: int = 0, elsewhere: bool = False) -> None:
         self.profile = profile
         self.runs = runs
         self.limit = limit
+        self.elsewhere = elsewhere
+        self.missing: list[str] = []
         self.dataset = cache(self._dataset)
         self.checkpoint = cache(self._checkpoint)
         self.start = cache(self._start)
@@ -147,16 +153,16 @@ class Planner:
         if split == "train" and not declared.train_labels:
             wanted = f"datasets.{name}.train_labels; set it to the label file of the training split"
             raise ValueError(f"profile {self.profile.name} has no {wanted}")
-        labels = resolve(declared.train_labels if split == "train" else declared.labels, self.profile, self.runs)
+        labels = self._path(declared.train_labels if split == "train" else declared.labels)
         content = b""
         try:
             content = labels.read_bytes()
         except OSError as error:
             if not declared.prepare:
-                raise ValueError(f"cannot read the label file of {name}, {labels}: {error.strerror}") from None
+                self._miss(f"cannot read the label file of {name}, {labels}: {error.strerror}")
         listed = f"{name} train" if split == "train" else name
         self.videos[listed] = sum(1 for line in content.splitlines() if line.strip())
-        root = resolve(declared.root, self.profile, self.runs)
+        root = self._path(declared.root)
         return spec.Dataset(
             name=name,
             labels=str(labels),
@@ -185,11 +191,25 @@ class Planner:
         return None if path == SCRATCH else self._weights("pre-trained weights", key, path)
 
     def _weights(self, what: str, key: str, path: str) -> Checkpoint:
-        file = resolve(path, self.profile, self.runs)
+        file = self._path(path)
         try:
             found = Checkpoint.of(file)
         except OSError as error:
-            raise ValueError(f"cannot read the {what} of {key}, {file}: {error.strerror}") from None
+            self._miss(f"cannot read the {what} of {key}, {file}: {error.strerror}")
+            return Checkpoint(str(file), 0, 0)
         if not found.size:
             raise ValueError(f"the {what} of {key}, {file}: an empty file")
         return found
+
+    def _path(self, text: str) -> Path:
+        try:
+            return resolve(text, self.profile, self.runs)
+        except ValueError:
+            if not self.elsewhere:
+                raise
+            return Path(text)
+
+    def _miss(self, problem: str) -> None:
+        if not self.elsewhere:
+            raise ValueError(problem) from None
+        self.missing.append(problem)

@@ -17,7 +17,7 @@ from jobs.cells import METRICS, Cell
 from jobs.data.labels import read_labels
 from jobs.device import autocast, check_gpu, pick_device, ready_model
 from jobs.evaluate import Scorer, check_tolerance, check_unchanged, unreadable
-from jobs.spec import WARM_UP_MAX, WARM_UP_MIN, Checkpoint, Evaluate, Measure, split
+from jobs.spec import WARM_UP_MAX, WARM_UP_MIN, Measure, split
 from jobs.task import Task
 from models.catalog import architecture
 from results.records import Record
@@ -156,26 +156,12 @@ def end_to_end(
     """
     assert job.dataset
     check_unchanged(job.dataset)
-    evaluate = Evaluate(
-        cells=(cell,),
-        model=cell.model,
-        checkpoint=Checkpoint("", 0, 0),
-        dataset=job.dataset,
-        precision=job.precision,
-        limit=0,
-        batch_size=job.batch_size,
-        block=job.block,
-        decoders=job.decoders,
-        decode_timeout_s=job.decode_timeout_s,
-        tolerance=job.tolerance,
-        threads=job.threads,
-    )
     items = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
     blocks = split(len(items), job.block)[: job.samples + 1]
     if len(blocks) < 3:
         raise ValueError(f"{Path(job.dataset.labels)} has too few videos to time: {len(items)}")
     rates, forwards = [], 0
-    for number, (_, content) in enumerate(Scorer(evaluate, task).blocks(items, blocks)):
+    for number, (_, content) in enumerate(Scorer(job.evaluation(), task).blocks(items, blocks)):
         if content.forwards:  # of a block without a readable video there is nothing to time
             rates.append(content.forwards / content.seconds)
         forwards += content.forwards

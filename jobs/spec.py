@@ -171,6 +171,25 @@ class Measure(Job):
             settings |= {"dataset": asdict(self.dataset), "block": self.block, "decoders": self.decoders}
         return settings
 
+    def evaluation(self) -> Evaluate:
+        """What an end-to-end measurement times: an evaluation with random weights."""
+        (cell,) = self.cells
+        assert self.dataset
+        return Evaluate(
+            cells=(cell,),
+            model=cell.model,
+            checkpoint=Checkpoint("", 0, 0),
+            dataset=self.dataset,
+            precision=self.precision,
+            limit=0,
+            batch_size=self.batch_size,
+            block=self.block,
+            decoders=self.decoders,
+            decode_timeout_s=self.decode_timeout_s,
+            tolerance=self.tolerance,
+            threads=self.threads,
+        )
+
 
 @dataclass(frozen=True)
 class Train(Job):

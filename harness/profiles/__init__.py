@@ -17,6 +17,7 @@ from harness.profiles.sections import SCRATCH as SCRATCH
 from harness.profiles.sections import Dataset as Dataset
 from harness.profiles.sections import Launch as Launch
 from harness.profiles.sections import Profile as Profile
+from harness.profiles.sections import Rates as Rates
 
 FOLDER = Path(__file__).parent
 

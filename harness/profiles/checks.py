@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from harness.profiles.sections import Profile, Train
+from harness.profiles.sections import Profile, Rates, Train
+from jobs.cells import canonical
 from jobs.recipe import RANDAUGMENT, accumulation
 from jobs.spec import PRECISIONS
 
@@ -42,6 +43,8 @@ AT_LEAST = {
     "train.decode_timeout_s": 1,
     **dict.fromkeys((f"train.{name}" for name in ("min_lr", "warmup_lr", "warmup_epochs", "weight_decay")), 0),
     **dict.fromkeys((f"train.{name}" for name in ("clip_norm", "mixup", "cutmix", "loss_scale_power", "seed")), 0),
+    "rates.decode_videos_per_s": 0,
+    "rates.load_videos_per_s": 0,
     **dict.fromkeys((f"train.{name}" for name in ("short_epochs", "tasks_per_node", "measure_steps")), 0),
 }
 MORE_THAN_0 = tuple(f"train.{name}" for name in ("epochs", "base_lr", "eps", "layer_decay", "head_scale", "crop_scale"))
@@ -93,6 +96,8 @@ def _wrong(profile: Profile) -> Iterator[str]:
             yield f"datasets.{name}.sampling must be kinetics or ssv2, not {dataset.sampling!r}"
         if dataset.num_classes < 1 or dataset.stride < 1:
             yield f"datasets.{name}: num_classes and stride must be at least 1"
+        if dataset.videos < 0 or dataset.train_videos < 0:
+            yield f"datasets.{name}: videos and train_videos must be at least 0"
     launch = profile.launch
     if launch.gpus_per_task > 1:
         yield f"launch.gpus_per_task must be 0 or 1, not {launch.gpus_per_task}"
@@ -101,6 +106,7 @@ def _wrong(profile: Profile) -> Iterator[str]:
     if not GPU_ARCH.fullmatch(launch.gpu_arch):
         yield f"launch.gpu_arch must be a compute capability, as sm_70, or empty, not {launch.gpu_arch!r}"
     yield from _wrong_training(profile.train)
+    yield from _wrong_rates(profile.rates)
 
 
 def _wrong_training(train: Train) -> Iterator[str]:
@@ -121,3 +127,15 @@ def _wrong_training(train: Train) -> Iterator[str]:
         accumulation(train.batch, train.nodes * max(1, train.tasks_per_node), train.micro_batch)
     except ValueError as error:
         yield f"train: {error}"
+
+
+def _wrong_rates(rates: Rates) -> Iterator[str]:
+    for name in ("clips_per_s", "train_clips_per_s"):
+        for key, rate in getattr(rates, name).items():
+            model, _, reduction = key.partition("/")
+            try:
+                canonical(reduction or "none", model)
+            except ValueError as error:
+                yield f"rates.{name}: {error}; write MODEL or MODEL/REDUCTION"
+            if rate <= 0:
+                yield f'rates.{name}."{key}" must be more than 0, not {rate:g}'

@@ -133,6 +133,10 @@ class Dataset:
     """Every how many frames one is taken (dense sampling only)."""
     train_labels: str = ""
     """Label file of the training split; only trainings need it."""
+    videos: int = 0
+    """How many videos the test split has; only a dry run where its label file is not asks for it. 0: not known."""
+    train_videos: int = 0
+    """The same of the training split."""
     mirror: bool = True
     """Whether a mirrored video keeps its label; where it does not, train.flip counts as 0."""
     prepare: str = ""
@@ -151,6 +155,21 @@ class StandIn:
 
 
 @dataclass(frozen=True)
+class Rates:
+    """How fast jobs go, for a dry run to project their hours from; what was measured in the runs folder goes before."""
+
+    clips_per_s: dict[str, float] = field(default_factory=dict)
+    """`MODEL`, without a reduction, or `MODEL/REDUCTION` → clips that a task takes forward in a second on its GPU, or
+    without one on its CPU threads. Other reductions of the model are scaled from the nearest by GFLOPs."""
+    train_clips_per_s: dict[str, float] = field(default_factory=dict)
+    """The same of one process of a training, all of a step counted; every augmented copy of a video is a clip."""
+    decode_videos_per_s: float = 0.0
+    """Test videos that one decoder process reads in a second; 0: not known."""
+    load_videos_per_s: float = 0.0
+    """Training videos that one decoder process reads and augments in a second, all copies; 0: not known."""
+
+
+@dataclass(frozen=True)
 class Profile:
     """Everything that says where and how to run."""
 
@@ -165,5 +184,6 @@ class Profile:
     measure: Measure = field(default_factory=Measure)
     train: Train = field(default_factory=Train)
     stand_in: StandIn = field(default_factory=StandIn)
+    rates: Rates = field(default_factory=Rates)
     folder: str = "."
     """Where relative paths start; set from the file's own place."""
