@@ -82,9 +82,10 @@ def processes(folder: Path, node: str = "") -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            # Debian adds the suffix. psutil's open_files() leaves out deleted files, but a folder may be removed by hand.
+            # Debian adds the suffix.
             if Path(process.exe()).name.removesuffix("-wlm") in PROGRAMS:
                 # Steps and slurmctld's helper overwrite their arguments and environment, but all keep their log open.
+                # Not psutil's open_files(): it leaves out what was deleted, and a folder may have been.
                 mine = any(os.readlink(file).startswith(logs) for file in Path(f"/proc/{process.pid}/fd").iterdir())
             else:
                 given = process.environ()
