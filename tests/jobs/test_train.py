@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from jobs.cost import state_bytes
 from jobs.spec import Checkpoint, Train
 from jobs.training.hours import Step, read_steps
 from models import create_model
@@ -145,6 +146,9 @@ def test_a_training_told_to_stop_ends_with_the_same_weights(
         process.join(100)
     kept = len(steps_of(tmp_path, job))
     assert 3 <= kept < 6
+    state = max((job_folder(tmp_path, job.id) / "restart").glob("step-*"))
+    size = sum(path.stat().st_size for path in state.iterdir())
+    assert size == pytest.approx(state_bytes(job), rel=0.1)
     errors = {task.error for task in read_job(tmp_path, job.id).tasks}
     words = f"told to stop (SIGUSR2) after step {kept} of 6; the same command goes on after step {kept}"
     assert errors == {words}
