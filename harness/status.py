@@ -1,114 +1,118 @@
 """python -m harness.status: what became of the jobs, their logs, and a way to stop them."""
 
-import subprocess
+import json
+import shutil
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from harness import listing
 from harness.arguments import Parser, add_runs, run, stop, whole_number
-from harness.queue import state_of
-from results.attempts import submission_folder
-from results.files import write_json
-from results.progress import JobProgress, read_progress
+from harness.listing import Line
+from harness.logs import show_logs
+from harness.reading import JobReader
+from harness.selection import choose
+from harness.stopping import cancel
+from results.progress import JobProgress
+
+LOOK_S = 3.0
+COST = 50
+"""Between two looks, so many times as long as a look took of a core: watching must not take it from the tasks."""
+
+Show = Callable[[list[Line], str], None]
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog="python -m harness.status", description=__doc__)
-    parser.add_argument("jobs", nargs="*", metavar="JOB|TABLE", help="only these: ids, their beginnings, or tables")
+    named = "only these: ids of jobs, records or SLURM, their beginnings, tables, or cells, as vit_large/sta:r=64/k400"
+    parser.add_argument("jobs", nargs="*", metavar="JOB|TABLE|CELL", help=named)
     add_runs(parser)
     action = parser.add_mutually_exclusive_group()
+    action.add_argument("--watch", action="store_true", help="show the list until nothing runs or waits")
     action.add_argument("--log", action="store_true", help="print the end of the jobs' logs")
     action.add_argument("--cancel", action="store_true", help="stop the jobs; what they finished is kept")
+    action.add_argument("--json", action="store_true", help="print one JSON object a job")
     parser.add_argument("--lines", type=whole_number, default=40, metavar="N", help="lines of each log (40)")
     options = parser.parse_args(arguments)
     runs: Path = options.runs.absolute()
+    reader = JobReader(runs)
     try:
-        found = _select(read_progress(runs), options.jobs)
         if (options.log or options.cancel) and not options.jobs:
-            raise ValueError(f"say which jobs to {'cancel' if options.cancel else 'show'}, by id or table")
-        if options.cancel:
-            _cancel(found, runs)
+            raise ValueError(f"say which jobs to {'cancel' if options.cancel else 'show'}, by id, table or cell")
+        if options.watch:
+            _watch(reader, options.jobs)
+        elif options.cancel:
+            jobs = reader.read_all()
+            chosen = choose(jobs, options.jobs, one_each=True)
+            cancel([job for job in jobs if job.id in chosen], chosen, runs)
         elif options.log:
-            _logs(found, runs, options.lines)
+            show_logs(_chosen(reader, options.jobs), runs, options.lines)
+        elif options.json:
+            print(json.dumps(listing.as_json(listing.lines(_chosen(reader, options.jobs), runs)[0]), indent=1))
         else:
-            _list(found, runs)
+            print(_text(*listing.lines(_chosen(reader, options.jobs), runs), runs))
     except (ValueError, OSError) as error:
         return stop(error)
     return 0
 
 
-def _select(jobs: list[JobProgress], wanted: list[str]) -> list[JobProgress]:
-    chosen: dict[str, JobProgress] = {}
-    for name in wanted:
-        table = Path(name).stem
-        matches = [job for job in jobs if job.id.startswith(name) or table in job.job.get("tables", ())]
-        if not matches:
-            known = ", ".join(job.id for job in jobs[:10]) or "none"
-            raise ValueError(f"no job or table {name!r} here; jobs: {known}")
-        chosen |= {job.id: job for job in matches}
-    return list(chosen.values()) if wanted else jobs
+def _chosen(reader: JobReader, words: list[str]) -> list[JobProgress]:
+    jobs = reader.read_all()
+    chosen = choose(jobs, words)
+    return [job for job in jobs if job.id in chosen] if words else jobs
 
 
-def _list(jobs: list[JobProgress], runs: Path) -> None:
-    import tabulate
-
-    rows = []
-    for job in jobs:
-        states = [task.state for task in job.tasks]
-        hosts = sorted({task.host for task in job.tasks if task.host})
-        rows.append(
-            [
-                job.id,
-                job.job.get("kind", "?"),
-                ", ".join(job.job.get("tables", ())),
-                len(job.job.get("cells", ())),
-                state_of(job),
-                f"{job.done}/{job.total}" if job.total else "",
-                f"{states.count('done')}/{len(states)}",
-                max(task.restarts for task in job.tasks),
-                ", ".join(hosts),
-                " ".join((job.error or job.text).split())[:80],
-            ]
-        )
-    headers = ["job", "kind", "tables", "cells", "state", "steps", "tasks", "restarts", "host", "error or progress"]
-    print(tabulate.tabulate(rows, headers, disable_numparse=True) if rows else f"no jobs in {runs}")
+def _text(lines: list[Line], silence: str, runs: Path) -> str:
+    if not lines:
+        return f"no jobs in {runs}"
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return "\n".join([listing.summary(lines), *filter(None, [silence]), "", listing.table(lines, width)])
 
 
-def _logs(jobs: list[JobProgress], runs: Path, lines: int) -> None:
-    shown: set[Path] = set()
-    for job in jobs:
-        found = False
-        for number, entry in sorted(job.entries.items()):
-            folder = submission_folder(runs, entry.name)
-            # What stands before the task began, a setup that fails say, is not in submitit's own files.
-            own = f"{entry.id}_{entry.rank}_log"
-            for name in ("process.log", f"{own}.out", f"{own}.err"):
-                path = folder / name
-                if not path.is_file() or not path.stat().st_size:
-                    continue
-                found = True
-                if path in shown:
-                    continue  # several tasks of one process
-                shown.add(path)
-                print(f"==> {path} (job {job.id}, task {number})")
-                print("\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
-        if not found:
-            print(f"job {job.id} has no log yet")
+def _watch(reader: JobReader, words: list[str]) -> None:
+    """Show the list until no job runs or waits, or the user has seen enough."""
+    try:
+        with _redrawn(reader.runs) if sys.stdout.isatty() else _repeated(reader.runs) as show:
+            while True:
+                began = time.process_time()
+                lines, silence = listing.lines(_chosen(reader, words), reader.runs)
+                show(lines, silence)
+                if not any(line.state in ("running", "queued") for line in lines):
+                    return
+                time.sleep(max(LOOK_S, COST * (time.process_time() - began)))
+    except KeyboardInterrupt:
+        return
 
 
-def _cancel(jobs: list[JobProgress], runs: Path) -> None:
-    """Ask running tasks to stop between two batches, and take waiting ones out of the queue."""
-    for job in jobs:
-        if state_of(job) not in ("running", "queued"):
-            print(f"job {job.id} is {state_of(job)} already")
-            continue
-        write_json(runs / "jobs" / job.id / "cancelled", {})
-        # The processes of a gang are one SLURM job.
-        if ids := dict.fromkeys(one.id for one in job.entries.values() if one.executor == "slurm" and one.id):
-            try:
-                subprocess.run(["scancel", *ids], check=False, timeout=60)
-            except subprocess.TimeoutExpired:
-                raise ValueError(f"scancel does not answer; job {job.id} may go on") from None
-        print(f"job {job.id} is told to stop")
+@contextmanager
+def _redrawn(runs: Path) -> Iterator[Show]:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(console=Console(), auto_refresh=False) as live:
+
+        def show(lines: list[Line], silence: str) -> None:
+            live.update(Text(_text(lines, silence, runs), no_wrap=True, overflow="crop"), refresh=True)
+
+        yield show
+
+
+@contextmanager
+def _repeated(runs: Path) -> Iterator[Show]:
+    before: object = None
+
+    def show(lines: list[Line], silence: str) -> None:
+        nonlocal before
+        now = [replace(line, seconds=None) for line in lines], silence
+        if now != before:
+            print(("\n" if before else "") + _text(lines, silence, runs), flush=True)
+            before = now
+
+    yield show
 
 
 if __name__ == "__main__":

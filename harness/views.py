@@ -5,8 +5,9 @@ from pathlib import Path
 
 from harness.arguments import command
 from harness.plan import measured_cell
-from harness.profiles import Profile
-from harness.queue import fraction, state_of
+from harness.profiles import Launch, Profile
+from harness.queue import fraction, look_up, state_of
+from harness.retries import ENDED_BADLY, why, wordless
 from harness.settings import departures, differences
 from harness.tables import Entry as Declared
 from harness.tables import Table
@@ -43,12 +44,12 @@ def view_table(
         printed = published[place].value if place in published else None
         if record:
             shown.append((declared.row, record))
-            note = "; ".join(filter(None, [note, _newer_attempt(attempt, runs)]))
+            note = "; ".join(filter(None, [note, _newer_attempt(attempt, profile.launch, runs)]))
             entries[place] = _measured(declared, record, printed, note)
         else:
             if cell.metric == "top1_trained" and profile.train.measure_steps:
                 note = f"train.measure_steps = {profile.train.measure_steps} trains no more than that"
-            entries[place] = _unmeasured(declared, attempt, printed, note, runs)
+            entries[place] = _unmeasured(declared, attempt, printed, note, profile.launch, runs)
     stand_ins = {wanted: cell for wanted, (cell, _) in measured.items()}
     used = [record for _, record in shown]
     notes = _stand_ins(stand_ins, {item.metric for item in published.values()}) + training_notes(shown)
@@ -74,12 +75,17 @@ def _measured(declared: Declared, record: Record, printed: float | None, note: s
 
 
 def _unmeasured(
-    declared: Declared, attempt: tuple[JobProgress, str] | None, printed: float | None, note: str, runs: Path
+    declared: Declared,
+    attempt: tuple[JobProgress, str] | None,
+    printed: float | None,
+    note: str,
+    launch: Launch,
+    runs: Path,
 ) -> Entry:
     status, progress = "pending", None
     job, state = attempt or (None, "pending")
-    if job and state in ("failed", "cancelled", "stopped", "lost"):
-        status, note = "failed", _reason(job, runs)
+    if job and state in ENDED_BADLY:
+        status, note = "failed", _reason(job, state, launch, runs)
     elif job and state == "running":
         status, progress = "running", fraction(job)
     return Entry(
@@ -91,18 +97,23 @@ def _unmeasured(
         note=note,
         inferred=declared.inferred,
         progress=progress,
+        cancelled=state == "cancelled",
     )
 
 
-def _newer_attempt(attempt: tuple[JobProgress, str] | None, runs: Path) -> str:
+def _newer_attempt(attempt: tuple[JobProgress, str] | None, launch: Launch, runs: Path) -> str:
     job, state = attempt or (None, "")
-    if job and state in ("failed", "cancelled", "stopped", "lost"):
-        return f"a newer attempt failed: {_reason(job, runs)}"
+    if job and state in ENDED_BADLY:
+        return f"a newer attempt {'was' if state == 'cancelled' else 'failed:'} {_reason(job, state, launch, runs)}"
     return "a newer attempt is running" if state == "running" else ""
 
 
-def _reason(job: JobProgress, runs: Path) -> str:
-    return job.error or f"it ended without a word; {command('status', job.id, '--log', runs=runs)} shows more"
+def _reason(job: JobProgress, state: str, launch: Launch, runs: Path) -> str:
+    text = why(job, launch)
+    if state == "cancelled":
+        return text if text.startswith("cancelled") else "cancelled"
+    more = f"; {command('status', job.id, '--log', runs=runs)} shows more" if wordless(text) else ""
+    return f"{text or 'it ended without a word'}{more}"
 
 
 def _by_cell(
@@ -111,12 +122,16 @@ def _by_cell(
     """For each cell the job that says most about it, one that runs rather than one that failed, and that job's state.
     Where the cell has a record, only jobs count that are newer and do not have it as their result."""
     order = ("pending", "done", "lost", "stopped", "failed", "cancelled", "queued", "running")
-    found: dict[CellKey, tuple[JobProgress, str]] = {}
+    wanted = []
     for job in jobs:
         cells = [cell_key(cell) for cell in job.job.get("cells", ()) if isinstance(cell, dict) and set(cell) == FIELDS]
-        wanted = [cell for cell in cells if cell in shown and (cell not in best or _newer(job, best[cell]))]
-        state = state_of(job) if wanted else ""
-        for cell in wanted:
+        if cells := [cell for cell in cells if cell in shown and (cell not in best or _newer(job, best[cell]))]:
+            wanted.append((job, cells))
+    look_up([job for job, _ in wanted])
+    found: dict[CellKey, tuple[JobProgress, str]] = {}
+    for job, cells in wanted:
+        state = state_of(job)
+        for cell in cells:
             if cell not in found or order.index(state) >= order.index(found[cell][1]):
                 found[cell] = job, state
     return found

@@ -54,7 +54,7 @@ def _measured(entry: Entry, wide: bool, letters: dict[str, str]) -> str:
     if entry.status == "running":
         return f"{'running' if wide or not entry.percent else 'run'} {entry.percent}".strip()
     if entry.value is None:
-        return entry.status
+        return entry.word
     text = f"~{entry.measured_text}" if entry.status == "projected" else entry.measured_text
     if entry.status == "partial":
         text += letters.get(entry.coverage, f" ({entry.evaluated}/{entry.listed})")
@@ -69,9 +69,9 @@ def _footnotes(entries: Sequence[Entry], letters: dict[str, str]) -> list[str]:
         notes.append("~ projected, not measured")
     for flag in dict.fromkeys(flag for entry in entries for flag in entry.flags):
         notes.append(f"! {_where([entry for entry in entries if flag in entry.flags])}: {flag}")
-    for status, note in dict.fromkeys((entry.status, entry.note) for entry in entries if entry.note):
-        where = _where([entry for entry in entries if (entry.status, entry.note) == (status, note)])
-        notes.append(f"{where}{' failed' if status == 'failed' else ''}: {note}")
+    for word, note in dict.fromkeys((entry.word, entry.note) for entry in entries if entry.note):
+        where = _where([entry for entry in entries if (entry.word, entry.note) == (word, note)])
+        notes.append(f"{where}{' failed' if word == 'failed' else ''}: {note}")
     return notes
 
 

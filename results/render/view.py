@@ -37,6 +37,8 @@ class Entry:
     """Of a running cell: the fraction done, 0 to 1."""
     flags: Sequence[str] = ()
     """Doubts about the value."""
+    cancelled: bool = False
+    """Of a failed cell: whether that was the user's wish."""
 
     def __post_init__(self) -> None:
         assert self.status in STATUSES, self.status
@@ -60,6 +62,11 @@ class Entry:
     def coverage(self) -> str:
         """`60 of 64 videos` for a partial value, else empty."""
         return f"{self.evaluated} of {self.listed} videos" if self.status == "partial" else ""
+
+    @property
+    def word(self) -> str:
+        """The status as a reader is told it."""
+        return "cancelled" if self.cancelled else self.status
 
     @property
     def percent(self) -> str:
