@@ -1,0 +1,157 @@
+"""What a large sweep costs the driver: seconds and peak memory of every step, for 1,000 and for 10,000 separate jobs.
+
+    python -m benchmarks.ten_thousand [--cells 1000 10000]
+
+A stand-in scheduler (tests/harness/fake_slurm.py) takes the jobs, and instead of nodes one process leaves behind what
+their tasks would: a record and word of the end of each. CPU seconds and memory are those of the driver, wall time has
+the stand-in's too. Each step is a process of its own; imports are in it, the interpreter's start is not. The pauses
+between two looks at the jobs are left out.
+"""
+
+import argparse
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from itertools import combinations, islice
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import tabulate
+
+from jobs.spec import from_dict
+from results.attempts import read_started, read_submission
+from results.files import read_json, write_json, write_json_once
+from results.progress import job_folder
+from results.provenance import utc_now
+from results.records import SCHEMA
+from tests.harness import fake_slurm
+
+MODELS = ("vit_small", "vit_base", "vit_large", "vit_huge")
+DROPS = 50
+SETTINGS = ["--set", "launch.executor=slurm", "--set", "launch.tasks=1"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ten_thousand", description=__doc__.splitlines()[0])
+    parser.add_argument("--cells", type=int, nargs="+", default=[1_000, 10_000], help="how many cells (1000 10000)")
+    sizes = parser.parse_args().cells
+    found = [measure(size) for size in sizes]
+    rows = []
+    for step in found[0]:
+        times, memory = zip(*((one[step][1], one[step][2]) for one in found), strict=True)
+        walls = [one[step][0] for one in found]
+        row = [step, *(f"{value:.1f}" for value in (*walls, *times)), f"{times[-1] / times[0]:.1f}"]
+        rows.append([*row, *(f"{value:.0f}" for value in memory), f"{memory[-1] / memory[0]:.1f}"])
+    names = [f"{size:,}" for size in sizes]
+    headers = ["step", *(f"wall s, {one}" for one in names), *(f"CPU s, {one}" for one in names), "ratio"]
+    headers += [*(f"MiB, {one}" for one in names), "ratio"]
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; cells: {', '.join(names)}, a job each\n")
+    print(tabulate.tabulate(rows, headers, tablefmt="github", disable_numparse=True))
+
+
+def measure(cells: int) -> dict[str, tuple[float, float, float]]:
+    """Wall and CPU seconds, and peak MiB, of each step of a sweep of so many jobs."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        runs, slurm, commands = (folder / one for one in ("runs", "slurm", "bin"))
+        slurm.mkdir()
+        commands.mkdir()
+        fake_slurm.install(commands)
+        (slurm / "hold").write_text("")
+        os.environ |= {"FAKE_SLURM": str(slurm), "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
+        grid = str(write_grid(folder / "grid.toml", cells))
+        sweep = ["sweep", grid, "--no-fuse", "--profile", "demo", *SETTINGS, "--runs", str(runs)]
+        report = ["report", grid, "--profile", "demo", "--runs", str(runs)]
+        return {
+            "plan (--dry-run)": step([*sweep, "--dry-run"]),
+            "submit (--no-wait)": step([*sweep, "--no-wait"]),
+            "status, all waiting": step(["status", "--runs", str(runs)]),
+            "adopt and wait for the end": step(sweep, lambda: finish_all(runs, slurm)),
+            "sweep, nothing left to do": step(sweep),
+            "report": step(report),
+            "status, all done": step(["status", "--runs", str(runs)]),
+        }
+
+
+def write_grid(path: Path, cells: int) -> Path:
+    """A table of GFLOPs of four models under `cells` / 4 reductions."""
+    places = ("-".join(map(str, at)) for at in combinations(range(1, 13), 3))
+    reductions = [
+        f'"sta:r={r},at={at}"' for at in islice(places, -(-cells // len(MODELS) // DROPS)) for r in range(1, DROPS + 1)
+    ]
+    models = ", ".join(f'"{model}"' for model in MODELS)
+    rows = ", ".join(reductions[: cells // len(MODELS)])
+    path.write_text(f'metric = "gflops"\n[rows]\nreduction = [{rows}]\n[columns]\nmodel = [{models}]\n')
+    return path
+
+
+def step(arguments: list[str], meanwhile: Callable[[], None] = lambda: None) -> tuple[float, float, float]:
+    """Run a command in a fresh process; once it waits for jobs, or has ended, call `meanwhile`."""
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_drive, args=(arguments, theirs))
+    process.start()
+    theirs.close()
+    if ours.recv() == "waiting":
+        meanwhile()
+        ours.recv()
+    found: tuple[float, float, float] = ours.recv()
+    process.join()
+    return found
+
+
+def _drive(arguments: list[str], told: Connection) -> None:
+    from harness import queue, watch
+
+    waits = watch.wait
+
+    def wait(*options: object) -> None:
+        told.send("waiting")
+        waits(*options)  # type: ignore[arg-type]
+
+    watch.wait = wait  # type: ignore[assignment]
+    watch.COST, queue.COST = 0, 1
+    wall, cpu = time.perf_counter(), time.process_time()
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        from harness import report, status, sweep
+
+        command = {"report": report, "status": status, "sweep": sweep}[arguments[0]]
+        code = command.main(arguments[1:])
+    assert code == 0, arguments
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    told.send("done")
+    told.send((wall, cpu, int(peak.split()[1]) / 1024))
+
+
+def finish_all(runs: Path, slurm: Path) -> None:
+    """What the nodes would leave behind of every task that was submitted."""
+    for folder in sorted((runs / "logs").iterdir()):
+        submission, started = read_submission(runs, folder.name), read_started(runs, folder.name)
+        assert submission
+        assert started
+        for place, (job_id, task) in enumerate(submission.units):
+            _finish(runs, job_id, task, folder.name)
+            fake_slurm.put_state(
+                slurm, f"{started.id}_{place}" if len(submission.units) > 1 else started.id, "COMPLETED"
+            )
+
+
+def _finish(runs: Path, job_id: str, task: int, submission: str) -> None:
+    now, job = utc_now(), from_dict(read_json(job_folder(runs, job_id) / "job.json")["spec"])
+    texts = {"unit": "GFLOPs", "status": "done", "profile": "demo", "job": job_id, "started": now, "ended": now}
+    machine = {"host": "node1", "cpu": "none", "cores": 1, "memory": 2**30, "gpu": None}
+    for cell in job.cells:
+        record = {"id": job.record_id(cell), "cell": vars(cell), "value": 1.0, "schema": SCHEMA} | texts
+        record |= {"settings": job.settings(cell), "samples": {"multiply_adds": 10**9, "seconds": 0.1}, "counts": {}}
+        record |= {"skipped": [], "flags": [], "notes": [], "provenance": {"machine": machine}}
+        write_json_once(runs / "records" / f"{record['id']}.json", record, durable=False)
+    word = {"state": "done", "done": 1, "total": 1, "host": "node1", "node": "node1", "submission": submission}
+    word |= {"started": now, "updated": now, "pid": 1, "pid_created": 0.0, "error": "", "retry": False}
+    write_json(job_folder(runs, job_id) / f"progress-{task}.json", word, durable=False)
+
+
+if __name__ == "__main__":
+    main()
