@@ -1,23 +1,30 @@
-"""harness.status: what became of the jobs, their logs, and stopping them."""
+"""harness.status: what became of the jobs, which of them are meant, their logs, and stopping them."""
 
+import json
 import os
+import pty
+import select
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from harness import status
+from harness import listing, status, stopping
 from jobs.cells import Cell
 from jobs.spec import Count
 from jobs.task import Cancelled, Task
-from results.progress import ProgressWriter, job_folder
+from results.attempts import write_ended
+from results.progress import ProgressWriter, job_folder, read_progress
 from tests.harness.conftest import Slurm
-from tests.harness.made import put_job, put_progress
+from tests.harness.made import put_attempt, put_job, put_progress
 
 FIRST = Count((Cell("vit_demo", "none", "", "", "gflops"),), "meta")
 SECOND = Count((Cell("vit_base", "none", "", "", "gflops"),), "meta")
+BOTH = Count(tuple(Cell("vit_large", reduction, "", "", "gflops") for reduction in ("sta:r=48", "sta:r=64")), "meta")
 
 
 def main(*arguments: object) -> int:
@@ -25,7 +32,20 @@ def main(*arguments: object) -> int:
 
 
 def rows(text: str) -> dict[str, list[str]]:
-    return {line.split()[0]: line.split() for line in text.splitlines()[2:]}
+    return {line.split()[0]: line.split() for line in text[text.index("---") :].splitlines()[1:]}
+
+
+def alive(**changes: Any) -> dict[str, Any]:
+    me = psutil.Process()
+    return {"host": os.uname().nodename, "pid": me.pid, "pid_created": me.create_time()} | changes
+
+
+def put_array(runs: Path, slurm: Slurm, job: Count, number: str, *states: str) -> str:
+    """A job as an array of that id in SLURM, whose tasks are in these states; returns its submission's name."""
+    slurm.put(f"{number}.sh", f"#SBATCH --array=0-{len(states) - 1}%9\n" if len(states) > 1 else "")
+    for task, state in enumerate(states):
+        slurm.set_state(f"{number}_{task}" if len(states) > 1 else number, state)
+    return put_job(runs, job, tasks=len(states), executor="slurm", id=number)
 
 
 def test_no_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,27 +58,166 @@ def test_the_list_says_state_steps_tasks_and_error(tmp_path: Path, capsys: pytes
     put_progress(tmp_path, FIRST.id, 0, state="done", done=4, total=4)
     put_progress(tmp_path, FIRST.id, 1, state="failed", error="it\nbroke", done=1, restarts=2)
     put_job(tmp_path, SECOND)
-    me = psutil.Process()
-    alive = {"host": os.uname().nodename, "pid": me.pid, "pid_created": me.create_time()}
-    put_progress(tmp_path, SECOND.id, **alive, text="loss 1.2")
+    put_progress(tmp_path, SECOND.id, **alive(node="node7"), text="loss 1.2")
     assert main("--runs", tmp_path) == 0
-    found = rows(capsys.readouterr().out)
-    assert found[FIRST.id] == [FIRST.id, "count", "grid", "1", "failed", "5/8", "1/2", "2", "elsewhere", "it", "broke"]
-    assert found[SECOND.id][4:8] == ["running", "1/4", "0/1", "0"]
-    assert found[SECOND.id][-2:] == ["loss", "1.2"]
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[0] == "2 jobs: 1 running on 1 node, 1 failed"
+    found = rows(printed)
+    assert list(found) == [SECOND.id, FIRST.id], "what runs comes first"
+    cells = ["vit_demo/none", "gflops"]
+    assert found[FIRST.id][:10] == [FIRST.id, "count", "grid", *cells, "failed", "5/8", "62", "%", "1/2"]
+    assert found[FIRST.id][10] == "2"
+    assert found[FIRST.id][-2:] == ["it", "broke"]
+    assert found[SECOND.id][5:10] == ["running", "1/4", "25", "%", "0/1"]
+    assert found[SECOND.id][-4:] == ["on", "node7;", "loss", "1.2"]
 
 
-def test_jobs_are_chosen_by_table_and_by_the_beginning_of_their_id(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_steps_of_tasks_that_have_not_begun_are_guessed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put_job(tmp_path, FIRST, tasks=4)
+    put_progress(tmp_path, FIRST.id, 0, **alive(done=5, total=10))
+    assert main("--runs", tmp_path) == 0
+    assert "5/~40 12 %" in capsys.readouterr().out
+
+
+def test_a_terminal_of_100_columns(tmp_path: Path) -> None:
+    put_job(tmp_path, BOTH, tasks=3)
+    put_progress(tmp_path, BOTH.id, 0, state="failed", error="no room " * 60, done=10, total=1000, restarts=1)
     put_job(tmp_path, FIRST)
-    put_job(tmp_path, SECOND)
-    assert main("--runs", tmp_path, FIRST.id[:6]) == 0
-    assert set(rows(capsys.readouterr().out)) == {FIRST.id}
-    assert main("--runs", tmp_path, "grid") == 0
-    assert set(rows(capsys.readouterr().out)) == {FIRST.id, SECOND.id}
-    assert main("--runs", tmp_path, "table2") == 2
-    assert "error: no job or table 'table2' here; jobs: " in capsys.readouterr().err
+    (failed, _), _ = listing.lines(read_progress(tmp_path), tmp_path)
+    text = listing.table([failed], 100).splitlines()
+    assert max(map(len, text)) <= 100
+    assert text[2].split()[0] == BOTH.id[:8]
+    assert text[2].endswith("vit_large 2 cells")
+    assert text[3].startswith("  started again once; no room")
+    assert (len(text), text[-1][-1]) == (6, "…")
+    assert all(len(line) <= 80 for line in listing.table([failed], 80).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("PENDING", "queued (Priority)"), ("RUNNING", "queued (starting on node1)"), ("REQUEUED", "queued (requeued)")],
+)
+def test_why_a_job_waits(
+    tmp_path: Path, slurm: Slurm, state: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_array(tmp_path, slurm, FIRST, "5", state)
+    assert main("--runs", tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("1 job: 1 queued\n")
+    assert said in printed
+
+
+def test_tasks_that_wait_while_others_run(tmp_path: Path, slurm: Slurm, capsys: pytest.CaptureFixture[str]) -> None:
+    name = put_array(tmp_path, slurm, FIRST, "5", "RUNNING", "PENDING", "PENDING")
+    put_progress(tmp_path, FIRST.id, submission=name, node="node1")
+    assert main("--runs", tmp_path) == 0
+    assert "on node1; 2 tasks wait (Priority)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("down", "said"),
+    [
+        (("sacct",), "SLURM's accounting (sacct) does not answer: ends of jobs are told from squeue and from"),
+        (("squeue",), "squeue does not answer: states are those of SLURM's accounting (sacct)"),
+        (("sacct", "squeue"), "SLURM does not answer (squeue, sacct)"),
+        ((), ""),
+    ],
+)
+def test_a_slurm_that_does_not_answer(
+    tmp_path: Path, slurm: Slurm, down: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_array(tmp_path, slurm, FIRST, "5", "COMPLETED")
+    for name in ("forget", *(f"{one}_down" for one in down)):
+        slurm.put(name)
+    assert main("--runs", tmp_path) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith(said)
+
+
+def test_slurm_is_asked_once_for_all_jobs(
+    tmp_path: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for job, number in ((FIRST, "5"), (SECOND, "6"), (BOTH, "7")):
+        put_array(tmp_path, slurm, job, number, "PENDING")
+    asked: list[str] = []
+
+    def ask(*command: str) -> str:
+        asked.append(command[0])
+        return "5|PENDING||Priority\n"
+
+    monkeypatch.setattr("harness.queue._ask", ask)
+    assert main("--runs", tmp_path) == 0
+    assert asked == ["squeue", "sacct"]
+
+
+def test_why_a_job_ended(tmp_path: Path, slurm: Slurm, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a driver has noted it; where there was none, as SLURM says; and where nobody does, as its log ends."""
+    put_job(tmp_path, FIRST)
+    put_attempt(tmp_path, FIRST.id, [0], "slurm", "4", tries={0: {"crash": 2}})
+    write_ended(tmp_path, FIRST.id, 1, 0, {"how": "crash", "text": "it ran out of the 40 GB of launch.mem_gb on node2"})
+    slurm.put("4.sh")
+    slurm.set_state("4", "OUT_OF_MEMORY")
+    put_array(tmp_path, slurm, SECOND, "5", "NODE_FAIL")
+    name = put_array(tmp_path, slurm, BOTH, "6", "FAILED")
+    (tmp_path / "logs" / name / "6_0_log.err").write_text("import\n\nslurmstepd: error:\x1b Killed\n")
+    assert main("--runs", tmp_path) == 0
+    found = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[2:]}
+    assert found[FIRST.id].endswith(" it ran out of the 40 GB of launch.mem_gb on node2; 3 tries")
+    assert found[SECOND.id].endswith(" its node failed on node1")
+    assert found[BOTH.id].endswith(
+        "it ended without a word: SLURM says FAILED on node1; its log ends: import / slurmstepd: error:\\x1b Killed"
+    )
+
+
+def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put_job(tmp_path, BOTH, tasks=2)
+    put_progress(tmp_path, BOTH.id, state="failed", error="it broke")
+    assert main("--runs", tmp_path, "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found.pop("seconds") < 60
+    assert found == {
+        **{"job": BOTH.id, "kind": "count", "tables": ["grid"], "cells": "vit_large 2 cells", "state": "failed"},
+        **{"waits_for": "", "done": 1, "total": 8, "guessed": True, "tasks_done": 0, "tasks": 2, "tasks_waiting": 0},
+        **{"restarts": 0, "nodes": [], "text": "it broke"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        (FIRST.id, [FIRST]),
+        (FIRST.id[:6], [FIRST]),
+        ("grid", [FIRST, SECOND, BOTH]),
+        ("some/where/grid.toml", [FIRST, SECOND, BOTH]),
+        (SECOND.record_id(SECOND.cells[0]), [SECOND]),
+        (BOTH.record_id(BOTH.cells[1])[:6], [BOTH]),
+        ("none", [FIRST, SECOND]),
+        ("vit_large", [BOTH]),
+        ("sta:r=48", [BOTH]),
+        ("sta:r=48,at=1-9-17", [BOTH]),  # another spelling of it
+        ("vit_large/sta:r=64/gflops", [BOTH]),
+        ("71", [SECOND]),
+        ("72_1", [BOTH]),
+    ],
+)
+def test_which_jobs_are_meant(
+    tmp_path: Path, word: str, expected: list[Count], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for job, number, tasks in ((FIRST, "7", 1), (SECOND, "71", 1), (BOTH, "72", 2)):
+        put_job(tmp_path, job, tasks=tasks, executor="slurm", id=number)
+        for task in range(tasks):
+            put_progress(tmp_path, job.id, task, state="done")
+    assert main("--runs", tmp_path, word) == 0
+    assert set(rows(capsys.readouterr().out)) == {job.id for job in expected}
+
+
+@pytest.mark.parametrize("word", ["table2", "", "vit_large/sta:r=80", "vit_demo/sta:r=48", "/"])
+def test_a_word_that_names_nothing(tmp_path: Path, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    put_job(tmp_path, FIRST)
+    put_job(tmp_path, BOTH)
+    assert main("--runs", tmp_path, word) == 2
+    ids = ", ".join(sorted([FIRST.id, BOTH.id]))
+    error = f"error: no job, table, record or cell {word!r} here; tables: grid; jobs: {ids}\n"
+    assert capsys.readouterr().err == error
 
 
 @pytest.mark.parametrize("option", ["--log", "--cancel"])
@@ -70,46 +229,99 @@ def test_a_log_or_a_cancellation_is_of_certain_jobs(
 
 
 def test_the_end_of_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    put_job(tmp_path, FIRST, tasks=2, executor="local", id="12", log="one")
+    put_job(tmp_path, FIRST, tasks=2, executor="local", id="12", name="one")
     put_job(tmp_path, SECOND)
     folder = tmp_path / "logs" / "one"
-    folder.mkdir(parents=True)
     (folder / "12_0_log.out").write_text("".join(f"line {number}\n" for number in range(100)))
     (folder / "12_0_log.err").write_bytes(b"bytes \xff\n")
     (folder / "process.log").write_text("")
     assert main("--runs", tmp_path, "--log", "--lines", "2", "grid") == 0
     printed = capsys.readouterr().out
-    assert "\nline 98\nline 99\n" in printed
-    assert "line 97" not in printed
+    assert f"==> {folder / '12_0_log.out'} (job {FIRST.id}, task 0)\nline 98\nline 99\n" in printed
     assert "bytes \ufffd" in printed
     assert printed.count("==>") == 2, "both tasks were of one process"
     assert f"job {SECOND.id} has no log yet" in printed
 
 
+@pytest.mark.parametrize(("kind", "names"), [("array", ("9_{}_0", "9_2_0")), ("gang", ("9_{}", "9_2"))])
+def test_the_log_of_the_task_that_failed_first_comes_first(
+    tmp_path: Path, kind: str, names: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = put_job(tmp_path, FIRST, tasks=4, executor="slurm", id="9", kind=kind)
+    for task in range(4):
+        (tmp_path / "logs" / name / f"{names[0].format(task)}_log.err").write_text(f"task {task}\n")
+        peer = {"error": "another process of this training has failed", "updated": f"2026-01-01T00:00:0{task}+00:00"}
+        put_progress(tmp_path, FIRST.id, task, state="failed", submission=name, **peer)
+    own = {"error": "disk full", "updated": "2026-01-01T00:00:09+00:00"}
+    put_progress(tmp_path, FIRST.id, 2, state="failed", submission=name, **own)
+    assert main("--runs", tmp_path, "--log", FIRST.id) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"==> {tmp_path / 'logs' / name / names[1]}_log.err (job {FIRST.id}, task 2)\ntask 2\n")
+    assert printed.count("==>") == 4
+
+
 def test_cancelled_jobs_leave_slurms_queue_and_running_tasks_stop(
     tmp_path: Path, slurm: Slurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for job, number in ((FIRST, "5"), (SECOND, "6")):
-        slurm.put(f"{number}.sh")
-        slurm.set_state(number, "PENDING")
-        put_job(tmp_path, job, executor="slurm", id=number)
+    put_array(tmp_path, slurm, FIRST, "5", "PENDING")
+    put_array(tmp_path, slurm, SECOND, "6", "PENDING")
     assert main("--runs", tmp_path, "--cancel", FIRST.id) == 0
     assert capsys.readouterr().out == f"job {FIRST.id} is told to stop\n"
     assert (slurm.state("5"), slurm.state("6")) == ("CANCELLED by 0", "PENDING")
+    slurm.set_state("5", slurm.state("5"))  # that is, time has passed
+    assert main("--runs", tmp_path, FIRST.id) == 0
+    assert "cancelled" in rows(capsys.readouterr().out)[FIRST.id]
     progress = ProgressWriter(tmp_path, FIRST.id)
     with pytest.raises(Cancelled):
-        Task(tmp_path, FIRST.id, 0, 1, "demo", progress).check_cancelled()
+        Task(tmp_path, FIRST.id, 0, 1, "demo", progress).check_told()
     progress.finish()
     assert main("--runs", tmp_path, "--cancel", FIRST.id) == 0
-    assert capsys.readouterr().out == f"job {FIRST.id} is done already\n"
 
 
-def test_what_has_ended_is_not_marked_as_cancelled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    put_job(tmp_path, FIRST)
-    put_progress(tmp_path, FIRST.id, state="failed")
+def test_just_the_tasks_that_are_in_the_queue_are_taken_out(
+    tmp_path: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = put_array(tmp_path, slurm, FIRST, "5", "COMPLETED", "RUNNING", "PENDING", "FAILED", "PENDING")
+    put_progress(tmp_path, FIRST.id, 0, state="done", submission=name)
+    put_progress(tmp_path, FIRST.id, 1, submission=name)
+    given: list[list[str]] = []
+
+    def scancel(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
+        assert (job_folder(tmp_path, FIRST.id) / "cancelled").exists(), "the tasks must see it when they are ended"
+        given.append(command)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(stopping.subprocess, "run", _only("scancel", scancel))
+    monkeypatch.setattr(stopping, "IDS", 2)
     assert main("--runs", tmp_path, "--cancel", FIRST.id) == 0
-    assert capsys.readouterr().out == f"job {FIRST.id} is failed already\n"
-    assert not (job_folder(tmp_path, FIRST.id) / "cancelled").exists()
+    assert given == [["scancel", "5_1", "5_2"], ["scancel", "5_4"]]
+
+
+def _only(name: str, function: Any) -> Any:
+    real = subprocess.run
+    return lambda command, **options: (function if command[0] == name else real)(command, **options)
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "error"),
+    [
+        ("echo 'scancel: error: Kill job error on job id 5: Access/permission denied' >&2; exit 1", 2, "denied; what"),
+        ("exit 3", 2, "scancel: it ended with exit code 3; what runs stops by itself"),
+        ("echo 'scancel: error: Kill job error on job id 5: Invalid job id specified' >&2; exit 1", 0, ""),
+        ("echo 'scancel: error: 5: Job/step already completing or completed' >&2; exit 1", 0, ""),
+    ],
+    ids=["refused", "without a word", "forgotten", "ended meanwhile"],
+)
+def test_a_refusal_of_scancel_is_told(
+    tmp_path: Path, slurm: Slurm, script: str, code: int, error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_array(tmp_path, slurm, FIRST, "5", "PENDING")
+    (tmp_path / "bin" / "scancel").write_text(f"#!/bin/sh\n{script}\n")
+    assert main("--runs", tmp_path, "--cancel", FIRST.id) == code
+    printed = capsys.readouterr()
+    assert printed.out == f"job {FIRST.id} is told to stop\n"
+    assert error in printed.err
+    assert (job_folder(tmp_path, FIRST.id) / "cancelled").exists()
 
 
 def test_a_machine_without_scancel(
@@ -119,6 +331,103 @@ def test_a_machine_without_scancel(
     put_job(tmp_path, FIRST, executor="slurm", id="5")
     assert main("--runs", tmp_path, "--cancel", FIRST.id) == 2
     assert capsys.readouterr().err == "error: scancel: No such file or directory\n"
+
+
+def test_a_job_with_further_cells_is_not_cancelled_by_one_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for job in (FIRST, BOTH):
+        put_job(tmp_path, job)
+        put_progress(tmp_path, job.id, **alive())
+    assert main("--runs", tmp_path, "--cancel", "none", "sta:r=48") == 2
+    error = f"job {BOTH.id} also has another cell: give --cancel with the job's id to stop all of it"
+    assert capsys.readouterr().err == f"error: {error}\n"
+    files = [job_folder(tmp_path, job.id) / "cancelled" for job in (FIRST, BOTH)]
+    assert [path.exists() for path in files] == [False, False]
+    assert main("--runs", tmp_path, "--cancel", "none", "sta:r=48", "sta:r=64") == 0
+    assert [path.exists() for path in files] == [True, True]
+
+
+def test_an_id_that_is_too_short_cancels_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    jobs = [Count((Cell("vit_demo", f"random:r={r}", "", "", "gflops"),), "meta") for r in range(1, 18)]
+    for job in jobs:  # more than there are hexadecimal digits
+        put_job(tmp_path, job)
+        put_progress(tmp_path, job.id, **alive())
+    digits = [job.id[0] for job in jobs]
+    twice = next(digit for digit in digits if digits.count(digit) > 1)
+    assert main("--runs", tmp_path, "--cancel", twice) == 2
+    assert "; give more of the id\n" in capsys.readouterr().err
+    assert not list((tmp_path / "jobs").glob("*/cancelled"))
+
+
+@pytest.mark.parametrize("state", ["failed", "done"])
+def test_what_has_ended_is_not_marked_as_cancelled(
+    tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_job(tmp_path, FIRST)
+    put_progress(tmp_path, FIRST.id, state=state)
+    assert main("--runs", tmp_path, "--cancel", FIRST.id) == 0
+    assert capsys.readouterr().out == f"job {FIRST.id} is {state} already\n"
+    assert not (job_folder(tmp_path, FIRST.id) / "cancelled").exists()
+
+
+def test_watching_in_a_pipe_says_what_changes_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_job(tmp_path, FIRST)
+    put_progress(tmp_path, FIRST.id, **alive())
+    looks = iter([{}, alive(done=2), {}, {"state": "done", "done": 4}])
+
+    def sleep(_: float) -> None:
+        if change := next(looks):
+            put_progress(tmp_path, FIRST.id, **change)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert main("--runs", tmp_path, "--watch") == 0
+    lists = capsys.readouterr().out.split("\n\n1 job")
+    assert len(lists) == 3
+    assert "4/4 100 %" in lists[-1]
+
+
+def test_whoever_has_seen_enough_of_the_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_job(tmp_path, FIRST)
+    put_progress(tmp_path, FIRST.id, **alive())
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupt)
+    assert main("--runs", tmp_path, "--watch") == 0
+    assert main("--runs", tmp_path, "--watch", "table2") == 2
+
+
+def test_watching_on_a_terminal_redraws_the_list_and_ends(tmp_path: Path) -> None:
+    put_job(tmp_path, FIRST)
+    put_progress(tmp_path, FIRST.id, **alive(text="loss 1.2"))
+    script = "import sys; from harness import status; status.LOOK_S = 0.1; sys.exit(status.main(sys.argv[1:]))"
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
+    command = [sys.executable, "-c", script, "--watch", "--runs", str(tmp_path)]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        seen = _read_until(ours, "loss 1.2")
+        put_progress(tmp_path, FIRST.id, **alive(text="loss 0.9"))
+        seen += _read_until(ours, "loss 0.9")
+        put_progress(tmp_path, FIRST.id, state="done", done=4)
+        seen += _read_until(ours, "1 job: 1 done")
+        assert process.wait(30) == 0
+    os.close(ours)
+    assert "\x1b[1A\x1b[2K" in seen, "the lines before are drawn over"
+
+
+def _read_until(terminal: int, text: str) -> str:
+    seen, end = "", time.monotonic() + 30
+    while text not in seen:
+        assert select.select([terminal], [], [], max(0.0, end - time.monotonic()))[0], seen
+        seen += os.read(terminal, 4096).decode(errors="replace")
+    return seen
 
 
 def test_help_in_a_pipe_that_is_closed() -> None:
