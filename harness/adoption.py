@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -35,7 +35,10 @@ def adopt(runs: Path) -> None:
                 note_started(submission, found or Started(""), runs)
                 break
             if not said:
-                print("an earlier sweep was killed while it submitted: waiting to see what was sent …", flush=True)
+                print(
+                    "another sweep was submitting, or was killed while it did: waiting to see what was sent …",
+                    flush=True,
+                )
                 said = True
             time.sleep(LOOK_S)
 
@@ -43,7 +46,8 @@ def adopt(runs: Path) -> None:
 def find(submission: Submission) -> Started | None:
     """The SLURM job of a submission, by its name; None where there is none. Busy where SLURM does not answer."""
     named = f"--name={submission.slurm_name}"
-    since = submission.time[:19]
+    # sacct takes it for local time; the clocks may differ.
+    since = (datetime.fromisoformat(submission.time).astimezone() - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S")
     asked = [
         ["squeue", "--noheader", "--states=all", "--format=%F", named],
         ["sacct", "--noheader", "--allocations", "--parsable2", "--format=JobID", f"--starttime={since}", named],
@@ -58,11 +62,12 @@ def find(submission: Submission) -> Started | None:
     return None
 
 
-def note_started(submission: Submission, started: Started, runs: Path) -> None:
-    """Note what a submission became, and give the tasks of an array the call that they wait for."""
-    if started.id and submission.executor == "slurm":
+def note_started(submission: Submission, started: Started, runs: Path) -> Started:
+    """Note what a submission became, and give its tasks the call that they wait for; returns what stands, where another
+    driver was first."""
+    if started.id:
         _link_pickles(submission, started.id, submission_folder(runs, submission.name))
-    write_started(runs, submission.name, started)
+    return write_started(runs, submission.name, started)
 
 
 def age_s(text: str) -> float:
@@ -88,21 +93,32 @@ def _link_pickles(submission: Submission, job_id: str, folder: Path) -> None:
 
     several = submission.kind == "array" and len(submission.units) > 1
     ids = [f"{job_id}_{index}" for index in range(len(submission.units))] if several else [job_id]
-    calls = list(folder.glob("*.pkl"))
     for one in ids:
         wanted = JobPaths(folder, one).submitted_pickle
-        if calls and not wanted.exists():
+        if wanted.exists() or not (calls := _calls(folder)):
+            continue
+        try:
+            # submitit may yet rename the file, which a symbolic link would not survive.
+            os.link(calls[0], wanted)
+        except FileExistsError:
+            pass
+        except OSError:
             with suppress(FileExistsError):
-                wanted.symlink_to(calls[0].name)
+                wanted.symlink_to(_calls(folder)[0].name)
+
+
+def _calls(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.pkl") if not path.name.endswith("_result.pkl")]
 
 
 def _process(submission: Submission) -> Started | None:
-    """The process of a local submission; its command names the folder."""
+    """The process of a local submission, the shell around it where there is one: the command names the folder."""
+    found = []
     for process in psutil.process_iter(["cmdline", "create_time"]):
-        words = process.info["cmdline"] or []
-        if "submitit.local._local" in words and any(Path(word).name == submission.name for word in words):
-            return Started(str(process.pid), socket.gethostname(), float(process.info["create_time"]))
-    return None
+        line = " ".join(process.info["cmdline"] or [])
+        if "submitit.local._local" in line and submission.name in line:
+            found.append((float(process.info["create_time"]), process.pid))
+    return Started(str(min(found)[1]), socket.gethostname(), min(found)[0]) if found else None
 
 
 def _ask(command: list[str]) -> str | None:

@@ -1,5 +1,6 @@
 """Tasks on a SLURM cluster: arrays, and for trainings gangs of processes that run at the same time."""
 
+import io
 import os
 import re
 import shlex
@@ -7,8 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from harness.profiles import Launch, Profile
 from harness.submission import Start, begin, new_submission, signal_s
 from jobs.cells import Cell
 from jobs.spec import Count, Train
-from results.attempts import Started, Submission, Tries, Unit, submission_folder, write_started
+from results.attempts import Started, Submission, Unit, read_started, submission_folder
 
 SBATCH_S, TEST_S = 120, 60
 """Seconds that sbatch is given to answer."""
@@ -27,9 +28,10 @@ SENDS = 3
 AGAIN_S = 10.0
 """Seconds between two of them."""
 BUSY = re.compile(
-    r"timed out|[Ss]ocket|[Uu]nable to contact|Connection|temporar|Zero Bytes|try again|(code|status) 124\b"
+    r"timed out|[Ss]ocket|[Uu]nable to contact|Connection|temporar|Zero Bytes|try again|(code|status) (124|137)\b"
+    r"|make sense of sbatch output"
 )
-"""What sbatch says when it is SLURM that cannot answer now, rather than the job that is wrong."""
+"""What sbatch says, or submitit of it, when it is SLURM that cannot answer now, rather than the job that is wrong."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,11 @@ def submit(starts: Sequence[Start], profile: Profile, runs: Path) -> int:
     can tell beforehand, nothing is."""
     planned = plan_sbatches(starts, profile.launch)
     _test(planned, profile)
-    tries = {(start.job.id, task): before for start in starts for task, before in start.tasks.items()}
+    by_id = {start.job.id: start for start in starts}
     sent: list[tuple[str, int]] = []
     for one in planned:
         before = sent[one.after][0] if one.after is not None else ""
-        sent.append(_send(one, before, tries, profile, runs))
+        sent.append(_send(one, before, by_id, profile, runs))
     return sum(tasks for _, tasks in sent)
 
 
@@ -144,35 +146,43 @@ def array_limit() -> int:
     return max(1, int(found[1])) if found else 1001
 
 
-def _send(planned: Sbatch, before: str, tries: dict[Unit, Tries], profile: Profile, runs: Path) -> tuple[str, int]:
+def _send(planned: Sbatch, before: str, starts: Mapping[str, Start], profile: Profile, runs: Path) -> tuple[str, int]:
     """One sbatch, that waits for the end of the job `before`; returns its id and how many tasks it starts. A SLURM that
     does not answer may have taken the job all the same, so it is looked up before it is sent again."""
     whole = new_submission("slurm", planned.kind, planned.units, profile.launch, planned.label)
-    submission = begin(whole, tries, runs)
+    submission = begin(whole, starts, runs)
     if not submission:
         return "", 0
     parameters = planned.parameters | ({"dependency": f"afterany:{before}"} if before else {})
     if planned.kind == "array":
         parameters = parameters | {"map_count": len(submission.units) if len(submission.units) > 1 else None}
+    job_id, wrong = "", ""
     for left in reversed(range(SENDS)):
         try:
-            started = Started(_sbatch(submission, parameters, runs))
+            job_id = _sbatch(submission, parameters, runs)
         except RuntimeError as error:
-            wrong = f"profile {profile.name} cannot submit to SLURM: {' '.join(str(error).split())}"
-            if not BUSY.search(wrong):
-                write_started(runs, submission.name, Started(""))
-                raise ValueError(wrong) from None
-            time.sleep(AGAIN_S)
-            found = find(submission)
-            if not found and left:
-                continue
-            if not found:
-                write_started(runs, submission.name, Started(""))
-                raise Busy(wrong) from None
-            started = found
-        note_started(submission, started, runs)
-        return started.id, len(submission.units)
-    raise AssertionError("the last attempt returns or raises")
+            wrong = " ".join(str(error).split())
+            if BUSY.search(wrong):
+                time.sleep(AGAIN_S)
+                found = find(submission)
+                job_id = found.id if found else ""
+                if not job_id and left and not read_started(runs, submission.name):
+                    continue
+        break
+    stands = note_started(submission, Started(job_id), runs)
+    if job_id and stands.id != job_id:
+        # It took so long that another driver has given it up.
+        _cancel(job_id)
+        return stands.id, 0
+    if not stands.id:
+        refused = Busy if BUSY.search(wrong) else ValueError
+        raise refused(f"profile {profile.name} cannot submit to SLURM: {wrong}")
+    return stands.id, len(submission.units)
+
+
+def _cancel(job_id: str) -> None:
+    with suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(["scancel", job_id], capture_output=True, timeout=TEST_S)
 
 
 def _sbatch(submission: Submission, parameters: dict[str, Any], runs: Path) -> str:
@@ -194,7 +204,9 @@ def _sbatch(submission: Submission, parameters: dict[str, Any], runs: Path) -> s
         executor.update_parameters(job_name=submission.slurm_name, **given)
         # submitit keeps this to itself, as it pickles each task of an array; ours are told apart by their index.
         executor.parameters["map_count"] = count
-        return str(executor.submit(run_submission, str(runs), submission.name).job_id)
+        # What sbatch says is in the error, too.
+        with redirect_stderr(io.StringIO()):
+            return str(executor.submit(run_submission, str(runs), submission.name).job_id)
 
 
 def _test(planned: Sequence[Sbatch], profile: Profile) -> None:
@@ -209,7 +221,7 @@ def _test(planned: Sequence[Sbatch], profile: Profile) -> None:
             except OSError as error:
                 raise ValueError(f"sbatch cannot be run here: {error.strerror}") from None
             except subprocess.TimeoutExpired:
-                raise ValueError(f"SLURM has not answered sbatch --test-only for {TEST_S} s") from None
+                raise Busy(f"SLURM has not answered sbatch --test-only for {TEST_S} s") from None
         if done.returncode and not BUSY.search(done.stderr):
             wrong = " ".join(done.stderr.replace("allocation failure:", "").split())
             raise ValueError(f"profile {profile.name}: SLURM would refuse {one.label}: {wrong}")

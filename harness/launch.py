@@ -20,7 +20,7 @@ from harness.queue import queued_tasks
 from harness.site import check_site
 from harness.submission import Start
 from jobs.spec import Job, Train, to_dict
-from results.attempts import submission_folder
+from results.attempts import Tries, submission_folder
 from results.files import private_folder, write_json
 from results.progress import job_folder, read_job
 
@@ -38,7 +38,8 @@ def submit(plan: Plan, profile: Profile, runs: Path) -> int:
             # Its tasks have shared the work among that many; a gang is under way or not as a whole.
             count = 0 if isinstance(job, Train) else len(before.tasks)
             busy |= {task.task for task in before.tasks if task.state == "done"}
-        starts.append(Start(job, plan.tables[job.id], {task: {} for task in range(count) if task not in busy}))
+        tasks: dict[int, Tries] = {task: {} for task in range(count) if task not in busy}
+        starts.append(Start(job, plan.tables[job.id], before.attempt, tasks))
     if any(start.tasks for start in starts):
         _check(starts, profile)
     for start in starts:
@@ -60,7 +61,7 @@ def scripts(plan: Plan, profile: Profile, runs: Path) -> list[str]:
     """What would be submitted for a plan: sbatch scripts, or the local commands."""
     if profile.launch.executor == "slurm":
         starts = [
-            Start(job, plan.tables[job.id], {task: {} for task in range(plan.tasks[job.id])}) for job in plan.jobs
+            Start(job, plan.tables[job.id], 0, {task: {} for task in range(plan.tasks[job.id])}) for job in plan.jobs
         ]
         return cluster.scripts(starts, profile.launch, runs)
     logs = submission_folder(runs, "ID")

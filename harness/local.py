@@ -16,7 +16,7 @@ from harness.machine import Process, gpus, lanes, processes
 from harness.profiles import Launch
 from harness.submission import Start, begin, new_submission, signal_s
 from jobs.spec import Train
-from results.attempts import Started, Submission, Tries, Unit, submission_folder
+from results.attempts import Started, Submission, Unit, submission_folder
 
 
 def submit(starts: Sequence[Start], launch: Launch, runs: Path) -> int:
@@ -24,7 +24,7 @@ def submit(starts: Sequence[Start], launch: Launch, runs: Path) -> int:
     that was killed, say); where there is none, one that waits for them all. A timing has the machine to itself, and so
     has a training: they wait for all others, run one after the other, and whatever is submitted later waits for them.
     Returns how many tasks were started."""
-    tries = {(start.job.id, task): before for start in starts for task, before in start.tasks.items()}
+    by_id = {start.job.id: start for start in starts}
     together = [start for start in starts if not isinstance(start.job, Train)]
     shared, exclusive = (
         [(start.job.id, task) for start in together if start.job.exclusive == alone for task in start.tasks]
@@ -43,22 +43,22 @@ def submit(starts: Sequence[Start], launch: Launch, runs: Path) -> int:
     visible: tuple[int, ...] = ()
     for lane, units, waits in parts:
         visible = (gpus()[lane],) if launch.gpus_per_task else ()
-        tasks += _start("sequence", units, tries, waits, lane, visible, launch, runs, started)
+        tasks += _start("sequence", units, by_id, waits, lane, visible, launch, runs, started)
     if exclusive:
         visible = (gpus()[0],) if launch.gpus_per_task else ()
-        tasks += _start("sequence", exclusive, tries, [*others, *started], 0, visible, launch, runs, started)
+        tasks += _start("sequence", exclusive, by_id, [*others, *started], 0, visible, launch, runs, started)
     for start in starts:
         if isinstance(start.job, Train) and start.tasks:
             units = [(start.job.id, rank) for rank in range(start.job.processes)]
             visible = gpus()[: start.job.processes] if start.job.gpus else ()
-            tasks += _start("gang", units, tries, [*others, *started], None, visible, launch, runs, started)
+            tasks += _start("gang", units, by_id, [*others, *started], None, visible, launch, runs, started)
     return tasks
 
 
 def _start(
     kind: str,
     units: Sequence[Unit],
-    tries: Mapping[Unit, Tries],
+    starts: Mapping[str, Start],
     after: Sequence[Process],
     lane: int | None,
     visible: Sequence[int],
@@ -69,7 +69,7 @@ def _start(
     """Start a process, or the processes of a gang, that see the GPUs `visible`, and add the one that stands for them to
     `started`; returns how many tasks they run."""
     whole = replace(new_submission("local", kind, units, launch), after=tuple(after), lane=lane)
-    submission = begin(whole, tries, runs)
+    submission = begin(whole, starts, runs)
     if not submission:
         return 0
     pid = _submitit(submission, visible, launch, runs)

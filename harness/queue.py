@@ -40,11 +40,11 @@ class Seen:
 
 @dataclass
 class _Answers:
-    """What SLURM said last, of which ids, until when that is good, and who was silent; and which ids were asked for
+    """What SLURM said last, of which jobs, until when that is good, and who was silent; and which ids were asked for
     since."""
 
     until: float = float("-inf")
-    ids: frozenset[str] = frozenset()
+    jobs: frozenset[str] = frozenset()
     states: dict[str, Seen] | None = None
     asked: set[str] = field(default_factory=set)
     silent: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ def state_of(job: JobProgress) -> str:
 def queued_tasks(job: JobProgress) -> set[int]:
     """The tasks of `job` that do not run and may still start, for the first time or again."""
     waiting = {task.task: job.entries[task.task] for task in job.tasks if task.task in job.entries and _may(job, task)}
-    found = {task for task, entry in waiting.items() if _process_lives(entry) or _on_its_way(entry)}
+    found = {task for task, entry in waiting.items() if _process_lives(entry) or on_its_way(entry)}
     in_slurm = {task: entry for task, entry in waiting.items() if entry.executor == "slurm" and entry.id}
     if in_slurm:
         states = slurm_states([entry.id for entry in in_slurm.values()])
@@ -96,27 +96,33 @@ def process_of(entry: Entry) -> tuple[int, float] | None:
     return int(started.id), started.created
 
 
+def on_its_way(entry: Entry) -> bool:
+    """Whether nothing is known yet of what the task's submission became."""
+    return entry.started is None and age_s(entry.time) < SETTLE_S[entry.executor or "slurm"]
+
+
 def slurm_states(ids: Iterable[str]) -> dict[str, Seen] | None:
     """The state of jobs and array tasks by their ids, as far as SLURM knows them; None where it does not answer. One
     question to SLURM serves all jobs that are looked at in turn."""
     wanted = set(ids)
     _answers.asked |= wanted
-    if time.monotonic() < _answers.until and wanted <= _answers.ids:
+    if time.monotonic() < _answers.until and _parents(wanted) <= _answers.jobs:
         return _answers.states
     asked = frozenset(_answers.asked)
     began = time.monotonic()
-    states = _squeue(_parents(asked))
+    jobs = _parents(asked)
+    states = _squeue(jobs)
     silent = ["squeue"] if states is None else []
     if unknown := [one for one in asked if one not in (states or {})]:
         ended = _sacct(_parents(unknown))
         silent += ["sacct"] if ended is None else []
         states = states if ended is None else ended | (states or {})
     now = time.monotonic()
-    if states is not None:
+    if "squeue" not in silent or all(one in (states or {}) for one in asked):
         _answers.silent_since = None
     elif _answers.silent_since is None:
         _answers.silent_since = now
-    _answers.until, _answers.ids, _answers.states = now + max(POLL_S, COST * (now - began)), asked, states
+    _answers.until, _answers.jobs, _answers.states = now + max(POLL_S, COST * (now - began)), jobs, states
     _answers.asked, _answers.silent = set(wanted), tuple(silent)
     return states
 
@@ -142,8 +148,9 @@ def _told(job: JobProgress) -> bool:
     return all(task.state in ends and task.submission == submissions.get(task.task, "") for task in job.tasks)
 
 
-def _parents(ids: Iterable[str]) -> str:
-    return ",".join(sorted({one.partition("_")[0] for one in ids}))
+def _parents(ids: Iterable[str]) -> frozenset[str]:
+    """The jobs that array tasks belong to."""
+    return frozenset(one.partition("_")[0] for one in ids)
 
 
 def _was_cancelled(job: JobProgress) -> bool:
@@ -170,15 +177,10 @@ def _process_lives(entry: Entry) -> bool:
     return process is not None and lives(*process)
 
 
-def _on_its_way(entry: Entry) -> bool:
-    """Whether nothing is known yet of what the task's submission became."""
-    return entry.started is None and age_s(entry.time) < SETTLE_S[entry.executor or "slurm"]
-
-
-def _sacct(ids: str) -> dict[str, Seen] | None:
+def _sacct(jobs: Iterable[str]) -> dict[str, Seen] | None:
     from submitit.slurm.slurm import SlurmInfoWatcher
 
-    answer = _ask("sacct", "-o", "JobID,State,NodeList,ExitCode", "--parsable2", "-j", ids)
+    answer = _ask("sacct", "-o", "JobID,State,NodeList,ExitCode", "--parsable2", "-j", ",".join(sorted(jobs)))
     try:
         found = SlurmInfoWatcher().read_info(answer) if answer is not None else None
     except (KeyError, ValueError):
@@ -192,9 +194,10 @@ def _sacct(ids: str) -> dict[str, Seen] | None:
     return states
 
 
-def _squeue(ids: str) -> dict[str, Seen] | None:
+def _squeue(jobs: Iterable[str]) -> dict[str, Seen] | None:
     form = "%i|%T|%N|%r"
-    answer = _ask("squeue", "--noheader", "--array", "--states=all", "--format", form, "--jobs", ids)
+    numbers = ",".join(sorted(jobs))
+    answer = _ask("squeue", "--noheader", "--array", "--states=all", "--format", form, "--jobs", numbers)
     if answer is None:
         return None
     found = re.findall(r"^\s*(\d+(?:_\d+)?)\|(\w+)\|([^|\n]*)\|(.*)$", answer, re.MULTILINE)
@@ -217,6 +220,8 @@ def _job_waits(entry: Entry, states: dict[str, Seen] | None) -> bool:
         return True  # nothing says that it has ended
     if seen := states.get(entry.id):
         return seen.state in WAITING
+    if "squeue" in _answers.silent:
+        return True  # accounting may be late
     return age_s(entry.time) < GRACE_S
 
 

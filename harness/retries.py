@@ -4,11 +4,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from harness.profiles import Launch
-from harness.queue import Seen, known_states, queued_tasks, under_way
+from harness.queue import WAITING, Seen, known_states, queued_tasks, under_way
 from results.attempts import Entry, Tries
 from results.progress import JobProgress, TaskProgress
 
 CRASH, TIMEOUT, PREEMPTED, CANCELLED, ERROR, VOID = "crash", "timeout", "preempted", "cancelled", "error", "void"
+ENDED_BADLY = ("failed", "lost", "stopped", "cancelled")
+"""States of jobs that have ended otherwise than done."""
 _TELLING = (CANCELLED, ERROR, TIMEOUT, CRASH, PREEMPTED, VOID)
 """Of several ends of tasks, the one that tells most about the job's."""
 
@@ -34,9 +36,12 @@ def verdicts(job: JobProgress, launch: Launch) -> dict[int, Verdict]:
     found = {}
     for task in job.tasks:
         entry = job.entries.get(task.task)
-        if entry and task.state != "running" and task.task not in waiting:
-            verdict = _verdict(task, entry, states.get(entry.id), launch)
-            if verdict:
+        if not entry:
+            if job.entries:
+                found[task.task] = Verdict(VOID, "it was never submitted")
+        elif task.state != "running" and task.task not in waiting:
+            seen = states.get(entry.id)
+            if (not seen or seen.state not in WAITING) and (verdict := _verdict(task, entry, seen, launch)):
                 found[task.task] = verdict
     if not found and not under_way(job) and job.entries:
         # On a network file system each of the last two may have missed the other's end.
@@ -53,7 +58,7 @@ def again(job: JobProgress, found: Mapping[int, Verdict], launch: Launch) -> dic
         return {}
     counted: dict[int, Tries] = {}
     for number, verdict in found.items():
-        tries = dict(job.entries[number].tries)
+        tries = dict(job.entries[number].tries) if number in job.entries else {}
         if verdict.how in (CRASH, TIMEOUT):
             tries[verdict.how] = tries.get(verdict.how, 0) + 1
         counted[number] = tries
@@ -69,7 +74,7 @@ def again(job: JobProgress, found: Mapping[int, Verdict], launch: Launch) -> dic
 
 def reason(found: Mapping[int, Verdict], tries: Collection[Tries]) -> str:
     """The one line that says why a job ended: what others of a gang say of it counts less."""
-    first = min(found.values(), key=lambda verdict: (_TELLING.index(verdict.how), _of_a_peer(verdict)))
+    first = min(found.values(), key=lambda verdict: (_TELLING.index(verdict.how), of_a_peer(verdict.text)))
     before = max((sum(one.values()) for one in tries), default=0)
     return f"{first.text}; {before + 1} tries" if before and first.how in (CRASH, TIMEOUT) else first.text
 
@@ -77,6 +82,8 @@ def reason(found: Mapping[int, Verdict], tries: Collection[Tries]) -> str:
 def why(job: JobProgress, launch: Launch) -> str:
     """Why a job ended that did not end well, in one line: as a driver noted it, as its tasks say, or as SLURM says now;
     empty where nobody knows."""
+    if job.cancelled and job.state != "failed":
+        return "cancelled"
     found = {}
     for task in job.tasks:
         entry = job.entries.get(task.task)
@@ -94,8 +101,9 @@ def wordless(text: str) -> bool:
     return not text or "without a word" in text or "left no word" in text
 
 
-def _of_a_peer(verdict: Verdict) -> bool:
-    return "another process of this training" in verdict.text
+def of_a_peer(text: str) -> bool:
+    """Whether a task of a gang failed for want of another one."""
+    return "another process of this training" in text
 
 
 def _verdict(task: TaskProgress, entry: Entry, seen: Seen | None, launch: Launch) -> Verdict | None:
@@ -107,12 +115,14 @@ def _verdict(task: TaskProgress, entry: Entry, seen: Seen | None, launch: Launch
             return Verdict(CANCELLED, "cancelled", node)
         if task.state == "failed":
             return Verdict(CRASH if task.retry else ERROR, task.error, node)
-    if entry.started and not entry.started.id:
+    if not entry.started:
+        return Verdict(VOID, "its driver ended while it submitted; the same command finds out what became of it", node)
+    if not entry.started.id:
         return Verdict(VOID, "it was never submitted", node)
     if seen:
         return _as_slurm_says(seen, node or seen.nodes, task, entry, launch)
     if task.submission == entry.name and task.state == "stopped":
-        return Verdict(TIMEOUT if "SIGUSR2" in task.error else CRASH, task.error, node)
+        return _as_told(task.error, node)
     if entry.executor == "slurm":
         return Verdict(CRASH, "SLURM no longer knows it, and it left no word", node)
     return Verdict(CRASH, "its process ended without a word (killed, or out of memory?)", node)
@@ -133,6 +143,12 @@ def _as_slurm_says(seen: Seen, node: str, task: TaskProgress, entry: Entry, laun
     if seen.state == "CANCELLED":
         who = f" {seen.reason}" if seen.reason.startswith("by ") else ""
         return Verdict(CANCELLED, f"cancelled in SLURM{who}", node)
-    told = task.error if task.submission == entry.name and task.state == "stopped" else ""
+    if task.submission == entry.name and task.state == "stopped":
+        return _as_told(task.error, node)
     code = f" with exit code {seen.exit_code}" if seen.exit_code else ""
-    return Verdict(CRASH, told or f"it ended without a word: SLURM says {seen.state}{code}{on}", node)
+    return Verdict(CRASH, f"it ended without a word: SLURM says {seen.state}{code}{on}", node)
+
+
+def _as_told(text: str, node: str) -> Verdict:
+    """Of a task that was told to stop, and was not started again: SIGUSR2 comes before the time limit."""
+    return Verdict(TIMEOUT if "SIGUSR2" in text else CRASH, text, node)

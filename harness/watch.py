@@ -3,7 +3,7 @@ that ended badly started again as far as the profile allows."""
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,17 +11,18 @@ from harness.adoption import Busy, adopt
 from harness.launch import start_tasks
 from harness.plan import Plan
 from harness.profiles import Profile
-from harness.queue import fraction, silent_s, under_way
+from harness.queue import fraction, look_up, on_its_way, silent_s, under_way
 from harness.reading import JobReader
 from harness.retries import again, reason, verdicts
 from harness.submission import Start
 from results.attempts import write_ended
 from results.progress import JobProgress
-from results.records import record_ids
+from results.records import has_record, record_ids
 
 LOOK_S = 0.3
-COST = 50
-"""Between two looks, so many times as long as a look took: waiting must not take a core from the tasks."""
+COST, REST_S = 50, 60.0
+"""Between two looks, so many times as long as a look took, within limits: waiting must not take a core from the tasks,
+and a look in which a busy SLURM was waited for has taken none."""
 SILENT_S = 1800.0
 """A SLURM that does not answer for so long is not waited for."""
 SAY_S = 10.0
@@ -51,30 +52,38 @@ class Watch:
             return [self.seen[job.id] for job in self.plan.jobs]
         starts = []
         have = record_ids(self.runs)
+        look_up([self._read(job_id) for job_id in self.open])
         for job_id in list(self.open):
-            job = self._read(job_id)
-            recorded = all(self.open[job_id].record_id(cell) in have for cell in self.open[job_id].cells)
-            if recorded and not under_way(job):
-                del self.open[job_id]
+            job = self.seen[job_id]
+            if under_way(job) and not verdicts(job, self.profile.launch):
                 continue
-            tasks = {} if recorded else self._judge(job)
-            if tasks:
-                starts.append(Start(self.open[job_id], self.plan.tables[job_id], tasks))
+            # What was read before SLURM was asked, or its records were listed, may have ended well in between.
+            job = self._read(job_id, anew=True)
+            unknown = [entry for entry in job.entries.values() if entry.submission and not entry.started]
+            if unknown:
+                self.unsettled |= not all(on_its_way(entry) for entry in unknown)
+            elif tasks := {} if self._recorded(job_id, have) else self._judge(job):
+                starts.append(Start(self.open[job_id], self.plan.tables[job_id], job.attempt, tasks))
             elif not under_way(job):
                 del self.open[job_id]
         if starts:
             self._start(starts)
         return [self.seen[job.id] for job in self.plan.jobs]
 
+    def _recorded(self, job_id: str, have: Collection[str]) -> bool:
+        """Whether the records of a job are there, now if not when they were listed."""
+        ids = [self.open[job_id].record_id(cell) for cell in self.open[job_id].cells]
+        return all(one in have or has_record(self.runs, one) for one in ids)
+
     def _start(self, starts: list[Start]) -> None:
+        # One that kills the process in which others wait for their turn must not come before them again.
+        starts.sort(key=lambda start: any(task.submission for task in self.seen[start.job.id].tasks))
         try:
             start_tasks(starts, self.profile, self.runs)
             self.busy_since = 0.0
         except Busy as error:
             self.unsettled = True
-            self.busy_since = self.busy_since or time.monotonic()
-            if time.monotonic() - self.busy_since > SILENT_S:
-                raise
+            self._bear(error)
             print(f"{error}; trying again", flush=True)
         for start in starts:
             self._read(start.job.id, anew=True)
@@ -83,14 +92,19 @@ class Watch:
         """Whether it is known by now what became of that which a busy SLURM may or may not have taken."""
         try:
             adopt(self.runs)
-        except Busy:
-            if time.monotonic() - self.busy_since > SILENT_S:
-                raise
+        except Busy as error:
+            self._bear(error)
             return False
         self.unsettled = False
         for job_id in self.open:
             self._read(job_id, anew=True)
         return True
+
+    def _bear(self, error: Busy) -> None:
+        """Go on for a while although SLURM is busy."""
+        self.busy_since = self.busy_since or time.monotonic()
+        if time.monotonic() - self.busy_since > SILENT_S:
+            raise error
 
     def _read(self, job_id: str, anew: bool = False) -> JobProgress:
         self.seen[job_id] = self.reader.read(job_id, anew)
@@ -103,14 +117,15 @@ class Watch:
             return {}
         tasks = again(job, found, self.profile.launch)
         for number, verdict in found.items():
-            attempt = job.entries[number].attempt
-            if (job.id, attempt, number) not in self.judged:
+            attempt = job.entries[number].attempt if number in job.entries else 0
+            if attempt and (job.id, attempt, number) not in self.judged:
                 self.judged.add((job.id, attempt, number))
                 write_ended(self.runs, job.id, attempt, number, verdict.noted())
         if tasks:
             what = f"{len(tasks)} of {len(job.tasks)} tasks of job {job.id}" if len(job.tasks) > 1 else f"job {job.id}"
             names = ", ".join(self.plan.tables[job.id])
-            print(f"{what} ({names}) started again: {reason(found, tasks.values())}", flush=True)
+            before = [entry.tries for entry in job.entries.values()]
+            print(f"{what} ({names}) started again: {reason(found, before)}", flush=True)
         return tasks
 
 
@@ -131,7 +146,7 @@ def wait(plan: Plan, profile: Profile, runs: Path) -> None:
                 raise ValueError(
                     f"SLURM has not answered for {minutes}; its jobs may go on: give the command again later"
                 )
-            time.sleep(max(LOOK_S, COST * (time.monotonic() - began)))
+            time.sleep(min(max(LOOK_S, COST * (time.monotonic() - began)), REST_S))
 
 
 @contextmanager

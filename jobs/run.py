@@ -15,7 +15,7 @@ from jobs.requeue import leave, timed_out
 from jobs.signals import Told
 from jobs.spec import Train
 from jobs.task import Cancelled, Stopped, Task, load_job
-from results.attempts import Started, Submission, Unit, read_started, read_submission, submission_folder, write_started
+from results.attempts import Started, Submission, Unit, read_submission, submission_folder, write_started
 from results.progress import ProgressWriter, TaskProgress, lives, read_job
 from results.provenance import git_state
 
@@ -26,9 +26,10 @@ WAIT_S = 1.0
 def run_submission(runs: str, name: str) -> None:
     """Run this process's share of the submission `name`: one task of an array or a gang, all tasks of a sequence.
 
-    First leave word of what the submission became, and wait for the end of the processes that it comes after. A task
-    that fails leaves its reason in its progress file and does not stop the next one. Raises RuntimeError at the end if
-    any is not done, so that the scheduler sees it too, and ValueError where the submission cannot be read.
+    First leave word of what the submission became, and wait for the end of the processes that it comes after. Nothing
+    is run where a driver has given the submission up meanwhile, or found it in another job. A task that fails leaves
+    its reason in its progress file and does not stop the next one. Raises RuntimeError at the end if any is not done,
+    so that the scheduler sees it too, and ValueError where the submission cannot be read.
     """
     folder = Path(runs)
     submission = read_submission(folder, name)
@@ -36,7 +37,9 @@ def run_submission(runs: str, name: str) -> None:
         path = submission_folder(folder, name) / "submission.json"
         raise ValueError(f"{path} is missing or damaged, so there is nothing to run; give the same command again")
     with Told() as told:
-        _leave_word(lambda: _write_started(folder, submission))
+        if not _is_it(folder, submission):
+            print(f"submission {name} was given up or has become another job: nothing to do here", flush=True)
+            return
         while any(lives(pid, created) for pid, created in submission.after):
             if told.by:
                 raise RuntimeError(f"told to stop ({told.by}) before anything was begun")
@@ -53,16 +56,19 @@ def run_submission(runs: str, name: str) -> None:
         raise RuntimeError(f"{len(undone)} of {len(units)} tasks are not done: {names}")
 
 
-def _write_started(runs: Path, submission: Submission) -> None:
-    if read_started(runs, submission.name):
-        return
+def _is_it(runs: Path, submission: Submission) -> bool:
+    """Leave word that this is what the submission became; False where it has become something else."""
     if submission.executor == "slurm":
         started = Started(os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID", ""))
     else:
         # submitit's: of the process that stands for all it has started.
         process = psutil.Process(int(os.environ.get("SUBMITIT_LOCAL_JOB_ID", os.getpid())))
         started = Started(str(process.pid), socket.gethostname(), process.create_time())
-    write_started(runs, submission.name, started)
+    try:
+        return write_started(runs, submission.name, started).id == started.id
+    except OSError:
+        traceback.print_exc(file=sys.stderr)
+        return True
 
 
 def _own_units(submission: Submission) -> Sequence[Unit]:

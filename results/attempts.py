@@ -109,9 +109,12 @@ def write_submission(runs: Path, submission: Submission) -> None:
     write_json_once(folder / "submission.json", asdict(submission))
 
 
-def write_started(runs: Path, name: str, started: Started) -> None:
-    """Note what a submission became; whoever knows first says so."""
-    write_json_once(submission_folder(runs, name) / "started.json", asdict(started))
+def write_started(runs: Path, name: str, started: Started) -> Started:
+    """Note what a submission became; returns what stands. Whoever knows first says so, and all go by that: what SLURM
+    starts although it was given up does not run."""
+    if write_json_once(submission_folder(runs, name) / "started.json", asdict(started)):
+        return started
+    return read_started(runs, name) or started
 
 
 def read_submission(runs: Path, name: str) -> Submission | None:

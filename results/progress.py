@@ -14,13 +14,16 @@ from typing import Any
 
 import psutil
 
-from results.attempts import Entry, read_ended, read_entries
+from results.attempts import Entry, last_attempt, read_ended, read_entries
 from results.files import read_json, write_json
 from results.provenance import slurm_ids, utc_now
 
 HEARTBEAT_S = 30.0
 STALE_S = 120.0
 """A task on another host that has not written for this long is taken for dead."""
+
+PEER_LOST = "another process of this training has ended"
+"""What a process of a gang says that fails for want of the others."""
 
 _WRITE_INTERVAL_S = 1.0
 _MAX_TASKS = 100_000
@@ -73,6 +76,8 @@ class JobProgress:
     """By attempt and task, why it ended without what was wanted of it, as far as a driver found out."""
     cancelled: bool = False
     """Whether the user has asked for it to stop."""
+    attempt: int = 0
+    """The number of its last attempt; 0 before the first."""
 
     @property
     def done(self) -> int:
@@ -95,13 +100,13 @@ class JobProgress:
 
     @property
     def error(self) -> str:
-        """Why the last attempt ended: as a driver found out, else the message of the task that failed first, since
-        others of a gang fail for want of it; else empty."""
+        """Why the last attempt ended: as a driver found out, else the message of the task that failed first, and for
+        another reason than that others of its gang had; else empty."""
         last = max((entry.attempt for entry in self.entries.values()), default=0)
         if found := self.ended.get(last):
             return next(iter(found.values())).get("text", "")
         failed = [task for task in self.tasks if task.error]
-        return min(failed, key=lambda task: task.updated).error if failed else ""
+        return min(failed, key=lambda task: (PEER_LOST in task.error, task.updated)).error if failed else ""
 
 
 def job_folder(runs: Path, job_id: str) -> Path:
@@ -238,7 +243,8 @@ def _read_job(folder: Path) -> JobProgress:
     tasks = [_read_task(folder, task) if task in reported else TaskProgress(task) for task in range(count)]
     entries = read_entries(runs, folder, names)
     state = _fold({task.state for task in tasks}, bool(entries))
-    return JobProgress(folder.name, state, job, entries, tasks, read_ended(folder, names), "cancelled" in names)
+    ended, cancelled = read_ended(folder, names), "cancelled" in names
+    return JobProgress(folder.name, state, job, entries, tasks, ended, cancelled, last_attempt(names))
 
 
 _PROGRESS_FILE = re.compile(r"progress-(\d{1,5})\.json")
