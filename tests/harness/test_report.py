@@ -16,7 +16,9 @@ from harness.tables import load_table
 from harness.views import view_table
 from jobs.cells import Cell
 from jobs.spec import Count, Evaluate
-from results.progress import read_progress
+from results.attempts import write_ended
+from results.files import write_json
+from results.progress import job_folder, read_progress
 from results.records import best_by_cell, read_records
 from results.render.view import Entry, TableView
 from tests.harness.made import make_grid, make_planner, put_job, put_progress, put_record, small_profile
@@ -309,3 +311,31 @@ def test_counting_jobs_are_read_as_well(tmp_path: Path) -> None:
     put_job(tmp_path / "runs", job)
     put_progress(tmp_path / "runs", job.id, **alive(state="running"))
     assert entry(view(tmp_path, "table3"), "GFLOPs", "3 stages").status == "running"
+
+
+def test_why_a_cell_has_no_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the driver found out; a cell that was cancelled says just that, though as JSON it has failed."""
+    runs = tmp_path / "runs"
+    jobs = [evaluation(tmp_path, demo_cell(column)) for column in ("r=0", "r=48", "r=64")]
+    for job in jobs:
+        put_job(runs, job, executor="local", id="1", tries={0: {"crash": 2}})
+    write_ended(runs, jobs[0].id, 1, 0, {"how": "crash", "text": "it ran out of the 40 GB of launch.mem_gb on node2"})
+    write_json(job_folder(runs, jobs[1].id) / "cancelled", {})
+    found = view(tmp_path)
+    assert entry(found, "r=0").note == "it ran out of the 40 GB of launch.mem_gb on node2; 3 tries"
+    assert (entry(found, "r=48").status, entry(found, "r=48").note) == ("failed", "cancelled")
+    assert entry(found, "r=64").note.startswith("its process ended without a word (killed, or out of memory?); 3 tries")
+    assert entry(found, "r=64").note.endswith("shows more")
+    assert main(tmp_path, "table2") == 0
+    text = capsys.readouterr().out
+    assert "| cancelled |" in text
+    assert "- 2x3, r=0 failed: it ran out of the 40 GB of launch.mem" in text
+    assert "- 2x3, r=48: cancelled\n" in text
+
+
+def test_a_newer_attempt_that_was_cancelled(tmp_path: Path) -> None:
+    job = evaluation(tmp_path, demo_cell())
+    put_record(tmp_path / "runs", demo_cell(), 95.0, ended="2020")
+    put_job(tmp_path / "runs", job)
+    put_progress(tmp_path / "runs", job.id, state="cancelled", error="cancelled")
+    assert entry(view(tmp_path)).note == "a newer attempt was cancelled"
