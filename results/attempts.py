@@ -124,7 +124,7 @@ def read_submission(runs: Path, name: str) -> Submission | None:
 
 def read_started(runs: Path, name: str) -> Started | None:
     """What a submission became; None while that is not known."""
-    return _known(submission_folder(runs, name) / "started.json", lambda content: Started(**content))
+    return _known(submission_folder(runs, name) / "started.json", _started)
 
 
 def read_entries(runs: Path, folder: Path, names: Iterable[str]) -> dict[int, Entry]:
@@ -184,7 +184,13 @@ def _known(path: Path, make: Any) -> Any:
 def _submission(content: dict[str, Any]) -> Submission:
     units = tuple((str(job), int(task)) for job, task in content.pop("units"))
     after = tuple((int(pid), float(created)) for pid, created in content.pop("after"))
+    if content["executor"] not in ("slurm", "local") or content["kind"] not in ("array", "gang", "sequence"):
+        raise ValueError("not of this version")
     return Submission(units=units, after=after, **content)
+
+
+def _started(content: dict[str, Any]) -> Started:
+    return Started(str(content["id"]), str(content.get("host", "")), float(content.get("created", 0.0)))
 
 
 def _places(submission: Submission) -> dict[Unit, int]:

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from results import progress
+from results.attempts import claim, write_ended
 from results.files import read_json, write_json
 from results.progress import ProgressWriter, job_folder, read_progress
 
@@ -18,7 +19,7 @@ from results.progress import ProgressWriter, job_folder, read_progress
 def declare(runs, job_id="job", tasks=1, submitted=True):
     write_json(job_folder(runs, job_id) / "job.json", {"id": job_id, "kind": "evaluate", "tasks": tasks})
     if submitted:
-        write_json(job_folder(runs, job_id) / "submitted.json", {"executor": "local", "ids": ["1"]})
+        claim(runs, job_id, 1, range(tasks), "submission", "2026-01-01T00:00:00+00:00", {})
 
 
 def put(runs, task=0, job_id="job", **content):
@@ -53,18 +54,62 @@ def test_the_life_of_a_task(tmp_path):
     assert job.text == "loss 1.2"
     assert (job.state, job.done, job.total, job.tasks[0].restarts) == ("running", 3, 10, 0)
     assert job.job["kind"] == "evaluate"
-    assert job.submitted["executor"] == "local"
+    assert (job.attempt, job.entries[0].name) == (1, "submission")
     writer.finish()
     writer.update(4, 10)
     job = only(tmp_path)
     assert (job.state, job.done, job.total) == ("done", 10, 10)
 
 
-def test_a_failure_carries_its_message(tmp_path):
+@pytest.mark.parametrize(
+    ("end", "state", "error", "retry"),
+    [
+        (lambda writer: writer.fail("too many unreadable videos"), "failed", "too many unreadable videos", False),
+        (lambda writer: writer.fail("no space left", retry=True), "failed", "no space left", True),
+        (lambda writer: writer.cancel(), "cancelled", "cancelled", False),
+        (lambda writer: writer.stop("told to stop"), "stopped", "told to stop", False),
+    ],
+    ids=["failed", "may do better", "cancelled", "stopped"],
+)
+def test_an_end_other_than_done_carries_its_message(tmp_path, end, state, error, retry):
     declare(tmp_path)
-    ProgressWriter(tmp_path, "job").fail("too many unreadable videos")
+    end(ProgressWriter(tmp_path, "job"))
     job = only(tmp_path)
-    assert (job.state, job.error) == ("failed", "too many unreadable videos")
+    assert (job.state, job.error, job.tasks[0].retry) == (state, error, retry)
+
+
+def test_time_outs_are_counted_within_a_submission(tmp_path):
+    for submission, timeouts in (("one", 1), ("one", 2), ("two", 1)):
+        writer = ProgressWriter(tmp_path, "job", submission=submission)
+        writer.stop("told to stop", timed_out=True)
+        assert (only(tmp_path).tasks[0].timeouts, only(tmp_path).tasks[0].submission) == (timeouts, submission)
+    ProgressWriter(tmp_path, "job", submission="two").stop("told to stop")
+    assert only(tmp_path).tasks[0].timeouts == 1, "preempted"
+
+
+def test_what_a_driver_found_out_is_the_reason_rather_than_what_a_task_said(tmp_path):
+    declare(tmp_path)
+    put(tmp_path, state="stopped", error="told to stop (SIGTERM)")
+    write_ended(tmp_path, "job", 1, 0, {"how": "crash", "text": "its node failed", "node": "node1"})
+    job = only(tmp_path)
+    assert job.error == "its node failed"
+    assert job.ended == {1: {0: {"how": "crash", "text": "its node failed", "node": "node1"}}}
+    claim(tmp_path, "job", 2, [0], "another", "2026-01-01T00:01:00+00:00", {})
+    assert only(tmp_path).error == "told to stop (SIGTERM)", "that was of an earlier attempt"
+
+
+def test_whether_the_user_wants_it_to_stop(tmp_path):
+    declare(tmp_path)
+    assert not only(tmp_path).cancelled
+    write_json(job_folder(tmp_path, "job") / "cancelled", {})
+    assert only(tmp_path).cancelled
+
+
+def test_of_a_gang_the_one_that_others_failed_for_says_why(tmp_path):
+    declare(tmp_path, tasks=3)
+    for task, error in enumerate((f"{progress.PEER_LOST}, so …", "the loss is nan", "the loss is inf")):
+        put(tmp_path, task, state="failed", error=error, updated=f"2026-01-01T00:00:0{task}+00:00")
+    assert only(tmp_path).error == "the loss is nan"
 
 
 def test_a_restart_counts_and_keeps_how_far_it_was(tmp_path):
@@ -169,6 +214,11 @@ def test_alive_or_lost(tmp_path, content, state):
         (["done", "running"], "running"),
         (["done", "failed"], "failed"),
         (["running", "failed"], "failed"),
+        (["running", "cancelled"], "cancelled"),
+        (["failed", "cancelled"], "failed"),
+        (["stopped", "running"], "running"),
+        (["stopped", "lost"], "lost"),
+        (["stopped", "done"], "stopped"),
         (["done", "lost"], "lost"),
         (["running", "lost"], "running"),
         (["done", None], "submitted"),
