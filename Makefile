@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test check cluster cluster-down clean
 
 # The paper's Table 2 with the small model on generated videos: set up, sweep, report.
 demo: $(VENV)/demo.stamp
@@ -17,6 +17,12 @@ check: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# A SLURM cluster on this machine, as root.
+cluster: $(VENV)/demo.stamp
+	$(BIN)/python -m tests.slurm up
+cluster-down:
+	$(BIN)/python -m tests.slurm down
 
 $(VENV)/demo.stamp: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
