@@ -56,7 +56,7 @@ def evaluate(job: Evaluate, task: Task, folder: Path) -> Totals | None:
             ready += block[1] - block[0]
             task.update(ready, videos)
             check_tolerance(skipped, len(items), job.tolerance)
-        if len(store.finished(blocks)) < len(blocks):
+        if len(store.finished(blocks, fresh=True)) < len(blocks):
             return None
         try:
             totals = total(store, blocks, items, job.cells, folder / "videos.csv")
@@ -66,7 +66,7 @@ def evaluate(job: Evaluate, task: Task, folder: Path) -> Totals | None:
         return replace(totals, listed=len(listed))
     except TooManyUnreadable:
         for block in store.finished(blocks):  # the next attempt looks at the unreadable videos again
-            with suppress(ValueError, FileNotFoundError):
+            with suppress(OSError):
                 if store.read(block).skipped:
                     store.remove(block)
         raise

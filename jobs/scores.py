@@ -7,7 +7,9 @@ beside its place and moved in, so it is there whole or not at all, and a task th
 import csv
 import json
 import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,8 +61,13 @@ class BlockStore:
     def path(self, block: tuple[int, int]) -> Path:
         return self.folder / f"{block[0]:07d}-{block[1]:07d}.npz"
 
-    def finished(self, blocks: list[tuple[int, int]]) -> set[tuple[int, int]]:
-        """Those of `blocks` whose files are there."""
+    def finished(self, blocks: list[tuple[int, int]], fresh: bool = False) -> set[tuple[int, int]]:
+        """Those of `blocks` whose files are there; `fresh` also sees what another host has just finished."""
+        if fresh:
+            # A network file system may list a folder as it was a minute ago, unless it has been changed from here
+            # meanwhile: of two tasks that end together, each would miss the other's last block and add nothing up.
+            with suppress(OSError):
+                tempfile.NamedTemporaryFile(prefix=".", suffix=".tmp", dir=self.folder).close()
         names = set(os.listdir(self.folder))
         return {block for block in blocks if self.path(block).name in names}
 
@@ -83,7 +90,7 @@ class BlockStore:
             np.savez(file, summary=np.array(json.dumps(summary)), **arrays)  # type: ignore[arg-type]
 
     def read(self, block: tuple[int, int]) -> Block:
-        """The block as written. FileNotFoundError where there is none; ValueError where it is damaged, and then it is
+        """The block as written. FileNotFoundError where there is none; OSError where it is damaged, and then it is
         removed, so that the next attempt makes it again."""
         try:
             with np.load(self.path(block), allow_pickle=False) as file:
@@ -107,7 +114,7 @@ class BlockStore:
             raise
         except Exception as error:
             self.remove(block)
-            raise ValueError(f"the scores in {self.path(block)} are damaged and were removed: run it again") from error
+            raise OSError(f"the scores in {self.path(block)} are damaged and were removed: run it again") from error
 
     def remove(self, block: tuple[int, int]) -> None:
         self.path(block).unlink(missing_ok=True)

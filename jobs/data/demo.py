@@ -24,6 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
+from results.files import replacing
+
 VERSION = "demo-3"
 """Names the set: it changes whenever a pixel of any video would."""
 
@@ -179,18 +181,13 @@ def encode(frames: np.ndarray, file: Path) -> None:
     import av
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with av.open(str(beside), "w", format="mp4") as container:
-            options = {"crf": "23", "preset": "veryfast", "threads": "1"}
-            stream = container.add_stream("libx264", rate=Fraction(FPS), options=options)
-            stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
-            for frame in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            container.mux(stream.encode())
-        os.replace(beside, file)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(file) as beside, av.open(str(beside), "w", format="mp4") as container:
+        options = {"crf": "23", "preset": "veryfast", "threads": "1"}
+        stream = container.add_stream("libx264", rate=Fraction(FPS), options=options)
+        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
 
 
 def generate(root: Path, split: str, workers: int = 2, report: Callable[[str], None] | None = None) -> Path:
@@ -228,9 +225,8 @@ def _stamp(root: Path) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    beside.write_text(text)
-    os.replace(beside, file)
+    with replacing(file) as beside:
+        beside.write_text(text)
 
 
 def _share_out(root: Path, missing: list[Video], workers: int) -> None:

@@ -14,9 +14,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from jobs.device import pick_device
+from results.progress import PEER_LOST
 
 TIMEOUT = timedelta(minutes=30)
-"""How long a process waits for the others before it gives up; over gloo one that dies is noticed at once."""
+"""How long a process waits for the others before it gives up. Over gloo one that dies is noticed at once; over NCCL,
+where nothing interrupts the waiting, SLURM kills all when one fails (srun --kill-on-bad-exit, after KillWait)."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ def join(processes: int) -> Iterator[Gang]:
     try:
         yield Gang(rank, world, device)
     except RuntimeError as error:
-        if re.search(r"[Cc]onnection (closed|reset) by peer|remote process exited|Broken pipe", str(error)):
-            raise PeerLost("another process of this training has ended, so this one cannot go on") from error
+        if re.search(r"[Cc]onnection (closed|reset) by peer|[Rr]emote process exit|Broken pipe", str(error)):
+            raise PeerLost(f"{PEER_LOST}, so this one cannot go on") from error
         raise
     finally:
         dist.destroy_process_group()

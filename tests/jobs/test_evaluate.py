@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from jobs.cells import Cell
-from jobs.scores import BlockStore
+from jobs.scores import Block, BlockStore
 from jobs.spec import Evaluate, split, to_dict
 from models import create_model, load_checkpoint
 from results.files import write_json
@@ -183,7 +184,39 @@ def test_damaged_block_is_noticed_and_made_again(labels: Path, weights: Path, tm
         record.unlink()
     assert start(job, tmp_path) == {}
     assert "damaged" in read_job(tmp_path, job.id).error
+    assert read_job(tmp_path, job.id).tasks[0].retry
     assert start(job, tmp_path) == values
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTERM])
+def test_told_to_stop_it_keeps_the_finished_blocks_and_goes_on_from_them(
+    number: signal.Signals, labels: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, write = make_job(labels, weights, CELLS[:4]), BlockStore.write
+    undisturbed = start(job, tmp_path / "undisturbed")
+
+    def write_and_tell(store: BlockStore, block: tuple[int, int], content: Block) -> None:
+        write(store, block, content)
+        os.kill(os.getpid(), number)
+
+    for done in (1, 2, 3):
+        with monkeypatch.context() as patch:
+            patch.setattr(BlockStore, "write", write_and_tell)
+            values = start(job, tmp_path / "stopped")
+        assert len(list((job_folder(tmp_path / "stopped", job.id) / "blocks").iterdir())) == done
+    assert values == undisturbed  # after the last block nothing is left to stop
+    assert read_job(tmp_path / "stopped", job.id).tasks[0].restarts == 2
+
+
+def test_what_other_hosts_have_finished_is_looked_for_afresh(tmp_path: Path) -> None:
+    store = BlockStore(tmp_path / "blocks")
+    store.write((0, 2), Block())
+    before = store.folder.stat().st_mtime_ns
+    assert store.finished([(0, 2), (2, 4)]) == {(0, 2)}
+    assert store.folder.stat().st_mtime_ns == before
+    assert store.finished([(0, 2), (2, 4)], fresh=True) == {(0, 2)}
+    assert store.folder.stat().st_mtime_ns > before, "a network file system would show its folder as it was"
+    assert os.listdir(store.folder) == [store.path((0, 2)).name]
 
 
 def test_limit_gives_a_partial_value(labels: Path, weights: Path, tmp_path: Path) -> None:
