@@ -110,8 +110,7 @@ def _line(job: JobProgress, runs: Path, silent: bool) -> Line:
     state = state_of(job)
     running = [task for task in job.tasks if task.state == "running"]
     waiting = queued_tasks(job)
-    times = [task.updated for task in job.tasks if task.updated] or [entry.time for entry in job.entries.values()]
-    since = max(times, default="")
+    since = max(task.updated for task in job.tasks)
     if state == "running":
         since = min(task.started for task in running)
     elif state == "queued":
