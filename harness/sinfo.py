@@ -43,25 +43,33 @@ class Partition:
     nodes: list[Node] = field(default_factory=list)
 
 
-def ask(*command: str, text: str | None = None, limit_s: float = ANSWER_S) -> str:
-    """What a command of SLURM prints, given `text` to read; ValueError, with its own words, where it fails or takes
-    too long."""
+class NoAnswer(ValueError):
+    """A command of SLURM that failed; `said` is its own last word."""
+
+    def __init__(self, tool: str, said: str) -> None:
+        super().__init__(f"SLURM does not answer here ({tool}: {said})")
+        self.said = said
+
+
+def ask(*command: str, text: str | None = None) -> str:
+    """What a command of SLURM prints, given `text` to read. NoAnswer where it fails or takes too long, ValueError where
+    there is none."""
     # The user's own defaults for how these commands print are for people.
     environment = {name: value for name, value in os.environ.items() if not re.match("SINFO_|SQUEUE_", name)}
     tool = command[0]
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=limit_s, env=environment)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=ANSWER_S, env=environment)
     except FileNotFoundError:
         wanted = "submit from a login node, or set launch.executor to local"
         raise ValueError(f"executor is slurm, but there is no {tool} on this machine: {wanted}") from None
     except subprocess.TimeoutExpired:
-        raise ValueError(f"SLURM does not answer here ({tool}: no answer in {limit_s:g} s)") from None
+        raise NoAnswer(tool, f"no answer in {ANSWER_S:g} s") from None
     except (OSError, ValueError) as error:
-        raise ValueError(f"SLURM does not answer here ({tool}: {error})") from None
+        raise NoAnswer(tool, str(error)) from None
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        raise ValueError(f"SLURM does not answer here ({tool}: {said.removeprefix(f'{tool}: ')})")
-    return done.stdout
+        raise NoAnswer(tool, said.removeprefix(f"{tool}: "))
+    return done.stdout or done.stderr  # sbatch --test-only answers there
 
 
 def read_partitions() -> dict[str, Partition]:
