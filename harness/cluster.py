@@ -67,13 +67,14 @@ def scripts(starts: Sequence[Start], launch: Launch, runs: Path) -> list[str]:
 
 def plan_sbatches(starts: Sequence[Start], launch: Launch) -> list[Sbatch]:
     """Arrays of the tasks that need the same of a node, none longer than the cluster allows, and the gangs."""
-    groups: dict[tuple[bool, bool], list[Unit]] = {}
+    groups: dict[tuple[bool, int], list[Unit]] = {}
     gangs = []
     for start in starts:
         if isinstance(start.job, Train):
             gangs.append((start, start.job))
         else:
-            group = groups.setdefault((start.job.exclusive, isinstance(start.job, Count)), [])
+            gpus = 0 if isinstance(start.job, Count) else launch.gpus_per_task
+            group = groups.setdefault((start.job.exclusive, gpus), [])
             group += [(start.job.id, task) for task in start.tasks]
     most = array_limit() if any(groups.values()) else 1
     parts = [
@@ -83,8 +84,8 @@ def plan_sbatches(starts: Sequence[Start], launch: Launch) -> list[Sbatch]:
     ]
     by_id = {start.job.id: start for start in starts}
     planned = []
-    for number, (units, (alone, count)) in enumerate(parts):
-        parameters = array_parameters(launch, alone, gpus=0 if count else launch.gpus_per_task)
+    for number, (units, (alone, gpus)) in enumerate(parts):
+        parameters = array_parameters(launch, alone, gpus)
         parameters |= {"map_count": len(units) if len(units) > 1 else None}
         # The profile's throttle holds for all arrays together.
         if launch.parallel:

@@ -13,19 +13,23 @@ from typing import Any
 import psutil
 import pytest
 
-from harness import launch, local
+from harness import cluster, launch, local
 from harness.machine import processes
 from harness.plan import Plan, make_plan
 from harness.profiles import Profile
+from harness.queue import state_of
+from harness.submission import Start
 from jobs.cells import Cell
+from results.attempts import Entry, Started, Submission, submission_folder
 from results.files import read_json, write_json
-from results.progress import job_folder
+from results.progress import job_folder, read_job
 from tests.harness.conftest import Slurm
-from tests.harness.made import make_planner, make_table, put_progress
+from tests.harness.made import make_planner, make_table, put_attempt, put_progress
 
 COUNT = Cell("vit_demo", "none", "", "", "gflops")
 EVALUATE = Cell("vit_demo", "none", "motion", "2x3", "top1")
 TIMING = Cell("vit_demo", "none", "", "", "clips_per_s")
+TRAINING = Cell("vit_demo", "none", "motion", "", "train_hours")
 
 SCRIPT = """\
 #!/bin/bash
@@ -33,12 +37,13 @@ SCRIPT = """\
 # Parameters
 #SBATCH --account=lab
 #SBATCH --array=0-3%2
+#SBATCH --comment='records RECORD'
 #SBATCH --constraint=v100
 #SBATCH --cpus-per-task=5
 #SBATCH --error=LOGS/%A_%a_0_log.err
-#SBATCH --exclude='node[7-9]'
+#SBATCH --exclude='node[3-4]'
 #SBATCH --gpus-per-node=1
-#SBATCH --job-name=harness
+#SBATCH --job-name=NAME
 #SBATCH --mem=40GB
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1
@@ -46,7 +51,8 @@ SCRIPT = """\
 #SBATCH --output=LOGS/%A_%a_0_log.out
 #SBATCH --partition=gpu
 #SBATCH --qos=low
-#SBATCH --signal=USR2@90
+#SBATCH --requeue
+#SBATCH --signal=USR2@180
 #SBATCH --time=720
 #SBATCH --wckey=submitit
 
@@ -70,7 +76,7 @@ SLURM: dict[str, Any] = {
     "account": "lab",
     "qos": "low",
     "constraint": "v100",
-    "exclude": "node[7-9]",
+    "exclude": "node[3-4]",
     "setup": ["module load cuda"],
 }
 
@@ -81,15 +87,18 @@ def planned(folder: Path, *cells: Cell, fuse: bool = True, **options: Any) -> tu
 
 
 def plain(script: str) -> str:
-    """A script without what differs from machine to machine."""
+    """A script without what differs from machine to machine, and from one submission to the next."""
     logs = re.search(r"submitit\.core\._submit (\S+)", script)
     assert logs
+    script = re.sub("(?<=--job-name=).*", "NAME", script)
     return script.replace(logs[1], "LOGS").replace(sys.executable, "PYTHON")
 
 
-def entries(runs: Path, job_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(job_folder(runs, job_id) / "submitted.json")["tasks"]
-    return found
+def entries(runs: Path, job_id: str) -> list[Entry]:
+    """The last submission of each task of a job, in order."""
+    found = read_job(runs, job_id).entries
+    assert sorted(found) == list(range(len(found)))
+    return [found[task] for task in sorted(found)]
 
 
 def test_the_script_is_the_golden_one_and_a_dry_run_shows_it(tmp_path: Path, slurm: Slurm) -> None:
@@ -99,22 +108,52 @@ def test_the_script_is_the_golden_one_and_a_dry_run_shows_it(tmp_path: Path, slu
     assert not runs.exists()
     assert launch.submit(plan, profile, runs) == 4
     (script,) = slurm.scripts
-    assert plain(script) == SCRIPT
-    assert plain(shown) == SCRIPT
+    record = plan.jobs[0].record_id(EVALUATE)
+    assert plain(script).replace(record, "RECORD") == SCRIPT
+    assert plain(shown).replace(record, "RECORD") == SCRIPT
+
+
+def test_a_job_is_named_after_its_tables_and_cells(tmp_path: Path, slurm: Slurm) -> None:
+    slurm.put("hold")
+    other = Cell("vit_demo", "sta:r=12", "motion", "2x3", "top1")
+    plan, profile, runs = planned(tmp_path, EVALUATE, other, TIMING, executor="slurm", tasks=1)
+    launch.submit(plan, profile, runs)
+    names = [re.findall("--job-name='(.*)~[0-9a-f]{8}'\n", script) for script in slurm.scripts]
+    assert names == [["grid.vit_demo.motion.2x3.top1.2-cells"], ["grid.vit_demo.none.clips_per_s"]]
+
+
+def test_many_records_are_named_as_far_as_they_fit(tmp_path: Path, slurm: Slurm) -> None:
+    cells = [Cell("vit_demo", f"random:r={r}", "", "", "gflops") for r in range(1, 6)]
+    plan, profile, runs = planned(tmp_path, *cells, executor="slurm", tasks=1)
+    (script,) = launch.scripts(plan, profile, runs)
+    assert re.findall("--comment='records \\S+ \\S+ \\S+ and 2 more'\n", script)
+
+
+def test_further_options_reach_the_script_of_every_kind(tmp_path: Path, slurm: Slurm) -> None:
+    slurm.put("hold")
+    extra = ['launch.extra.reservation="deadline"', 'launch.extra.mail-type="FAIL,END"']
+    plan, profile, runs = planned(tmp_path, EVALUATE, TIMING, TRAINING, overrides=extra, executor="slurm", tasks=2)
+    launch.submit(plan, profile, runs)
+    assert len(slurm.scripts) == 3
+    for script in slurm.scripts:
+        assert "#SBATCH --reservation=deadline\n" in script
+        assert "#SBATCH --mail-type=FAIL,END\n" in script
+        assert "#SBATCH --requeue\n" in script
 
 
 def test_every_task_is_noted_with_its_slurm_id(tmp_path: Path, slurm: Slurm) -> None:
     slurm.put("hold")
     plan, profile, runs = planned(tmp_path, EVALUATE, COUNT, executor="slurm", tasks=3)
     launch.submit(plan, profile, runs)
-    ids = [(job.kind, [one["id"] for one in entries(runs, job.id).values()]) for job in plan.jobs]
+    ids = [(job.kind, [one.id for one in entries(runs, job.id)]) for job in plan.jobs]
     assert ids == [("count", ["100_0"]), ("evaluate", ["100_1", "100_2", "100_3"])]
     for job in plan.jobs:
         content = read_json(job_folder(runs, job.id) / "job.json")
         assert content["record_ids"] == [job.record_id(cell) for cell in job.cells]
         assert content["tasks"] == plan.tasks[job.id]
-    logs = runs / "logs" / entries(runs, plan.jobs[0].id)["0"]["log"]
-    assert (logs / "100_0_submitted.pkl").is_file()
+    logs = submission_folder(runs, entries(runs, plan.jobs[0].id)[0].name)
+    for task in range(4):
+        assert (logs / f"100_{task}_submitted.pkl").is_file()
 
 
 def test_what_is_queued_is_not_submitted_again_but_what_is_dead_is(tmp_path: Path, slurm: Slurm) -> None:
@@ -124,7 +163,7 @@ def test_what_is_queued_is_not_submitted_again_but_what_is_dead_is(tmp_path: Pat
     assert launch.submit(plan, profile, runs) == 0
     slurm.set_state("100_1", "CANCELLED by 0")
     assert launch.submit(plan, profile, runs) == 1
-    assert [one["id"] for one in entries(runs, plan.jobs[0].id).values()] == ["100_0", "101", "100_2"]
+    assert [one.id for one in entries(runs, plan.jobs[0].id)] == ["100_0", "101", "100_2"]
     assert "--array" not in slurm.scripts[1]
 
 
@@ -142,7 +181,7 @@ def test_tasks_that_run_keep_their_number(tmp_path: Path, slurm: Slurm) -> None:
 
 def test_timings_have_a_node_to_themselves(tmp_path: Path, slurm: Slurm) -> None:
     slurm.put("hold")
-    plan, profile, runs = planned(tmp_path, COUNT, TIMING, executor="slurm", tasks=1)
+    plan, profile, runs = planned(tmp_path, EVALUATE, TIMING, executor="slurm", tasks=1)
     shown = launch.scripts(plan, profile, runs)
     launch.submit(plan, profile, runs)
     assert ["#SBATCH --exclusive\n" in script for script in slurm.scripts] == [False, True]
@@ -156,9 +195,47 @@ def test_arrays_are_cut_at_the_clusters_limit_and_run_as_wide_as_it_grants(tmp_p
     assert launch.submit(plan, profile, runs) == 7
     arrays = [re.findall(r"--array=(\S+)", script) for script in slurm.scripts]
     assert arrays == [["0-2%3"], ["0-2%3"], []]
-    assert [one["id"] for one in entries(runs, plan.jobs[0].id).values()] == [
+    assert [one.id for one in entries(runs, plan.jobs[0].id)] == [
         *("100_0", "100_1", "100_2", "101_0", "101_1", "101_2", "102")
     ]
+
+
+@pytest.mark.parametrize(
+    ("parallel", "widths", "after"),
+    [
+        (10, [2, 2, 3, 3], [None, None, None, None]),
+        (4, [1, 1, 1, 1], [None, None, None, None]),
+        (2, [1, 1, 1, 1], [None, None, 0, 1]),
+        (1, [1, 1, 1, 1], [None, 0, 1, 2]),
+    ],
+)
+def test_all_arrays_together_keep_to_the_throttle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parallel: int, widths: list[int], after: list[int | None]
+) -> None:
+    monkeypatch.setattr(cluster, "array_limit", lambda: 3)
+    plan, profile, _ = planned(tmp_path, EVALUATE, executor="slurm", tasks=12, parallel=parallel)
+    start = Start(plan.jobs[0], ["grid"], 0, {task: {} for task in range(12)})
+    found = cluster.plan_sbatches([start], profile.launch)
+    assert [one.parameters["array_parallelism"] for one in found] == widths
+    assert [one.after for one in found] == after
+
+
+def test_an_array_beyond_the_throttle_waits_for_an_earlier_one(tmp_path: Path, slurm: Slurm) -> None:
+    slurm.put("hold")
+    slurm.put("array_size", "2")
+    plan, profile, runs = planned(tmp_path, EVALUATE, executor="slurm", tasks=3, parallel=1)
+    launch.submit(plan, profile, runs)
+    waits = [re.findall(r"--dependency=(\S+)\n", script) for script in slurm.scripts]
+    assert waits == [[], ["afterany:100"]]
+
+
+def test_what_needs_no_gpu_does_not_wait_for_one(tmp_path: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm.put("hold")
+    monkeypatch.setattr(launch, "check_gpu_code", lambda _: None)
+    plan, profile, runs = planned(tmp_path, COUNT, EVALUATE, executor="slurm", tasks=2, gpus_per_task=1)
+    launch.submit(plan, profile, runs)
+    scripts = {len(re.findall("--array", script)): "--gpus-per-node=1\n" in script for script in slurm.scripts}
+    assert scripts == {0: False, 1: True}
 
 
 def test_variables_of_a_job_around_it_are_not_passed_on(
@@ -177,14 +254,30 @@ def test_variables_of_a_job_around_it_are_not_passed_on(
 def test_sbatch_refuses(tmp_path: Path, slurm: Slurm) -> None:
     slurm.put("refuse", "sbatch: error: invalid partition specified: gpu")
     plan, profile, runs = planned(tmp_path, COUNT, executor="slurm", tasks=1)
-    with pytest.raises(ValueError, match=r"profile small cannot submit to SLURM: .*invalid partition"):
+    message = "profile small: SLURM would refuse grid.vit_demo.none.gflops: sbatch: error: invalid partition specified"
+    with pytest.raises(ValueError, match=message):
         launch.submit(plan, profile, runs)
+    assert not list(runs.glob("jobs/*/attempt-*")), "nothing is noted of what could not be"
+
+
+def test_sbatch_refuses_only_in_earnest(
+    tmp_path: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slurm.put("refuse", "sbatch: error: invalid partition specified: gpu")
+    monkeypatch.setattr(cluster, "_test", lambda *_: None)
+    plan, profile, runs = planned(tmp_path, COUNT, executor="slurm", tasks=1)
+    with pytest.raises(ValueError, match="profile small cannot submit to SLURM: sbatch: error: invalid partition"):
+        launch.submit(plan, profile, runs)
+    assert capsys.readouterr() == ("", ""), "the reason is in the one line"
+    (entry,) = entries(runs, plan.jobs[0].id)
+    assert entry.started == Started("")
+    assert state_of(read_job(runs, plan.jobs[0].id)) == "lost"
 
 
 def test_a_machine_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     plan, profile, runs = planned(tmp_path, COUNT, executor="slurm", tasks=1)
-    with pytest.raises(ValueError, match=r"profile small cannot submit to SLURM: .*srun"):
+    with pytest.raises(ValueError, match=r"there is no sinfo on this machine: submit from a login node, or set "):
         launch.submit(plan, profile, runs)
 
 
@@ -200,50 +293,52 @@ def test_a_new_sweep_takes_a_cancellation_back(tmp_path: Path, slurm: Slurm) -> 
         assert not cancelled.exists()
 
 
-class Submitted(list[tuple[list[tuple[str, int]], list[tuple[int, float]]]]):
-    """The tasks of each local process, and what it waits for; process n has the id -n."""
-
-    def __call__(self, units: Any, after: Any, lane: int, settings: Any, runs: Path) -> tuple[int, float]:
-        self.append((list(units), list(after)))
-        return -len(self), 0.0
-
-
 @pytest.fixture
-def submitted(monkeypatch: pytest.MonkeyPatch) -> Submitted:
-    found = Submitted()
-    monkeypatch.setattr(local, "_tasks", found)
+def submitted(monkeypatch: pytest.MonkeyPatch) -> list[Submission]:
+    """The local submissions, of which none starts anything: all became this very process."""
+    found: list[Submission] = []
+    monkeypatch.setattr(local, "_submitit", lambda submission, *_: found.append(submission) or os.getpid())
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(2))
     return found
 
 
-def test_local_tasks_share_as_many_processes_as_there_are_cores(tmp_path: Path, submitted: Submitted) -> None:
+def waiting(submissions: list[Submission]) -> list[tuple[list[tuple[str, int]], list[tuple[int, float]]]]:
+    """The tasks of each submission, and what it waits for."""
+    return [(list(one.units), list(one.after)) for one in submissions]
+
+
+def test_local_tasks_share_as_many_processes_as_there_are_cores(tmp_path: Path, submitted: list[Submission]) -> None:
     plan, profile, runs = planned(tmp_path, COUNT, EVALUATE, tasks=3)
     count, evaluate = (job.id for job in plan.jobs)
     assert launch.submit(plan, profile, runs) == 4
-    assert submitted == [([(count, 0), (evaluate, 1)], []), ([(evaluate, 0), (evaluate, 2)], [])]
+    assert waiting(submitted) == [([(count, 0), (evaluate, 1)], []), ([(evaluate, 0), (evaluate, 2)], [])]
+    assert [one.lane for one in submitted] == [0, 1]
 
 
-def test_a_timing_waits_for_everybody_and_everybody_for_a_timing(tmp_path: Path, submitted: Submitted) -> None:
+def test_a_timing_waits_for_everybody_and_everybody_for_a_timing(tmp_path: Path, submitted: list[Submission]) -> None:
     plan, profile, runs = planned(tmp_path, COUNT, TIMING)
     count, timing = (job.id for job in plan.jobs)
     me = (os.getpid(), psutil.Process().create_time())
     mine = {"host": socket.gethostname(), "pid": me[0], "pid_created": me[1]}
     launch.submit(plan, profile, runs)
-    assert submitted == [([(count, 0)], []), ([(timing, 0)], [(-1, 0.0)])]
+    assert waiting(submitted) == [([(count, 0)], []), ([(timing, 0)], [me])]
 
     # Another sweep's task runs: the timing waits for it too, the count does not.
     submitted.clear()
+    plan, profile, runs = planned(tmp_path / "other", COUNT, TIMING)
     write_json(job_folder(runs, "other") / "job.json", {"kind": "evaluate", "tasks": 1})
     put_progress(runs, "other", **mine)
     launch.submit(plan, profile, runs)
-    assert submitted == [([(count, 0)], []), ([(timing, 0)], [me, (-1, 0.0)])]
+    assert waiting(submitted) == [([(count, 0)], []), ([(timing, 0)], [me, me])]
 
     # It is a timing: both wait.
     submitted.clear()
+    plan, profile, runs = planned(tmp_path / "timing", COUNT, TIMING)
     write_json(job_folder(runs, "other") / "job.json", {"kind": "measure", "tasks": 1})
+    put_progress(runs, "other", **mine)
     assert processes(runs) == {me: (True, f"process {me[0]}")}
     launch.submit(plan, profile, runs)
-    assert submitted == [([(count, 0)], [me]), ([(timing, 0)], [me, (-1, 0.0)])]
+    assert waiting(submitted) == [([(count, 0)], [me]), ([(timing, 0)], [me, me])]
 
 
 def test_each_local_process_has_a_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,8 +350,8 @@ def test_each_local_process_has_a_gpu_of_its_own(tmp_path: Path, monkeypatch: py
     plan, profile, runs = planned(tmp_path, EVALUATE, tasks=9, gpus_per_task=1)
     launch.submit(plan, profile, runs)
     assert given == [(3,), (5,)]
-    noted = entries(runs, plan.jobs[0].id)
-    assert [noted[str(task)]["lane"] for task in range(9)] == [0, 1, 0, 1, 0, 1, 0, 1, 0]
+    noted = [one.submission.lane for one in entries(runs, plan.jobs[0].id) if one.submission]
+    assert noted == [0, 1, 0, 1, 0, 1, 0, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -271,11 +366,13 @@ def test_each_local_process_has_a_gpu_of_its_own(tmp_path: Path, monkeypatch: py
     ids=["one", "one unknown", "all", "lanes of another profile", "one busy, the others wait for it"],
 )
 def test_what_still_runs_here_keeps_its_lanes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: list[int | None], expected: list[tuple[int, list[int]]]
+    tmp_path: Path,
+    submitted: list[Submission],
+    monkeypatch: pytest.MonkeyPatch,
+    busy: list[int | None],
+    expected: list[tuple[int, list[int]]],
 ) -> None:
-    given = []
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4))
-    monkeypatch.setattr(local, "_tasks", lambda units, after, lane, *_: given.append((lane, after, units)))
     plan, profile, runs = planned(tmp_path, EVALUATE, tasks=4)
     with contextlib.ExitStack() as stack:
         others = []
@@ -283,21 +380,20 @@ def test_what_still_runs_here_keeps_its_lanes(
             child = stack.enter_context(subprocess.Popen(["sleep", "60"]))
             stack.callback(child.kill)
             others.append((child.pid, psutil.Process(child.pid).create_time()))
-            entry = {"executor": "local", "host": socket.gethostname(), "id": child.pid, "created": others[-1][1]}
-            tasks = {"0": entry if lane is None else entry | {"lane": lane}}
-            write_json(job_folder(runs, f"other{number}") / "submitted.json", {"tasks": tasks})
+            process = {"id": str(child.pid), "host": socket.gethostname(), "created": others[-1][1]}
+            put_attempt(runs, f"other{number}", [0], "local", lane=lane, **process)
             write_json(job_folder(runs, f"other{number}") / "job.json", {"kind": "evaluate", "tasks": 1})
             # Where there is a setup, this is the shell, and the task reports what the shell has started.
             me = {"pid": os.getpid(), "pid_created": psutil.Process().create_time()}
             if lane is not None and number == 0:
                 put_progress(runs, "other0", host=socket.gethostname(), **me)
-        launch.submit(plan, profile, runs)
         alive = list(processes(runs))
-    assert [lane for lane, _, _ in given] == [lane for lane, _ in expected]
-    for (_, after, _), (_, wanted) in zip(given, expected, strict=True):
-        assert after == (alive if wanted else [])
-        assert {others[number] for number in wanted} <= set(after)
-    assert sorted(unit for _, _, units in given for unit in units) == [(plan.jobs[0].id, k) for k in range(4)]
+        launch.submit(plan, profile, runs)
+    assert [one.lane for one in submitted] == [lane for lane, _ in expected]
+    for one, (_, wanted) in zip(submitted, expected, strict=True):
+        assert list(one.after) == (alive if wanted else [])
+        assert {others[number] for number in wanted} <= set(one.after)
+    assert sorted(unit for one in submitted for unit in one.units) == [(plan.jobs[0].id, k) for k in range(4)]
 
 
 def test_a_local_process_really_runs_and_lets_go_of_our_output(tmp_path: Path) -> None:
@@ -314,9 +410,10 @@ print(launch.submit(plan, profile, runs), plan.jobs[0].id)
     assert (done.stderr, done.returncode) == ("", 0)
     tasks, job_id = done.stdout.split()
     assert tasks == "1"
-    (entry,) = entries(tmp_path / "runs", job_id).values()
-    process = psutil.Process(int(entry["id"]))
-    assert process.create_time() == pytest.approx(entry["created"])
+    (entry,) = entries(tmp_path / "runs", job_id)
+    process = psutil.Process(int(entry.id))
+    assert entry.started
+    assert process.create_time() == pytest.approx(entry.started.created)
     (tmp_path / "go").touch()
     psutil.wait_procs([process], timeout=30)
-    assert (tmp_path / "runs" / "logs" / entry["log"] / "process.log").read_text() == "made ready\n"
+    assert (submission_folder(tmp_path / "runs", entry.name) / "process.log").read_text() == "made ready\n"
