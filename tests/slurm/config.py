@@ -73,9 +73,9 @@ PreemptMode=REQUEUE
 GresTypes=gpu
 NodeName=node[1-{len(NODES)}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{port + 2}-{port + PORTS - 1}] \
 CPUs={CPUS} RealMemory=20000 Gres=gpu:v100:{GPUS}
-PartitionName=gpu Nodes=ALL Default=YES PriorityTier=10 MaxTime=1-00:00:00 DefaultTime=1:00:00
-PartitionName=spare Nodes=ALL PriorityTier=1 MaxTime=1-00:00:00 DefaultTime=1:00:00 GraceTime=10
-PartitionName=short Nodes=ALL PriorityTier=10 MaxTime=30 DefaultTime=10
+PartitionName=gpu Nodes=ALL LLN=YES Default=YES PriorityTier=10 MaxTime=1-00:00:00 DefaultTime=1:00:00
+PartitionName=spare Nodes=ALL LLN=YES PriorityTier=1 MaxTime=1-00:00:00 DefaultTime=1:00:00 GraceTime=10
+PartitionName=short Nodes=ALL LLN=YES PriorityTier=10 MaxTime=30 DefaultTime=10
 """
     if accounting:
         text += f"""
