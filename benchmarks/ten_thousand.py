@@ -4,8 +4,8 @@
 
 A stand-in scheduler (tests/harness/fake_slurm.py) takes the jobs, and instead of nodes one process leaves behind what
 their tasks would: a record and word of the end of each. CPU seconds and memory are those of the driver, wall time has
-the stand-in's too. Each step is a process of its own; imports are in it, the interpreter's start is not. The pauses
-between two looks at the jobs are left out.
+the stand-in scheduler's too. Each step is a process of its own; imports are in it, the interpreter's start is not. The
+one that waits looks at the jobs twice, when none has begun and when all have ended; its pause is left out.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from contextlib import redirect_stdout
 from itertools import combinations, islice
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 
 import tabulate
 
@@ -89,40 +90,41 @@ def write_grid(path: Path, cells: int) -> Path:
 
 
 def step(arguments: list[str], meanwhile: Callable[[], None] = lambda: None) -> tuple[float, float, float]:
-    """Run a command in a fresh process; once it waits for jobs, or has ended, call `meanwhile`."""
-    ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_drive, args=(arguments, theirs))
+    """Run a command in a fresh process; where it pauses between two looks at the jobs, call `meanwhile`."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=_drive, args=(arguments, theirs))
     process.start()
     theirs.close()
-    if ours.recv() == "waiting":
+    while (said := ours.recv()) is None:
         meanwhile()
-        ours.recv()
-    found: tuple[float, float, float] = ours.recv()
+        ours.send(None)
     process.join()
-    return found
+    wall, cpu, peak = said
+    return wall, cpu, peak
 
 
 def _drive(arguments: list[str], told: Connection) -> None:
-    from harness import queue, watch
+    paused = 0.0
 
-    waits = watch.wait
+    def pause(_: float) -> None:
+        nonlocal paused
+        began = time.perf_counter()
+        told.send(None)
+        told.recv()
+        paused += time.perf_counter() - began
 
-    def wait(*options: object) -> None:
-        told.send("waiting")
-        waits(*options)  # type: ignore[arg-type]
-
-    watch.wait = wait  # type: ignore[assignment]
-    watch.COST, queue.COST = 0, 1
     wall, cpu = time.perf_counter(), time.process_time()
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-        from harness import report, status, sweep
+        from harness import report, status, sweep, watch
 
+        watch.time = SimpleNamespace(monotonic=time.monotonic, sleep=pause)  # type: ignore[assignment]
         command = {"report": report, "status": status, "sweep": sweep}[arguments[0]]
         code = command.main(arguments[1:])
-    assert code == 0, arguments
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    if code:
+        raise RuntimeError(f"{' '.join(arguments)} ended with {code}")
+    wall, cpu = time.perf_counter() - wall - paused, time.process_time() - cpu
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    told.send("done")
     told.send((wall, cpu, int(peak.split()[1]) / 1024))
 
 
