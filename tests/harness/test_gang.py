@@ -1,5 +1,6 @@
 """Gangs: a training is one submission of all its processes, under way or not as a whole."""
 
+import contextlib
 import os
 import subprocess
 import time
@@ -11,26 +12,27 @@ import pytest
 from harness import launch, local, status
 from harness.launch import submit
 from jobs.cells import Cell
+from results.attempts import Submission
 from results.files import read_json, write_json
 from results.progress import job_folder, read_job
 from tests.harness.conftest import Slurm
 from tests.harness.made import put_progress
-from tests.harness.test_launch import COUNT, SLURM, TIMING, entries, plain, planned
+from tests.harness.test_launch import COUNT, SLURM, TIMING, TRAINING, entries, plain, planned
 
-TRAINING = Cell("vit_demo", "none", "motion", "", "train_hours")
 OTHER = Cell("vit_demo", "sta:r=12", "motion", "", "train_hours")
 SCRIPT = """\
 #!/bin/bash
 
 # Parameters
 #SBATCH --account=lab
+#SBATCH --comment='records RECORD'
 #SBATCH --constraint=v100
 #SBATCH --cpus-per-task=5
 #SBATCH --error=LOGS/%j_0_log.err
-#SBATCH --exclude='node[7-9]'
+#SBATCH --exclude='node[3-4]'
 #SBATCH --exclusive
 #SBATCH --gpus-per-node=4
-#SBATCH --job-name=harness
+#SBATCH --job-name=NAME
 #SBATCH --mem=160GB
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=4
@@ -38,6 +40,7 @@ SCRIPT = """\
 #SBATCH --output=LOGS/%j_0_log.out
 #SBATCH --partition=gpu
 #SBATCH --qos=low
+#SBATCH --requeue
 #SBATCH --signal=USR2@180
 #SBATCH --time=720
 #SBATCH --wckey=submitit
@@ -59,7 +62,7 @@ def test_the_script_is_the_golden_one_and_a_dry_run_shows_it(tmp_path: Path, slu
     (shown,) = launch.scripts(plan, profile, runs)
     assert submit(plan, profile, runs) == 8
     (script,) = slurm.scripts
-    assert plain(script) == plain(shown) == SCRIPT
+    assert plain(script) == plain(shown) == SCRIPT.replace("RECORD", plan.jobs[0].record_id(TRAINING))
 
 
 def test_the_warning_comes_at_half_of_a_short_time(tmp_path: Path, slurm: Slurm) -> None:
@@ -73,8 +76,8 @@ def test_every_rank_is_noted_with_the_one_id(tmp_path: Path, slurm: Slurm) -> No
     plan, profile, runs = planned(tmp_path, TRAINING, OTHER, COUNT, executor="slurm", tasks=1)
     assert submit(plan, profile, runs) == 5
     assert [job.kind for job in plan.jobs] == ["count", "train", "train"]
-    ids = [[(one["id"], one.get("rank")) for one in entries(runs, job.id).values()] for job in plan.jobs]
-    assert ids == [[("100", None)], [("101", 0), ("101", 1)], [("102", 0), ("102", 1)]]
+    ids = [[(one.id, one.rank) for one in entries(runs, job.id)] for job in plan.jobs]
+    assert ids == [[("100", 0)], [("101", 0), ("101", 1)], [("102", 0), ("102", 1)]]
     content = read_json(job_folder(runs, plan.jobs[1].id) / "job.json")
     assert (content["kind"], content["tasks"]) == ("train", 2)
 
@@ -87,14 +90,15 @@ def test_a_gang_is_submitted_again_only_when_none_of_it_is_under_way(tmp_path: P
     write_json(job_folder(runs, job.id) / "cancelled", {})
     assert submit(plan, profile, runs) == 0
     assert not (job_folder(runs, job.id) / "cancelled").exists()
+    name = entries(runs, job.id)[0].name
     slurm.set_state("100", "RUNNING")
-    put_progress(runs, job.id, 0, state="failed")
-    put_progress(runs, job.id, 1, state="running")
+    put_progress(runs, job.id, 0, state="failed", submission=name)
+    put_progress(runs, job.id, 1, state="running", submission=name)
     slurm.set_state("100", "FAILED")
     assert submit(plan, profile, runs) == 0, "one of its processes is still there"
-    put_progress(runs, job.id, 1, state="failed")
+    put_progress(runs, job.id, 1, state="failed", submission=name)
     assert submit(plan, profile, runs) == 2
-    assert [one["id"] for one in entries(runs, job.id).values()] == ["101", "101"]
+    assert [one.id for one in entries(runs, job.id)] == ["101", "101"]
 
 
 def test_a_gang_leaves_the_queue_as_one(tmp_path: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,19 +116,29 @@ def test_a_gang_leaves_the_queue_as_one(tmp_path: Path, slurm: Slurm, monkeypatc
 def test_local_gangs_run_one_after_the_other_when_everything_else_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[tuple[list[str], list[int]]] = []
+    given: list[tuple[str, list[str], list[int]]] = []
 
-    def start(ids: list[str], after: Any) -> tuple[int, float]:
-        given.append((ids, [process for process, _ in after]))
-        return -len(given), 0.0
+    def start(submission: Submission, *_: Any) -> int:
+        ids = list(dict.fromkeys(job_id for job_id, _ in submission.units))
+        given.append((submission.kind, ids, [process for process, _ in submission.after]))
+        return others[len(given) - 1]
 
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(2))
-    monkeypatch.setattr(local, "_tasks", lambda units, after, *_: start([job_id for job_id, _ in units], after))
-    monkeypatch.setattr(local, "_gang", lambda job, after, *_: start([job.id], after))
-    plan, profile, runs = planned(tmp_path, TRAINING, OTHER, COUNT, TIMING)
-    count, timing, first, second = (job.id for job in plan.jobs)
-    assert submit(plan, profile, runs) == 6
-    assert given == [([count], []), ([timing], [-1]), ([first], [-1, -2]), ([second], [-1, -2, -3])]
+    with contextlib.ExitStack() as stack:
+        children = [stack.enter_context(subprocess.Popen(["sleep", "60"])) for _ in range(4)]
+        for child in children:
+            stack.callback(child.kill)
+        others = [child.pid for child in children]
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: range(2))
+        monkeypatch.setattr(local, "_submitit", start)
+        plan, profile, runs = planned(tmp_path, TRAINING, OTHER, COUNT, TIMING)
+        count, timing, first, second = (job.id for job in plan.jobs)
+        assert submit(plan, profile, runs) == 6
+    assert given == [
+        ("sequence", [count], []),
+        ("sequence", [timing], others[:1]),
+        ("gang", [first], others[:2]),
+        ("gang", [second], others[:3]),
+    ]
     commands = launch.scripts(plan, profile, runs)
     assert [command.partition("  # ")[2] for command in commands] == ["", "2 of them at the same time"]
 
