@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness import launch
 from harness.arguments import Parser, add_common, run, stop
-from harness.cluster import outside_of_any_job
+from harness.cluster import BUSY, outside_of_any_job
 from harness.findings import Finding, ok, warning, wrong
 from harness.gpu_code import check_gpu_code
 from harness.inputs import check_inputs, plan_tables
@@ -220,6 +220,9 @@ def _check_sbatch(plan: Plan, profile: Profile, runs: Path) -> Iterator[Finding]
             with outside_of_any_job():
                 said = ask("sbatch", "--test-only", text=script)
         except NoAnswer as error:
+            if BUSY.search(error.said):
+                yield warning("sbatch", f"SLURM cannot say now whether it would take {name}: {error.said}")
+                continue
             yield wrong("sbatch", f"SLURM would refuse {name}: {error.said.removeprefix('allocation failure: ')}")
             continue
         when = re.search(r"to start at (\S+)", said)
