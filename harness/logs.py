@@ -1,12 +1,15 @@
 """The logs of a job's tasks: which files they are, and how they end."""
 
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 
-from harness.retries import of_a_peer
+from harness.retries import Verdict, of_a_peer, wordless
 from results.attempts import Entry, submission_folder
 from results.progress import JobProgress, TaskProgress
 
+_SRUN = re.compile(r"^srun: error: (\S+): tasks? (\d+)\S*: (.+)$", re.MULTILINE)
 TAIL_BYTES = 2**20
 """So much of the end of a log is read; of a training's of days, that is hours."""
 
@@ -39,6 +42,24 @@ def last_words(job: JobProgress, runs: Path) -> str:
         if said := [line.strip() for line in tail(path, 20) if line.strip()]:
             return " / ".join(said[-2:])
     return ""
+
+
+def with_words(verdict: Verdict, entry: Entry, runs: Path) -> Verdict:
+    """The verdict on a task that left no word, with what srun said when the first of its processes ended."""
+    if entry.executor != "slurm" or not wordless(verdict.text):
+        return verdict
+    path = submission_folder(runs, entry.name) / f"{entry.id}_0_log.err"
+    if not path.is_file():
+        return verdict
+    # One that was requeued wrote there before.
+    runs_of_it = [part for part in "\n".join(tail(path, 200)).split("srun: Force Terminated") if _SRUN.search(part)]
+    found = _SRUN.search(runs_of_it[-1]) if runs_of_it else None
+    if not found:
+        return verdict
+    node, rank, what = found[1], int(found[2]), found[3]
+    if rank != entry.rank:
+        return replace(verdict, text="another process of this training has ended, and this one was ended with it")
+    return replace(verdict, text=f"its process on {node} ended without a word: {what}", node=node)
 
 
 def show_logs(jobs: list[JobProgress], runs: Path, lines: int) -> None:

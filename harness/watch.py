@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.adoption import Busy, adopt
 from harness.launch import start_tasks
+from harness.logs import with_words
 from harness.plan import Plan
 from harness.profiles import Profile
 from harness.queue import fraction, look_up, on_its_way, silent_s, under_way
@@ -112,7 +113,10 @@ class Watch:
 
     def _judge(self, job: JobProgress) -> dict[int, dict[str, int]]:
         """The tasks of a job that ended badly and are to be started again; why they ended is noted and said."""
-        found = verdicts(job, self.profile.launch)
+        found = {
+            number: with_words(verdict, job.entries[number], self.runs) if number in job.entries else verdict
+            for number, verdict in verdicts(job, self.profile.launch).items()
+        }
         if not found:
             return {}
         tasks = again(job, found, self.profile.launch)
