@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,9 @@ def _start(
     if not submission:
         return 0
     pid = _submitit(submission, visible, launch, runs)
-    created = psutil.Process(pid).create_time()
+    created = 0.0
+    with suppress(psutil.NoSuchProcess):  # it may have ended by now
+        created = psutil.Process(pid).create_time()
     note_started(submission, Started(str(pid), socket.gethostname(), created), runs)
     started.append((pid, created))
     return len(submission.units)

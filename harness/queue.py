@@ -17,7 +17,7 @@ from results.progress import JobProgress, TaskProgress, lives
 
 GRACE_S = 300.0
 """A SLURM job that nobody knows is given this long to appear."""
-POLL_S, COST = 3.0, 100
+POLL_S, COST = 3.0, 20
 """An answer of SLURM is good for so many seconds, or so many times as long as it took: a busy one is asked less."""
 ASK_S = 60
 WAITING = {

@@ -21,9 +21,8 @@ from results.progress import JobProgress
 from results.records import has_record, record_ids
 
 LOOK_S = 0.3
-COST, REST_S = 50, 60.0
-"""Between two looks, so many times as long as a look took, within limits: waiting must not take a core from the tasks,
-and a look in which a busy SLURM was waited for has taken none."""
+COST = 50
+"""Between two looks, so many times as long as a look kept a core, which the tasks need, or as long as it took."""
 SILENT_S = 1800.0
 """A SLURM that does not answer for so long is not waited for."""
 SAY_S = 10.0
@@ -140,7 +139,7 @@ def wait(plan: Plan, profile: Profile, runs: Path) -> None:
     watch = Watch(plan, profile, runs)
     with _bars(plan) if sys.stdout.isatty() else _lines() as show:
         while True:
-            began = time.monotonic()
+            began, busy = time.monotonic(), time.process_time()
             jobs = watch.look()
             show(jobs, len(jobs) - len(watch.open))
             if not watch.open:
@@ -150,7 +149,7 @@ def wait(plan: Plan, profile: Profile, runs: Path) -> None:
                 raise ValueError(
                     f"SLURM has not answered for {minutes}; its jobs may go on: give the command again later"
                 )
-            time.sleep(min(max(LOOK_S, COST * (time.monotonic() - began)), REST_S))
+            time.sleep(max(LOOK_S, COST * (time.process_time() - busy), time.monotonic() - began))
 
 
 @contextmanager
