@@ -1,5 +1,7 @@
 """Why tasks ended without what was wanted of them, and which of them are started again."""
 
+import pwd
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -131,8 +133,8 @@ def _verdict(task: TaskProgress, entry: Entry, seen: Seen | None, launch: Launch
 def _as_slurm_says(seen: Seen, node: str, task: TaskProgress, entry: Entry, launch: Launch) -> Verdict:
     on = f" on {node}" if node else ""
     if seen.state == "OUT_OF_MEMORY":
-        had = f" of the {launch.mem_gb} GB of launch.mem_gb" if launch.mem_gb else ""
-        return Verdict(CRASH, f"it ran out{had or ' of memory'}{on}", node)
+        had = f" (launch.mem_gb = {launch.mem_gb})" if launch.mem_gb else ""
+        return Verdict(CRASH, f"it ran out of memory{on}{had}", node)
     if seen.state == "NODE_FAIL":
         return Verdict(CRASH, f"its node failed{on}", node)
     if seen.state in ("TIMEOUT", "DEADLINE"):
@@ -141,12 +143,22 @@ def _as_slurm_says(seen: Seen, node: str, task: TaskProgress, entry: Entry, laun
     if seen.state == "PREEMPTED":
         return Verdict(PREEMPTED, f"it was preempted{on}", node)
     if seen.state == "CANCELLED":
-        who = f" {seen.reason}" if seen.reason.startswith("by ") else ""
-        return Verdict(CANCELLED, f"cancelled in SLURM{who}", node)
+        return Verdict(CANCELLED, f"cancelled in SLURM{_by(seen.reason)}", node)
     if task.submission == entry.name and task.state == "stopped":
         return _as_told(task.error, node)
     code = f" with exit code {seen.exit_code}" if seen.exit_code else ""
     return Verdict(CRASH, f"it ended without a word: SLURM says {seen.state}{code}{on}", node)
+
+
+def _by(reason: str) -> str:
+    """The user in what accounting says of a cancelled job, as `by 1000`."""
+    found = re.fullmatch(r"by (\d+)", reason)
+    if not found:
+        return ""
+    try:
+        return f" by {pwd.getpwuid(int(found[1])).pw_name}"
+    except (KeyError, OverflowError):
+        return f" by user {found[1]}"
 
 
 def _as_told(text: str, node: str) -> Verdict:

@@ -12,6 +12,7 @@ from harness.plan import Plan, make_plan
 from harness.planner import Planner
 from harness.profiles import Profile, load_profile, resolve
 from harness.queue import under_way
+from harness.retries import why, wordless
 from harness.tables import Table, load_table, table_names
 from jobs.spec import Train
 from results.progress import read_job, read_progress
@@ -59,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             print(f"no longer waiting; the jobs go on, see {command('status', runs=options.runs)}", file=sys.stderr)
         return 1
-    return _conclude(plan, runs, options)
+    return _conclude(plan, profile, runs, options)
 
 
 def _recorded(runs: Path) -> set[str]:
@@ -140,15 +141,17 @@ def _show(plan: Plan, planner: Planner, runs: Path) -> None:
         print(f"\nsubmitted as ({launch_settings.executor}):\n{script}")
 
 
-def _conclude(plan: Plan, runs: Path, options: argparse.Namespace) -> int:
+def _conclude(plan: Plan, profile: Profile, runs: Path, options: argparse.Namespace) -> int:
     """Say how it went; 0 where every cell has its record."""
     have = _recorded(runs)
     open_jobs = [job for job in plan.jobs if any(job.record_id(cell) not in have for cell in job.cells)]
     for planned in open_jobs[:SAID]:
         job = read_job(runs, planned.id)
         log = command("status", job.id, "--log", runs=options.runs)
-        error = " ".join(job.error.split()) or f"it ended without a word; see {log}, or run the same command again"
-        print(f"job {job.id} ({', '.join(plan.tables[job.id])}) failed: {error}", file=sys.stderr)
+        error = why(job, profile.launch)
+        more = f"; see {log}, or run the same command again" if wordless(error) else ""
+        text = f"{error or 'it ended without a word'}{more}"
+        print(f"job {job.id} ({', '.join(plan.tables[job.id])}) failed: {text}", file=sys.stderr)
     if len(open_jobs) > SAID:
         more = f"and {len(open_jobs) - SAID} more jobs failed"
         print(f"{more}; see {command('status', runs=options.runs)}", file=sys.stderr)
