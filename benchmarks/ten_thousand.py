@@ -118,7 +118,7 @@ def _drive(arguments: list[str], told: Connection) -> None:
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         from harness import report, status, sweep, watch
 
-        watch.time = SimpleNamespace(monotonic=time.monotonic, sleep=pause)  # type: ignore[assignment]
+        watch.time = SimpleNamespace(**(vars(time) | {"sleep": pause}))  # type: ignore[assignment]
         command = {"report": report, "status": status, "sweep": sweep}[arguments[0]]
         code = command.main(arguments[1:])
     if code:
