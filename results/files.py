@@ -82,7 +82,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         with open(path, "rb", opener=_open_regular) as file:
-            content = file.read(MAX_BYTES + 1)
+            # Room for the largest file would be taken and given back for every small one.
+            content = file.read(min(os.fstat(file.fileno()).st_size, MAX_BYTES) + 1)
     except FileNotFoundError:
         raise
     except OSError as error:
