@@ -10,6 +10,7 @@ import pytest
 
 from harness import queue
 from tests.harness import fake_slurm
+from tests.harness.place import Place
 
 
 class Slurm:
@@ -56,3 +57,15 @@ def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("HARNESS_PROFILE", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place where everything has been measured, by a driver that did not wait."""
+    place = Place(tmp_path_factory.mktemp("swept"))
+    done = place.sweep("--no-wait")
+    assert done.stdout.startswith("2 cells, 0 done already; 1 tasks of 1 jobs on this machine")
+    assert done.stderr == ""
+    assert done.returncode == 0, done.stderr
+    place.wait_until_done()
+    return place

@@ -1,66 +1,22 @@
 """The sweep as a user runs it: in earnest on this machine and on a fake cluster, and every way to call it wrongly."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from harness import report, status, sweep
+from harness import status, sweep
 from harness.arguments import run
 from harness.queue import state_of
 from results.progress import read_progress
 from results.records import read_records
 from tests.harness.conftest import Slurm
 from tests.harness.made import make_grid, make_profile
-
-GRID = ["none", "random:r=12"]
-
-
-class Place:
-    """A grid of two cells that cost next to nothing, a profile, and the commands run on them."""
-
-    def __init__(self, folder: Path, **launch: Any) -> None:
-        self.folder = folder
-        self.profile = make_profile(folder, **launch)
-        self.grid = make_grid(folder / "grid.toml", GRID, ["vit_demo"])
-        self.runs = folder / "runs"
-
-    def arguments(self, *options: str) -> list[str]:
-        return [str(self.grid), "--profile", str(self.profile), "--runs", str(self.runs), *options]
-
-    def sweep(self, *options: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "harness.sweep", *self.arguments(*options)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=240)
-
-    def cells(self, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-        capsys.readouterr()
-        assert report.main(self.arguments("--json")) == 0
-        found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
-        return found
-
-    def wait_until_done(self) -> None:
-        deadline = time.monotonic() + 120
-        while len(read_records(self.runs)[0]) < len(GRID):
-            assert time.monotonic() < deadline, [job.error for job in read_progress(self.runs)]
-            time.sleep(0.1)
-
-
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A place where everything has been measured, the first time with --no-wait."""
-    place = Place(tmp_path_factory.mktemp("swept"))
-    done = place.sweep("--no-wait")
-    assert done.stdout.startswith("2 cells, 0 done already; 1 tasks of 1 jobs on this machine")
-    assert done.stderr == ""
-    assert done.returncode == 0, done.stderr
-    place.wait_until_done()
-    return place
+from tests.harness.place import Place
 
 
 def snapshot(folder: Path) -> list[tuple[Path, int]]:

@@ -9,7 +9,7 @@ import pytest
 
 from harness import sweep
 from tests.harness.conftest import Slurm
-from tests.harness.test_sweep import Place
+from tests.harness.place import Place
 
 
 def test_the_splits_that_are_missing_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
