@@ -17,6 +17,7 @@ from results.attempts import Started, Submission, read_started, read_submission,
 SETTLE_S = {"slurm": 60.0, "local": 5.0}
 """So long a submission may be on its way while nobody knows of it: sbatch goes on when its driver is killed."""
 LOOK_S = 2.0
+WAITS = "another sweep was submitting, or was killed while it did: waiting to see what was sent …"
 ASK_S = 60
 
 
@@ -35,10 +36,7 @@ def adopt(runs: Path) -> None:
                 note_started(submission, found or Started(""), runs)
                 break
             if not said:
-                print(
-                    "another sweep was submitting, or was killed while it did: waiting to see what was sent …",
-                    flush=True,
-                )
+                print(WAITS, flush=True)
                 said = True
             time.sleep(LOOK_S)
 
@@ -93,10 +91,9 @@ def _link_pickles(submission: Submission, job_id: str, folder: Path) -> None:
 
     several = submission.kind == "array" and len(submission.units) > 1
     ids = [f"{job_id}_{index}" for index in range(len(submission.units))] if several else [job_id]
-    for one in ids:
+    calls = _calls(folder)  # once: there is one a task soon
+    for one in ids if calls else []:
         wanted = JobPaths(folder, one).submitted_pickle
-        if wanted.exists() or not (calls := _calls(folder)):
-            continue
         try:
             # submitit may yet rename the file, which a symbolic link would not survive.
             os.link(calls[0], wanted)

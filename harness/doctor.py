@@ -15,6 +15,7 @@ from pathlib import Path
 from harness import launch
 from harness.arguments import Parser, add_common, run, stop
 from harness.cluster import BUSY, outside_of_any_job
+from harness.estimate import estimate
 from harness.findings import Finding, ok, warning, wrong
 from harness.gpu_code import check_gpu_code
 from harness.inputs import check_inputs, plan_tables
@@ -28,6 +29,7 @@ from harness.tables import load_table, table_names
 from harness.trial import try_out
 from jobs.spec import Train
 from results.files import write_json_once
+from results.records import read_records
 
 IMPORT_S = 180.0
 """How long packages may take to import, from a slow network file system too."""
@@ -84,7 +86,8 @@ def _check(options: argparse.Namespace) -> Iterator[Finding]:
     yield from _check_cores(profile, plan, gangs)
     yield from _check_packages(profile, gangs)
     stopped = False
-    for finding in chain(_check_runs(options.runs), _check_scheduler(profile, plan, gangs, options.runs)):
+    needed = estimate(plan, planner, read_records(options.runs)[0]).total.disk or 0
+    for finding in chain(_check_runs(options.runs, needed), _check_scheduler(profile, plan, gangs, options.runs)):
         yield finding
         stopped = stopped or finding.state == "wrong"
     if options.no_trial:
@@ -95,8 +98,9 @@ def _check(options: argparse.Namespace) -> Iterator[Finding]:
     yield from try_out(profile, options.runs, gangs, video)
 
 
-def _check_runs(runs: Path) -> Iterator[Finding]:
-    """The runs folder: who may write there, whether links can be made, its clock and its space."""
+def _check_runs(runs: Path, needed: int) -> Iterator[Finding]:
+    """The runs folder: who may write there, whether links can be made, its clock and its space, of which about `needed`
+    bytes will be taken."""
     try:
         launch.check_runs(runs)
         with tempfile.TemporaryDirectory(prefix=".doctor-", dir=runs) as folder:
@@ -120,7 +124,8 @@ def _check_runs(runs: Path) -> Iterator[Finding]:
         yield warning("clock", f"the file system is {abs(ahead):.0f} s {way} this machine: have its clock set by NTP")
     else:
         yield ok("clock", f"that of the file system is within {CLOCK_S:g} s of this machine's")
-    yield (warning if free < LOW else ok)("disk", f"{free / 2**30:,.1f} GiB are free in the runs folder")
+    space = f"{free / 2**30:,.1f} GiB are free in the runs folder, and the tables take about {needed / 2**30:,.1f} GiB"
+    yield (warning if free < needed + LOW else ok)("disk", space)
 
 
 def _check_cores(profile: Profile, plan: Plan, gangs: Sequence[Train]) -> Iterator[Finding]:

@@ -43,10 +43,6 @@ class Plan:
         """Cells that cannot be had: the accuracy of a training of which only some steps are trained."""
         return sum(not cell.record for cell in self.cells)
 
-    def recorded(self, records: Collection[str]) -> bool:
-        """Whether every cell that can be had has its record among `records`, which are ids."""
-        return all(cell.record in records for cell in self.cells if cell.record)
-
 
 def measured_cell(cell: Cell, profile: Profile) -> tuple[Cell, str]:
     """The cell that this profile measures for a table's cell, spelled canonically, and a note on what was rounded.

@@ -106,7 +106,8 @@ def slurm_states(ids: Iterable[str]) -> dict[str, Seen] | None:
     question to SLURM serves all jobs that are looked at in turn."""
     wanted = set(ids)
     _answers.asked |= wanted
-    if time.monotonic() < _answers.until and _parents(wanted) <= _answers.jobs:
+    good = time.monotonic() < _answers.until
+    if good and _parents(wanted) <= _answers.jobs:
         return _answers.states
     asked = frozenset(_answers.asked)
     began = time.monotonic()
@@ -123,7 +124,8 @@ def slurm_states(ids: Iterable[str]) -> dict[str, Seen] | None:
     elif _answers.silent_since is None:
         _answers.silent_since = now
     _answers.until, _answers.jobs, _answers.states = now + max(POLL_S, COST * (now - began)), jobs, states
-    _answers.asked, _answers.silent = set(wanted), tuple(silent)
+    # What was asked for meanwhile stays, or jobs of several arrays in turn would each be asked for anew.
+    _answers.asked, _answers.silent = set(asked if good else wanted), tuple(silent)
     return states
 
 

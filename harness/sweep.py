@@ -8,10 +8,11 @@ from pathlib import Path
 from harness import launch, watch
 from harness.adoption import adopt
 from harness.arguments import Parser, add_common, command, profile_options, run, stop, whole_number
+from harness.estimate import estimate, lines
 from harness.plan import Plan, make_plan
 from harness.planner import Planner
 from harness.profiles import Profile, load_profile, resolve
-from harness.queue import under_way
+from harness.queue import look_up, under_way
 from harness.retries import why, wordless
 from harness.tables import Table, load_table, table_names
 from jobs.spec import Train
@@ -38,8 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         profile = load_profile(options.profile, options.set)
         tables = [load_table(name) for name in dict.fromkeys(options.tables)]
         if options.dry_run:
-            plan, planner = _plan(tables, profile, runs, options)
-            _show(plan, planner, runs)
+            planner = Planner(profile, runs, options.limit, elsewhere=True)
+            _show(_plan(tables, planner, runs, options), planner, runs)
             return 0
         whole = make_plan(tables, Planner(profile, runs, options.limit), _recorded(runs))
         launch.check_runs(runs)
@@ -67,16 +68,16 @@ def _recorded(runs: Path) -> set[str]:
     return {record.id for record in read_records(runs)[0]}
 
 
-def _plan(tables: list[Table], profile: Profile, runs: Path, options: argparse.Namespace) -> tuple[Plan, Planner]:
-    planner = Planner(profile, runs, options.limit)
+def _plan(tables: list[Table], planner: Planner, runs: Path, options: argparse.Namespace) -> Plan:
     unfinished = read_progress(runs)
+    look_up(unfinished)
     running = {job.id for job in unfinished if under_way(job)}
-    return make_plan(tables, planner, _recorded(runs), unfinished, running, fuse=not options.no_fuse), planner
+    return make_plan(tables, planner, _recorded(runs), unfinished, running, fuse=not options.no_fuse)
 
 
 def _submit(tables: list[Table], profile: Profile, runs: Path, options: argparse.Namespace) -> Plan:
     """Plan, and start what is not under way."""
-    plan, _ = _plan(tables, profile, runs, options)
+    plan = _plan(tables, Planner(profile, runs, options.limit), runs, options)
     started = launch.submit(plan, profile, runs)
     where = "this machine" if profile.launch.executor == "local" else "SLURM"
     counts = f"{len(plan.cells)} cells, {plan.done} done already"
@@ -137,6 +138,8 @@ def _show(plan: Plan, planner: Planner, runs: Path) -> None:
             print(f"  {' '.join(value for value in vars(cell).values() if value)}")
         if len(job.cells) > 40:
             print(f"  … and {len(job.cells) - 40} more")
+    if projected := lines(estimate(plan, planner, read_records(runs)[0])):
+        print("\n" + "\n".join(projected))
     for script in launch.scripts(plan, planner.profile, runs):
         print(f"\nsubmitted as ({launch_settings.executor}):\n{script}")
 
