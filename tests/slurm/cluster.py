@@ -19,9 +19,7 @@ class Cluster:
     def __init__(self, folder: Path = FOLDER) -> None:
         self.folder = folder.absolute()
         if any(character.isspace() for character in str(self.folder)) or len(str(self.folder)) > 60:
-            raise ValueError(
-                f"{self.folder}: SLURM takes no spaces in paths, and sockets no long ones; use another"
-            )
+            raise ValueError(f"{self.folder}: SLURM takes no spaces in paths, and sockets no long ones; use another")
 
     @property
     def conf(self) -> Path:

@@ -30,7 +30,7 @@ batch_size = 4
 [train]
 precision = "fp32"
 nodes = 2
-tasks_per_node = {tasks_per_node}
+tasks_per_node = 1
 batch = 4
 micro_batch = 1
 epochs = 4
@@ -61,18 +61,17 @@ TABLES = {
 
 
 class Sweep:
-    """The sweep of `tables` in a runs folder of its own; its inputs, the same for all, are made once in `folder`."""
+    """The sweep of all tables in a runs folder of its own; its inputs, the same for all, are made once in `folder`."""
 
-    def __init__(self, cluster: Cluster, folder: Path, name: str, tables: tuple[str, ...] = tuple(TABLES)) -> None:
-        self.cluster, self.folder, self.runs, self.tables = cluster, folder, folder / name, tables
+    def __init__(self, cluster: Cluster, folder: Path, name: str) -> None:
+        self.cluster, self.folder, self.runs = cluster, folder, folder / name
         self.profile = folder / "profile.toml"
         if not self.profile.exists():
             labels = make_set(folder / "data", VIDEOS, frames=60)
             weights = make_weights(folder / "demo.safetensors")
             for table, text in TABLES.items():
                 (folder / f"{table}.toml").write_text(text)
-            content = PROFILE.format(labels=labels, root=labels.parent, weights=weights, tasks_per_node=1)
-            self.profile.write_text(content)
+            self.profile.write_text(PROFILE.format(labels=labels, root=labels.parent, weights=weights))
         self.driver: subprocess.Popen[bytes] | None = None
         self.blocks: dict[Path, tuple[int, int]] = {}
 
@@ -149,7 +148,7 @@ class Sweep:
         return sorted(one for one, state in known.items() if one in mine and state in states)
 
     def _arguments(self) -> list[str]:
-        tables = [str(self.folder / f"{table}.toml") for table in self.tables]
+        tables = [str(self.folder / f"{table}.toml") for table in TABLES]
         return [*tables, "--profile", str(self.profile), "--runs", str(self.runs)]
 
     @property
@@ -157,9 +156,9 @@ class Sweep:
         return self.cluster.environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-def undisturbed(cluster: Cluster, folder: Path, tables: tuple[str, ...] = tuple(TABLES)) -> dict[str, Any]:
+def undisturbed(cluster: Cluster, folder: Path) -> dict[str, Any]:
     """What comes of a sweep that nothing happens to."""
-    sweep = Sweep(cluster, folder, "undisturbed", tables)
+    sweep = Sweep(cluster, folder, "undisturbed")
     sweep.start()
     code = sweep.end()
     assert code == 0, sweep.said()
