@@ -8,21 +8,23 @@ import os
 import shlex
 import stat
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from harness import cluster, local
+from harness.adoption import LOOK_S, WAITS
 from harness.gpu_code import check_gpu_code
 from harness.plan import Plan
 from harness.profiles import Profile
-from harness.queue import queued_tasks
+from harness.queue import on_its_way, queued_tasks
 from harness.site import check_site
 from harness.submission import Start
 from jobs.spec import Job, Train, to_dict
 from results.attempts import Tries, submission_folder
 from results.files import private_folder, write_json
-from results.progress import job_folder, read_job
+from results.progress import JobProgress, job_folder, read_job
 
 
 def submit(plan: Plan, profile: Profile, runs: Path) -> int:
@@ -31,7 +33,7 @@ def submit(plan: Plan, profile: Profile, runs: Path) -> int:
     starts: list[Start] = []
     under_way: set[str] = set()
     for job in plan.jobs:
-        before, count = read_job(runs, job.id), plan.tasks[job.id]
+        before, count = _read_settled(job.id, runs), plan.tasks[job.id]
         busy = {task.task for task in before.tasks if task.state == "running"} | queued_tasks(before)
         if busy:
             under_way.add(job.id)
@@ -87,6 +89,19 @@ def check_runs(runs: Path) -> None:
         raise ValueError(
             f"others may write to the runs folder {runs}, and so have your jobs run what they like: chmod go-w {runs}"
         )
+
+
+def _read_settled(job_id: str, runs: Path) -> JobProgress:
+    """A job, once it is known what its attempts were to send: a driver may be killed before it leaves word of that."""
+    said = False
+    while True:
+        job = read_job(runs, job_id)
+        if not any(entry.submission is None and on_its_way(entry) for entry in job.entries.values()):
+            return job
+        if not said:
+            print(WAITS, flush=True)
+            said = True
+        time.sleep(LOOK_S)
 
 
 def _check(starts: Sequence[Start], profile: Profile) -> None:

@@ -166,7 +166,7 @@ def _was_cancelled(job: JobProgress) -> bool:
 def _may(job: JobProgress, task: TaskProgress) -> bool:
     """Whether a task may start (again) by itself, as far as its own report goes."""
     entry = job.entries[task.task]
-    if task.state == "running":
+    if task.state == "running" or task.task in job.ended.get(entry.attempt, {}):
         return False
     if task.submission != entry.name:
         return True  # it has not reported since

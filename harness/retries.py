@@ -43,7 +43,8 @@ def verdicts(job: JobProgress, launch: Launch) -> dict[int, Verdict]:
                 found[task.task] = Verdict(VOID, "it was never submitted")
         elif task.state != "running" and task.task not in waiting:
             seen = states.get(entry.id)
-            if (not seen or seen.state not in WAITING) and (verdict := _verdict(task, entry, seen, launch)):
+            still = seen is not None and seen.state in WAITING
+            if verdict := _noted(job, task) or (None if still else _verdict(task, entry, seen, launch)):
                 found[task.task] = verdict
     if not found and not under_way(job) and job.entries:
         # On a network file system each of the last two may have missed the other's end.
@@ -86,12 +87,7 @@ def why(job: JobProgress, launch: Launch) -> str:
     empty where nobody knows."""
     if job.cancelled and job.state != "failed":
         return "cancelled"
-    found = {}
-    for task in job.tasks:
-        entry = job.entries.get(task.task)
-        noted = job.ended.get(entry.attempt, {}).get(task.task, {}) if entry else {}
-        if noted.get("how") in _TELLING and task.state != "done":
-            found[task.task] = Verdict(noted["how"], noted.get("text", ""), noted.get("node", ""))
+    found = {task.task: verdict for task in job.tasks if (verdict := _noted(job, task))}
     if not found and not job.error:
         found = verdicts(job, launch)
     text = reason(found, [entry.tries for entry in job.entries.values()]) if found else job.error
@@ -106,6 +102,15 @@ def wordless(text: str) -> bool:
 def of_a_peer(text: str) -> bool:
     """Whether a task of a gang failed for want of another one."""
     return "another process of this training" in text
+
+
+def _noted(job: JobProgress, task: TaskProgress) -> Verdict | None:
+    """What a driver found out of the last attempt of a task, which is not done."""
+    entry = job.entries.get(task.task)
+    noted = job.ended.get(entry.attempt, {}).get(task.task, {}) if entry else {}
+    if noted.get("how") not in _TELLING or task.state == "done":
+        return None
+    return Verdict(noted["how"], noted.get("text", ""), noted.get("node", ""))
 
 
 def _verdict(task: TaskProgress, entry: Entry, seen: Seen | None, launch: Launch) -> Verdict | None:

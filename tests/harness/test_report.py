@@ -138,6 +138,15 @@ def test_the_state_of_a_cell_without_a_record(
     assert entry(view(tmp_path), "r=48").status == "pending"
 
 
+def test_why_a_driver_gave_a_job_up_is_shown_in_its_cells(tmp_path: Path) -> None:
+    runs, job = tmp_path / "runs", evaluation(tmp_path, demo_cell())
+    name = put_job(runs, job, executor="slurm", id="7")
+    put_progress(runs, job.id, state="stopped", error="told to stop (SIGTERM)", submission=name)
+    write_ended(runs, job.id, 1, 0, {"how": "crash", "text": "it ran out of memory on gpu3", "node": "gpu3"})
+    found = entry(view(tmp_path))
+    assert (found.status, found.note) == ("failed", "it ran out of memory on gpu3")
+
+
 def test_a_new_attempt_in_the_queue_is_pending_not_failed(tmp_path: Path) -> None:
     job = evaluation(tmp_path, demo_cell())
     put_progress(tmp_path / "runs", job.id, state="failed", error="it broke", updated="2020-01-01T00:00:00+00:00")

@@ -300,6 +300,18 @@ def test_the_one_reason_of_several(found: list[tuple[str, str]], tries: list[dic
     assert reason({task: Verdict(*one) for task, one in enumerate(found)}, tries) == expected
 
 
+def test_a_noted_end_needs_no_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "_ask", lambda *_: None)
+    job = evaluation(tmp_path)
+    put_attempt(tmp_path, job.id, [0], "slurm", "7")
+    assert state_of(read_job(tmp_path, job.id)) == "queued"
+    write_ended(tmp_path, job.id, 1, 0, Verdict("preempted", "it was preempted").noted())
+    assert state_of(read_job(tmp_path, job.id)) == "lost"
+    assert how(tmp_path, job.id) == [(0, "preempted", "it was preempted")]
+    put_attempt(tmp_path, job.id, [0], "slurm", "8")
+    assert state_of(read_job(tmp_path, job.id)) == "queued", "that was of an earlier attempt"
+
+
 def test_a_noted_reason_outlives_slurms_memory(tmp_path: Path, says: Says) -> None:
     job = evaluation(tmp_path, tasks=2)
     put_attempt(tmp_path, job.id, [0, 1], "slurm", "7", tries={1: {"crash": 2}}, time=OLD)

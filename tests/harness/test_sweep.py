@@ -223,15 +223,6 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert left == [], "wrong usage leaves nothing behind"
 
 
-def test_a_runs_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    place = Place(tmp_path)
-    place.runs.mkdir()
-    (place.runs / "jobs").write_text("in the way")
-    assert sweep.main(place.arguments()) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {place.runs / 'jobs'}: ")
-
-
 def test_data_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = Place(tmp_path)
     missing = ["--set", "datasets.motion.labels={runs}/val.txt", "--set", "datasets.motion.prepare=no_such_module"]
