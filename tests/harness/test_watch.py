@@ -10,10 +10,11 @@ from typing import Any
 import psutil
 import pytest
 
-from harness import cluster, queue, watch
+from harness import cluster, launch, queue, watch
 from harness.plan import Plan, make_plan
 from harness.planner import Planner
 from harness.queue import state_of
+from harness.submission import Start
 from harness.watch import Watch
 from jobs.cells import Cell
 from results.progress import read_job
@@ -140,6 +141,30 @@ def test_what_is_started_again_is_said_and_noted_once(
     assert seen.ended == {1: {0: {"how": "crash", "text": "its node failed on node1", "node": "node1"}}}
     said = f"1 of 3 tasks of job {job.id} (grid) started again: its node failed on node1\n"
     assert capsys.readouterr().out == said
+
+
+def test_of_two_drivers_that_wait_one_starts_the_tasks_again_that_died(tmp_path: Path, slurm: Slurm) -> None:
+    slurm.put("hold")
+    plan, planner, runs = planned(tmp_path, EVALUATE, executor="slurm", tasks=4)
+    (job,) = plan.jobs
+    launch.submit(plan, planner.profile, runs)
+    name = read_job(runs, job.id).entries[0].name
+    put_progress(runs, job.id, 3, state="done", submission=name)
+    drivers = [Watch(plan, planner.profile, runs) for _ in range(2)]
+    for driver in drivers:
+        driver.look()
+    for task, found in enumerate(("RUNNING", "FAILED", "PENDING", "COMPLETED")):
+        slurm.set_state(f"100_{task}", found)
+    read = [driver._read(job.id, anew=True) for driver in drivers]
+    # Both decide on what they have seen.
+    starts = [[Start(job, ["grid"], one.attempt, {1: {"crash": 1}})] for one in read]
+    for driver, mine in zip(drivers, starts, strict=True):
+        driver._start(mine)
+    for driver in drivers:
+        (seen,) = driver.look()
+        assert [entry.id for _, entry in sorted(seen.entries.items())] == ["100_0", "101", "100_2", "100_3"]
+        assert seen.entries[1].tries == {"crash": 1}
+    assert len(slurm.scripts) == 2
 
 
 def test_who_killed_a_process_does_not_come_before_those_that_waited_in_it(
