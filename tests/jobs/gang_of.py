@@ -78,15 +78,16 @@ def write_job(runs: Path, job: Train) -> None:
 
 
 def start(
-    runs: Path, job: Train, before: Callable[[], None] | None = None, **submission: Any
+    runs: Path, job: Train, before: Callable[[], None] | None = None, name: str = "", **submission: Any
 ) -> list[ForkServerProcess]:
-    """The processes of `job`, started as a submission with such settings; each first calls `before`, and writes what it
-    says to <runs>/said-<rank>."""
+    """The processes of `job`, started as submission `name`, or as one with such settings; each first calls `before`,
+    and writes what it says to <runs>/said-<rank>."""
     write_job(runs, job)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    name = submit(runs, [(job.id, rank) for rank in range(job.processes)], "gang", **submission)
+    name = name or submit(runs, [(job.id, rank) for rank in range(job.processes)], "gang", **submission)
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(job.processes)}
+    meeting["SUBMITIT_LOCAL_JOB_ID"] = str(os.getpid())  # this process is what submitit's controller would be
     processes = []
     for rank in range(job.processes):
         environment = meeting | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
