@@ -11,7 +11,7 @@ demo: $(VENV)/demo.stamp
 
 # What CI runs.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .

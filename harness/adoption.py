@@ -4,7 +4,6 @@ processes, so that whoever drives now goes on with it and never sends it twice."
 import os
 import re
 import socket
-import subprocess
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -12,13 +11,13 @@ from pathlib import Path
 
 import psutil
 
+from harness.sinfo import ask
 from results.attempts import Started, Submission, read_started, read_submission, submission_folder, write_started
 
-SETTLE_S = {"slurm": 60.0, "local": 5.0}
+SETTLE_S = {"slurm": 150.0, "local": 5.0}
 """So long a submission may be on its way while nobody knows of it: sbatch goes on when its driver is killed."""
 LOOK_S = 2.0
 WAITS = "another sweep was submitting, or was killed while it did: waiting to see what was sent …"
-ASK_S = 60
 
 
 class Busy(ValueError):
@@ -47,7 +46,7 @@ def find(submission: Submission) -> Started | None:
     # sacct takes it for local time; the clocks may differ.
     since = (datetime.fromisoformat(submission.time).astimezone() - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S")
     asked = [
-        ["squeue", "--noheader", "--states=all", "--format=%F", named],
+        ["squeue", "--all", "--noheader", "--states=all", "--format=%F", named],
         ["sacct", "--noheader", "--allocations", "--parsable2", "--format=JobID", f"--starttime={since}", named],
     ]
     answers = [_ask(command) for command in asked]
@@ -69,9 +68,9 @@ def note_started(submission: Submission, started: Started, runs: Path) -> Starte
 
 
 def age_s(text: str) -> float:
-    """Seconds since a time in ISO 8601; endless where it is none."""
+    """Seconds since a time in ISO 8601, or until it by another machine's clock; endless where it is none."""
     try:
-        return (datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds()
+        return abs((datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds())
     except (TypeError, ValueError):
         return float("inf")
 
@@ -120,7 +119,6 @@ def _process(submission: Submission) -> Started | None:
 
 def _ask(command: list[str]) -> str | None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_S)
-    except (OSError, subprocess.SubprocessError):
+        return ask(*command)
+    except ValueError:
         return None
-    return None if done.returncode else done.stdout

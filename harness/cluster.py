@@ -28,7 +28,8 @@ SENDS = 3
 AGAIN_S = 10.0
 """Seconds between two of them."""
 BUSY = re.compile(
-    r"timed out|[Ss]ocket|[Uu]nable to contact|Connection|temporar|Zero Bytes|try again|(code|status) (124|137)\b"
+    r"timed out|[Ss]ocket|[Uu]nable to contact|Connection|temporar|Zero Bytes|try again"
+    r"|violates accounting/QOS policy|(code|status) (124|137)\b"
     r"|make sense of sbatch output"
 )
 """What sbatch says, or submitit of it, when it is SLURM that cannot answer now, rather than the job that is wrong."""
@@ -258,9 +259,10 @@ def _comment(starts: Sequence[Start]) -> str:
 
 @contextmanager
 def outside_of_any_job() -> Iterator[None]:
-    """Hide SLURM's variables: a job submitted from inside another would inherit its limits and CPU binding."""
+    """Hide SLURM's variables: a job submitted from inside another would inherit its limits and CPU binding, and those
+    of sbatch come before what the profile says."""
     of_the_user = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
-    names = [name for name in os.environ if name.startswith("SLURM_") and name not in of_the_user]
+    names = [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_")) and name not in of_the_user]
     hidden = {name: os.environ.pop(name) for name in names}
     try:
         yield

@@ -79,16 +79,16 @@ def check_runs(runs: Path) -> None:
     what tasks are to do is read from there."""
     try:
         private_folder(runs)
-        found = runs.stat()
         wrong = "" if os.access(runs, os.W_OK | os.X_OK) else "it cannot be written to"
     except OSError as error:
         raise ValueError(f"the runs folder {runs} cannot be made: {error.strerror}; choose another by --runs") from None
     if wrong:
         raise ValueError(f"the runs folder {runs} is not usable: {wrong}; choose another by --runs")
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ValueError(
-            f"others may write to the runs folder {runs}, and so have your jobs run what they like: chmod go-w {runs}"
-        )
+    for folder in (path for path in (runs, runs / "logs", runs / "jobs") if path.is_dir()):
+        found = folder.stat()
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or found.st_uid not in (os.geteuid(), 0):
+            whose = f"others may write to {folder}, and so have your jobs run what they like"
+            raise ValueError(f"{whose}: have it for yourself (chown, chmod go-w), or choose another by --runs")
 
 
 def _read_settled(job_id: str, runs: Path) -> JobProgress:

@@ -6,12 +6,12 @@ after its end, and through sacct where squeue has forgotten it; without accounti
 
 import re
 import socket
-import subprocess
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from harness.adoption import SETTLE_S, age_s
+from harness.sinfo import NoAnswer, ask
 from results.attempts import Entry
 from results.progress import JobProgress, TaskProgress, lives
 
@@ -19,7 +19,6 @@ GRACE_S = 300.0
 """A SLURM job that nobody knows is given this long to appear."""
 POLL_S, COST = 3.0, 20
 """An answer of SLURM is good for so many seconds, or so many times as long as it took: a busy one is asked less."""
-ASK_S = 60
 WAITING = {
     *("PENDING", "RUNNING", "REQUEUED", "CONFIGURING", "COMPLETING", "RESIZING", "SUSPENDED", "SIGNALING", "STOPPED"),
     *("REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "STAGE_OUT", "RESV_DEL_HOLD"),
@@ -36,6 +35,8 @@ class Seen:
     reason: str = ""
     """Why it is not running (yet), or by whom it was cancelled."""
     exit_code: str = ""
+    by: str = "squeue"
+    """Who says so."""
 
 
 @dataclass
@@ -192,14 +193,14 @@ def _sacct(jobs: Iterable[str]) -> dict[str, Seen] | None:
     states = {}
     for job, one in found.items():
         state, _, who = one.get("State", "").partition(" ")
-        states[job] = Seen(state, one.get("NodeList", ""), who, one.get("ExitCode", ""))
+        states[job] = Seen(state, one.get("NodeList", ""), who, one.get("ExitCode", ""), "sacct")
     return states
 
 
 def _squeue(jobs: Iterable[str]) -> dict[str, Seen] | None:
     form = "%i|%T|%N|%r"
     numbers = ",".join(sorted(jobs))
-    answer = _ask("squeue", "--noheader", "--array", "--states=all", "--format", form, "--jobs", numbers)
+    answer = _ask("squeue", "--all", "--noheader", "--array", "--states=all", "--format", form, "--jobs", numbers)
     if answer is None:
         return None
     found = re.findall(r"^\s*(\d+(?:_\d+)?)\|(\w+)\|([^|\n]*)\|(.*)$", answer, re.MULTILINE)
@@ -209,19 +210,20 @@ def _squeue(jobs: Iterable[str]) -> dict[str, Seen] | None:
 def _ask(*command: str) -> str | None:
     """What a command of SLURM answers; None where it fails otherwise than by not knowing the job."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_S)
-    except (OSError, subprocess.SubprocessError, ValueError):
+        return ask(*command)
+    except NoAnswer as error:
+        return "" if "Invalid job id" in error.said else None
+    except ValueError:
         return None
-    if done.returncode and "Invalid job id" not in done.stderr:
-        return None
-    return done.stdout
 
 
 def _job_waits(entry: Entry, states: dict[str, Seen] | None) -> bool:
     if states is None:
         return True  # nothing says that it has ended
     if seen := states.get(entry.id):
-        return seen.state in WAITING
+        # Of a job that slurmctld has lost, accounting never learns the end.
+        lost = seen.by == "sacct" and "squeue" not in _answers.silent and age_s(entry.time) > GRACE_S
+        return seen.state in WAITING and not lost
     if "squeue" in _answers.silent:
         return True  # accounting may be late
     return age_s(entry.time) < GRACE_S

@@ -55,7 +55,7 @@ def ask(*command: str, text: str | None = None) -> str:
     """What a command of SLURM prints, given `text` to read. NoAnswer where it fails or takes too long, ValueError where
     there is none."""
     # The user's own defaults for how these commands print are for people.
-    environment = {name: value for name, value in os.environ.items() if not re.match("SINFO_|SQUEUE_", name)}
+    environment = {name: value for name, value in os.environ.items() if not re.match("SINFO_|SQUEUE_|SACCT_", name)}
     tool = command[0]
     try:
         done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=ANSWER_S, env=environment)

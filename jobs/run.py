@@ -15,7 +15,7 @@ from jobs.requeue import leave, timed_out
 from jobs.signals import Told
 from jobs.spec import Train
 from jobs.task import Cancelled, Stopped, Task, load_job
-from results.attempts import Started, Submission, Unit, read_submission, submission_folder, write_started
+from results.attempts import Started, Submission, Unit, read_started, read_submission, submission_folder, write_started
 from results.progress import ProgressWriter, TaskProgress, lives, read_job
 from results.provenance import git_state
 
@@ -68,7 +68,8 @@ def _is_it(runs: Path, submission: Submission) -> bool:
         return write_started(runs, submission.name, started).id == started.id
     except OSError:
         traceback.print_exc(file=sys.stderr)
-        return True
+        known = read_started(runs, submission.name)
+        return known is None or known.id == started.id
 
 
 def _own_units(submission: Submission) -> Sequence[Unit]:
@@ -97,7 +98,12 @@ def _report_and_run(runs: Path, submission: Submission, unit: Unit, told: Told) 
 
 def _run_task(runs: Path, submission: Submission, job_id: str, index: int, told: Told) -> bool:
     """Run one task; False where it is not done then. OSError where it cannot even leave word that it runs."""
-    if _runs_elsewhere(read_job(runs, job_id).tasks[index:][:1], submission):
+    before = read_job(runs, job_id)
+    entry = before.entries.get(index)
+    if entry and entry.name != submission.name:
+        print(f"task {index} of job {job_id} was given to submission {entry.name}: nothing to do here", flush=True)
+        return True
+    if _runs_elsewhere(before.tasks[index:][:1], submission):
         print(f"task {index} of job {job_id} is running already: nothing to do here", flush=True)
         return True
     progress = ProgressWriter(runs, job_id, index, submission.name)

@@ -62,7 +62,9 @@ def write_json_once(path: Path, obj: Any, durable: bool = True) -> bool:
         try:
             os.link(temporary, path)
         except FileExistsError:
-            return False
+            # A network file system may lose the answer to a link that it has made, and find it when it tries again.
+            if os.stat(temporary).st_nlink < 2:
+                return False
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise

@@ -123,7 +123,7 @@ def test_killed_at_any_moment_the_same_command_goes_on(place: Place, undisturbed
 
 
 def test_nothing_survives_a_killed_worker(place: Place, tmp_path: Path) -> None:
-    driver = place.sweep(tmp_path)
+    driver = place.sweep(tmp_path, "--set", "launch.retries=0")
     deadline = time.monotonic() + 120
     children: list[psutil.Process] = []
     while not any("jobs.data" in " ".join(command) for command in map(_command, children)):

@@ -79,7 +79,7 @@ def test_an_earlier_attempt_does_not_hide_a_queued_one(tmp_path: Path, sleeper: 
 
 @pytest.mark.parametrize(
     ("executor", "age", "expected"),
-    [("slurm", 30, "queued"), ("slurm", 90, "lost"), ("local", 1, "queued"), ("local", 10, "lost")],
+    [("slurm", 30, "queued"), ("slurm", 200, "lost"), ("local", 1, "queued"), ("local", 10, "lost")],
 )
 def test_a_submission_may_be_on_its_way_for_a_while(tmp_path: Path, executor: str, age: float, expected: str) -> None:
     put_job(tmp_path, JOB, executor=executor, id=None, time=ago(age))
@@ -155,9 +155,22 @@ def test_what_squeue_has_forgotten_accounting_knows(tmp_path: Path, slurm: Slurm
     slurm.set_state("7_1", "RUNNING")
     states = slurm_states(["7_0", "7_1"])
     assert states == {
-        "7_0": Seen("CANCELLED", "node1", "by 1000", "0:0"),
+        "7_0": Seen("CANCELLED", "node1", "by 1000", "0:0", "sacct"),
         "7_1": Seen("RUNNING", "node1", "None"),
     }
+
+
+def test_a_job_that_slurmctld_has_lost_does_not_run_for_ever_by_accounting(tmp_path: Path, slurm: Slurm) -> None:
+    slurm.put("forget")
+    slurm.put("123.sh")
+    slurm.set_state("123", "PENDING")
+    assert slurm_states(["123"])
+    queue._answers.states = {"123": Seen("RUNNING", by="sacct")}
+    queue._answers.until = float("inf")
+    put_job(tmp_path, JOB, executor="slurm", id="123", time=ago(queue.GRACE_S - 30))
+    assert state(tmp_path) == "queued"
+    put_job(tmp_path, JOB, executor="slurm", id="123", time=ago(queue.GRACE_S + 30))
+    assert state(tmp_path) == "lost"
 
 
 @pytest.mark.parametrize("down", ["sacct_down", "squeue_down"])

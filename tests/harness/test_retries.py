@@ -37,7 +37,8 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Says:
 
     def say(states: dict[str, str]) -> None:
         rows = "".join(f"{job}|{state}|node1|1:0\n" for job, state in states.items())
-        answers = {"sacct": f"JobID|State|NodeList|ExitCode\n{rows}", "squeue": ""}
+        queued = "".join(f"{job}|{state}|node1|None\n" for job, state in states.items() if state in queue.WAITING)
+        answers = {"sacct": f"JobID|State|NodeList|ExitCode\n{rows}", "squeue": queued}
         monkeypatch.setattr(queue, "_ask", lambda command, *_: answers[command])
 
     say({})

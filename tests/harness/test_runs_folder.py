@@ -33,8 +33,9 @@ def test_others_who_may_write_there_could_have_our_jobs_run_what_they_like(
     place.runs.mkdir()
     place.runs.chmod(mode)
     assert sweep.main(place.arguments()) == 2
-    whose = f"others may write to the runs folder {place.runs}, and so have your jobs run what they like"
-    assert capsys.readouterr() == ("", f"error: {whose}: chmod go-w {place.runs}\n")
+    whose = f"others may write to {place.runs}, and so have your jobs run what they like"
+    remedy = "have it for yourself (chown, chmod go-w), or choose another by --runs"
+    assert capsys.readouterr() == ("", f"error: {whose}: {remedy}\n")
     assert list(place.runs.iterdir()) == []
     place.runs.chmod(mode & 0o755)
     check_runs(place.runs)

@@ -14,9 +14,10 @@ import torch
 from jobs.run import run_submission
 from jobs.spec import Job
 from jobs.task import Task
-from results.attempts import Started, read_started, write_ended, write_started
+from results.attempts import Started, claim, read_started, write_ended, write_started
 from results.files import write_json
 from results.progress import PEER_LOST, ProgressWriter, job_folder, read_job
+from results.provenance import utc_now
 from results.records import read_records
 from tests.harness.made import put_progress, put_record
 from tests.jobs.submitted import Action, Acts, not_done, put_job, run_here, submit, task_of, told
@@ -118,6 +119,18 @@ def test_a_task_that_runs_elsewhere_is_left_alone_but_not_its_own_earlier_self(
     run_submission(str(tmp_path), name)
     assert done == [("job", 0)]
     assert task_of(tmp_path).restarts == 1
+
+
+def test_a_task_that_a_later_submission_was_given_is_left_to_it(acts: Acts, tmp_path: Path) -> None:
+    put_job(tmp_path)
+    ran = acts(lambda job, task: None)
+    late, last = (submit(tmp_path, [("job", 0)]) for _ in range(2))
+    for number, name in enumerate((late, last), start=1):
+        assert claim(tmp_path, "job", number, [0], name, utc_now(), {})
+    run_submission(str(tmp_path), late)
+    assert ran == []
+    run_submission(str(tmp_path), last)
+    assert ran == [("job", 0)]
 
 
 def test_nothing_is_repeated_where_all_records_are_there(acts: Acts, tmp_path: Path) -> None:
