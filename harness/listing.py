@@ -10,7 +10,7 @@ from typing import Any
 from harness.adoption import age_s
 from harness.logs import last_words
 from harness.profiles import Launch
-from harness.queue import known_states, look_up, queued_tasks, state_of
+from harness.queue import known_states, look_up, queued_tasks, silence, state_of
 from harness.retries import ENDED_BADLY, why, wordless
 from harness.selection import cells_of
 from results.progress import JobProgress
@@ -66,7 +66,7 @@ def lines(jobs: Iterable[JobProgress], runs: Path) -> tuple[list[Line], str]:
     jobs = list(jobs)
     silent = look_up(jobs)
     found = [_line(job, runs, "squeue" in silent) for job in jobs]
-    return sorted(found, key=lambda line: (ORDER.index(line.state), line.seconds or 0.0, line.job)), _silence(silent)
+    return sorted(found, key=lambda line: (ORDER.index(line.state), line.seconds or 0.0, line.job)), silence(silent)
 
 
 def summary(found: Sequence[Line]) -> str:
@@ -173,15 +173,6 @@ def _why(job: JobProgress, runs: Path) -> str:
     if wordless(text) and (words := last_words(job, runs)):
         text = f"{text or 'it ended without a word'}; its log ends: {words[-WORDS:]}"
     return "" if text == "cancelled" else text
-
-
-def _silence(silent: Sequence[str]) -> str:
-    if len(silent) > 1:
-        return f"SLURM does not answer ({', '.join(silent)}): what it was told to run is taken to wait or run still"
-    if "sacct" in silent:
-        own = "ends of jobs are told from squeue and from the jobs' own files"
-        return f"SLURM's accounting (sacct) does not answer: {own}"
-    return "squeue does not answer: states are those of SLURM's accounting (sacct)" if silent else ""
 
 
 def _grid(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> list[str]:

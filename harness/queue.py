@@ -7,7 +7,7 @@ after its end, and through sacct where squeue has forgotten it; without accounti
 import re
 import socket
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from harness.adoption import SETTLE_S, age_s
@@ -137,6 +137,16 @@ def look_up(jobs: Iterable[JobProgress]) -> tuple[str, ...]:
     if ids := ids - {""}:
         slurm_states(ids)
     return _answers.silent if ids else ()
+
+
+def silence(silent: Sequence[str]) -> str:
+    """What it means that those of SLURM's commands do not answer; empty where all do."""
+    if len(silent) > 1:
+        return f"SLURM does not answer ({', '.join(silent)}): what it was told to run is taken to wait or run still"
+    if "sacct" in silent:
+        own = "ends of jobs are told from squeue and from the jobs' own files"
+        return f"SLURM's accounting (sacct) does not answer: {own}"
+    return "squeue does not answer: states are those of SLURM's accounting (sacct)" if silent else ""
 
 
 def silent_s() -> float:

@@ -12,7 +12,7 @@ from harness.launch import start_tasks
 from harness.logs import with_words
 from harness.plan import Plan
 from harness.profiles import Profile
-from harness.queue import fraction, look_up, on_its_way, silent_s, under_way
+from harness.queue import fraction, look_up, on_its_way, silence, silent_s, under_way
 from harness.reading import JobReader
 from harness.retries import again, reason, verdicts
 from harness.submission import Start
@@ -45,6 +45,7 @@ class Watch:
         self.judged: set[tuple[str, int, int]] = set()
         self.busy_since = 0.0
         self.unsettled = False
+        self.said = ""
 
     def look(self) -> list[JobProgress]:
         """Every job as it is now; tasks that ended badly have been started again where they may be."""
@@ -52,7 +53,10 @@ class Watch:
             return [self.seen[job.id] for job in self.plan.jobs]
         starts = []
         have = record_ids(self.runs)
-        look_up([self._read(job_id) for job_id in self.open])
+        silent = silence(look_up([self._read(job_id) for job_id in self.open]))
+        if silent and silent != self.said:
+            self.said = silent
+            print(silent, flush=True)
         for job_id in list(self.open):
             job = self.seen[job_id]
             if under_way(job) and not verdicts(job, self.profile.launch):
