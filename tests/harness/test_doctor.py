@@ -94,7 +94,7 @@ def _without_videos(folder: Path) -> None:
             lambda folder: (folder / "weights.bin").unlink(),
             "wrong tables: grid: cannot read the checkpoint of vit_demo",
         ),
-        (lambda folder: _open_to_all(folder / "runs"), "wrong runs folder: others may write to .*: chmod go-w"),
+        (lambda folder: _open_to_all(folder / "runs"), "wrong runs folder: others may write to .*chmod go-w"),
     ],
 )
 def test_what_is_wrong_with_the_files(
