@@ -48,10 +48,8 @@ class Sbatch:
 
 
 def submit(starts: Sequence[Start], profile: Profile, runs: Path) -> int:
-    """Submit tasks; returns how many. ValueError where SLURM refuses: then the wrong one is not queued, and where SLURM
-    can tell beforehand, nothing is."""
+    """Submit tasks; returns how many. ValueError where SLURM refuses one of them, which is not queued then."""
     planned = plan_sbatches(starts, profile.launch)
-    _test(planned, profile)
     by_id = {start.job.id: start for start in starts}
     sent: list[tuple[str, int]] = []
     for one in planned:
@@ -211,9 +209,9 @@ def _sbatch(submission: Submission, parameters: dict[str, Any], runs: Path) -> s
             return str(executor.submit(run_submission, str(runs), submission.name).job_id)
 
 
-def _test(planned: Sequence[Sbatch], profile: Profile) -> None:
+def check_sbatch(starts: Sequence[Start], profile: Profile) -> None:
     """ValueError where SLURM would refuse one of the jobs, before any of them is queued."""
-    for one in planned:
+    for one in plan_sbatches(starts, profile.launch):
         with tempfile.NamedTemporaryFile("w", suffix=".sh") as file, outside_of_any_job():
             file.write(_script(one, Path(tempfile.gettempdir())))
             file.flush()

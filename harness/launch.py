@@ -111,6 +111,7 @@ def _check(starts: Sequence[Start], profile: Profile) -> None:
     if profile.launch.executor == "slurm":
         for note in check_site(profile, [start.job for start in starts if isinstance(start.job, Train)]):
             print(note, flush=True)
+        cluster.check_sbatch([start for start in starts if start.tasks], profile)
 
 
 def _write_job(job: Job, tasks: int, tables: list[str], profile: Profile, runs: Path) -> None:

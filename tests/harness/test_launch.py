@@ -259,7 +259,7 @@ def test_sbatch_refuses_only_in_earnest(
     tmp_path: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slurm.put("refuse", "sbatch: error: invalid partition specified: gpu")
-    monkeypatch.setattr(cluster, "_test", lambda *_: None)
+    monkeypatch.setattr(cluster, "check_sbatch", lambda *_: None)
     plan, profile, runs = planned(tmp_path, COUNT, executor="slurm", tasks=1)
     with pytest.raises(ValueError, match="profile small cannot submit to SLURM: sbatch: error: invalid partition"):
         launch.submit(plan, profile, runs)

@@ -91,7 +91,7 @@ class Cluster:
     def start_slurmd(self, node: int) -> None:
         """Start a node's daemon again, and wait until the node answers slurmctld."""
         self._start_node(f"node{node}")
-        self._wait_for_nodes()
+        self.wait_for_nodes()
 
     def stop_slurmctld(self) -> None:
         """End the controller, which keeps its state first: killed, it would forget the jobs of its last seconds.
@@ -139,7 +139,7 @@ class Cluster:
         self.start_slurmctld()
         for node in config.NODES:
             self._start_node(node)
-        self._wait_for_nodes()
+        self.wait_for_nodes()
 
     def _start_munge(self) -> None:
         folder = self.folder / "munge"
@@ -179,7 +179,9 @@ class Cluster:
     def _start_node(self, name: str) -> None:
         self._daemon(name, ["slurmd", "-N", name])
 
-    def _wait_for_nodes(self) -> None:
+    def wait_for_nodes(self) -> None:
+        """Wait until every node answers slurmctld."""
+
         def all_answer() -> bool:
             states = self.run("sinfo", "--noheader", "--Node", "--format=%N %T").split()[1::2]
             return not any(state.endswith("*") or state.startswith(("down", "unknown")) for state in states)

@@ -73,6 +73,7 @@ class Faults:
         pause = self.chance.uniform(1, 8)
         time.sleep(pause)
         self.cluster.start_slurmctld()
+        self.cluster.wait_for_nodes()
         return f"slurmctld was stopped, and started again {pause:.0f} s later"
 
     def preempted(self) -> str:
