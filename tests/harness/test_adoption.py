@@ -136,14 +136,14 @@ def test_what_another_driver_has_started_since_the_plan_was_made_is_not_started(
     slurm.put("hold")
     plan, profile, runs = planned(tmp_path, EVALUATE, COUNT, executor="slurm", tasks=3)
     first = [job for job in plan.jobs if job.kind == "evaluate"]
-    real = cluster._test
+    real = cluster.check_sbatch
 
     def meanwhile(*given: Any) -> None:
-        monkeypatch.setattr(cluster, "_test", real)
+        monkeypatch.setattr(cluster, "check_sbatch", real)
         other, _, _ = planned(tmp_path, EVALUATE, executor="slurm", tasks=3)
         assert submit(other, profile, runs) == 3
 
-    monkeypatch.setattr(cluster, "_test", meanwhile)
+    monkeypatch.setattr(cluster, "check_sbatch", meanwhile)
     assert submit(plan, profile, runs) == 1
     assert [entry.id for entry in entries(runs, first[0].id)] == ["100_0", "100_1", "100_2"]
     assert [len(re.findall("--array", script)) for script in slurm.scripts] == [1, 0]
