@@ -4,6 +4,9 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
 
 from jobs.signals import Told
 from results.attempts import Submission
@@ -26,10 +29,16 @@ def timed_out(submission: Submission, by: str) -> bool:
     Under a limit of a few minutes every warning does that SLURM does not know to be of a preemption: better one try
     counted too many than a task that is started again for ever.
     """
-    if by != "SIGUSR2" or (submission.executor == "slurm" and _preempted()):
+    if by != "SIGUSR2":
         return False
     limit = 60.0 * submission.time_min
-    return _BEGAN + limit - time.time() <= min(NEAR_S, limit / 2 + 90)
+    end = _BEGAN + limit
+    if submission.executor == "slurm" and (job := _shown()):
+        if _preempted(job):
+            return False
+        with suppress(KeyError, ValueError):
+            end = datetime.fromisoformat(job["EndTime"]).timestamp()  # of the job, which began before this process
+    return end - time.time() <= min(NEAR_S, limit / 2 + 90)
 
 
 def leave(submission: Submission, by: str, told: Told, first: bool) -> None:
@@ -44,14 +53,16 @@ def leave(submission: Submission, by: str, told: Told, first: bool) -> None:
     if submission.executor != "slurm":
         return
     by = told.by or by
-    ours = by == "SIGUSR2" or _preempted()
-    if ours is False:
+    warned = by == "SIGUSR2"
+    job = {} if warned else _shown()
+    ours = warned or _preempted(job)
+    if job and not ours:
         return
     if ours and first:
         problem = _requeue()
         if problem:
             print(f"SLURM does not requeue this job: {problem}", flush=True)
-        if not problem or by == "SIGUSR2":
+        if warned or not problem:
             return
     # Of several processes the first to end ends all; and what SLURM has to kill after a time of grace, it requeues.
     until = time.monotonic() + WAIT_S
@@ -59,13 +70,15 @@ def leave(submission: Submission, by: str, told: Told, first: bool) -> None:
         time.sleep(1.0)
 
 
-def _preempted() -> bool | None:
-    """Whether SLURM is about to take this job, which still runs, off its nodes; None where it does not say."""
-    answer, problem = _scontrol(ASK_S, "show", "job", _job())
-    if problem:
-        return None
-    found = dict(re.findall(r"\b(JobState|PreemptTime)=(\S+)", answer))
-    return found.get("JobState") == "RUNNING" and found.get("PreemptTime", "None") != "None"
+def _preempted(job: Mapping[str, str]) -> bool:
+    """Whether SLURM is about to take this job, which still runs, off its nodes."""
+    return job.get("JobState") == "RUNNING" and job.get("PreemptTime", "None") != "None"
+
+
+def _shown() -> dict[str, str]:
+    """What SLURM says of this job; empty where it does not answer."""
+    answer, _ = _scontrol(ASK_S, "show", "job", _job())
+    return dict(re.findall(r"\b(JobState|PreemptTime|EndTime)=(\S+)", answer))
 
 
 def _requeue() -> str:

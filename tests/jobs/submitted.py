@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,14 +91,16 @@ class Scontrol:
         script.write_text(SCONTROL.format(folder=self.folder))
         script.chmod(0o700)
         self.path = f"{self.folder}{os.pathsep}{os.environ['PATH']}"
-        self.put("job", "JobId=7 JobName=harness\n   JobState=RUNNING Reason=None\n   PreemptTime=None\n")
+        self.says("RUNNING")
 
     def put(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
 
-    def says(self, state: str, preempted: bool = False) -> None:
+    def says(self, state: str, preempted: bool = False, end: datetime | None = None) -> None:
+        """What `show job` answers; times are those of this place, as SLURM prints them."""
         when = "2026-01-01T00:00:00" if preempted else "None"
-        self.put("job", f"JobId=7 JobState={state} Reason=None PreemptTime={when}\n")
+        ends = end.isoformat(timespec="seconds") if end else "Unknown"
+        self.put("job", f"JobId=7 JobState={state} Reason=None\n   EndTime={ends} Deadline=N/A PreemptTime={when}\n")
 
     @property
     def requeued(self) -> list[str]:

@@ -1,6 +1,7 @@
 """How a task that is told to stop ends in a SLURM job: requeued where that is up to itself, and not for ever."""
 
 import signal
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,14 @@ def test_a_stopped_job_is_requeued_where_that_is_up_to_itself(
     task = stopped(tmp_path, acts, *signals, time_min=time_min)
     assert (task.state, task.timeouts) == ("stopped", timeouts)
     assert scontrol.requeued == ["7_1"] * requeued
+
+
+@pytest.mark.parametrize(("minutes", "timeouts"), [(3, 1), (30, 0)])
+def test_the_time_limit_is_that_of_the_job_whenever_its_process_began(
+    minutes: int, timeouts: int, acts: Acts, scontrol: Scontrol, tmp_path: Path
+) -> None:
+    scontrol.says("RUNNING", end=datetime.now() + timedelta(minutes=minutes))
+    assert stopped(tmp_path, acts, WARNING).timeouts == timeouts
 
 
 def test_a_task_is_not_started_again_for_ever(acts: Acts, scontrol: Scontrol, tmp_path: Path) -> None:
