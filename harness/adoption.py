@@ -6,13 +6,14 @@ import re
 import socket
 import time
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psutil
 
-from harness.sinfo import ask
+from harness.sinfo import answer
 from results.attempts import Started, Submission, read_started, read_submission, submission_folder, write_started
+from results.provenance import age_s
 
 SETTLE_S = {"slurm": 150.0, "local": 5.0}
 """So long a submission may be on its way while nobody knows of it: sbatch goes on when its driver is killed."""
@@ -49,9 +50,9 @@ def find(submission: Submission) -> Started | None:
         ["squeue", "--all", "--noheader", "--states=all", "--format=%F", named],
         ["sacct", "--noheader", "--allocations", "--parsable2", "--format=JobID", f"--starttime={since}", named],
     ]
-    answers = [_ask(command) for command in asked]
-    for answer in answers:
-        if found := re.search(r"^\s*(\d+)", answer or "", re.MULTILINE):
+    answers = [answer(*command) for command in asked]
+    for said in answers:
+        if found := re.search(r"^\s*(\d+)", said or "", re.MULTILINE):
             return Started(found[1])
     if answers[0] is None:
         unknown = f"squeue does not answer whether SLURM has {submission.slurm_name}, which was being submitted"
@@ -67,14 +68,6 @@ def note_started(submission: Submission, started: Started, runs: Path) -> Starte
     return write_started(runs, submission.name, started)
 
 
-def age_s(text: str) -> float:
-    """Seconds since a time in ISO 8601, or until it by another machine's clock; endless where it is none."""
-    try:
-        return abs((datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds())
-    except (TypeError, ValueError):
-        return float("inf")
-
-
 def _open(runs: Path) -> list[Submission]:
     try:
         names = sorted(os.listdir(Path(runs) / "logs"))
@@ -88,8 +81,7 @@ def _link_pickles(submission: Submission, job_id: str, folder: Path) -> None:
     """submitit looks for the call to make in a file named by the id of the task; all tasks make the same call."""
     from submitit.core.utils import JobPaths
 
-    several = submission.kind == "array" and len(submission.units) > 1
-    ids = [f"{job_id}_{index}" for index in range(len(submission.units))] if several else [job_id]
+    ids = [f"{job_id}_{index}" for index in range(submission.array)] if submission.array else [job_id]
     calls = _calls(folder)  # once: there is one a task soon
     for one in ids if calls else []:
         wanted = JobPaths(folder, one).submitted_pickle
@@ -115,10 +107,3 @@ def _process(submission: Submission) -> Started | None:
         if "submitit.local._local" in line and submission.name in line:
             found.append((float(process.info["create_time"]), process.pid))
     return Started(str(min(found)[1]), socket.gethostname(), min(found)[0]) if found else None
-
-
-def _ask(command: list[str]) -> str | None:
-    try:
-        return ask(*command)
-    except ValueError:
-        return None

@@ -12,14 +12,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.adoption import Busy, find, note_started
 from harness.profiles import Launch, Profile
+from harness.sinfo import answer, ask
 from harness.submission import Start, begin, new_submission, signal_s
 from jobs.cells import Cell
 from jobs.spec import Count, Train
 from results.attempts import Started, Submission, Unit, read_started, submission_folder
+
+if TYPE_CHECKING:
+    from submitit import SlurmExecutor
 
 SBATCH_S, TEST_S = 120, 60
 """Seconds that sbatch is given to answer."""
@@ -85,7 +89,6 @@ def plan_sbatches(starts: Sequence[Start], launch: Launch) -> list[Sbatch]:
     planned = []
     for number, (units, (alone, gpus)) in enumerate(parts):
         parameters = array_parameters(launch, alone, gpus)
-        parameters |= {"map_count": len(units) if len(units) > 1 else None}
         # The profile's throttle holds for all arrays together.
         if launch.parallel:
             parameters["array_parallelism"] = max(1, (launch.parallel + number) // len(parts))
@@ -138,11 +141,7 @@ def gang_parameters(job: Train, launch: Launch) -> dict[str, Any]:
 
 def array_limit() -> int:
     """The most tasks an array may have here; SLURM's default where it does not say."""
-    try:
-        answer = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, timeout=60).stdout
-    except (OSError, subprocess.SubprocessError):
-        answer = ""
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", answer, re.MULTILINE)
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", answer("scontrol", "show", "config") or "", re.MULTILINE)
     return max(1, int(found[1])) if found else 1001
 
 
@@ -154,8 +153,6 @@ def _send(planned: Sbatch, before: str, starts: Mapping[str, Start], profile: Pr
     if not submission:
         return "", 0
     parameters = planned.parameters | ({"dependency": f"afterany:{before}"} if before else {})
-    if planned.kind == "array":
-        parameters = parameters | {"map_count": len(submission.units) if len(submission.units) > 1 else None}
     job_id, wrong = "", ""
     for left in reversed(range(SENDS)):
         try:
@@ -181,43 +178,43 @@ def _send(planned: Sbatch, before: str, starts: Mapping[str, Start], profile: Pr
 
 
 def _cancel(job_id: str) -> None:
-    with suppress(OSError, subprocess.SubprocessError):
-        subprocess.run(["scancel", job_id], capture_output=True, timeout=TEST_S)
+    with suppress(ValueError):
+        ask("scancel", job_id)
 
 
 def _sbatch(submission: Submission, parameters: dict[str, Any], runs: Path) -> str:
     """Have submitit submit the tasks, with one pickled call for all of them; SLURM's id of the job."""
-    from submitit import SlurmExecutor
-
     from jobs.run import run_submission
+
+    with outside_of_any_job():
+        executor = slurm_executor(submission_folder(runs, submission.name))
+        executor.update_parameters(job_name=submission.slurm_name, **parameters)
+        # submitit keeps this to itself, as it pickles each task of an array; ours are told apart by their index.
+        executor.parameters["map_count"] = submission.array or None
+        # What sbatch says is in the error, too.
+        with redirect_stderr(io.StringIO()):
+            return str(executor.submit(run_submission, str(runs), submission.name).job_id)
+
+
+def slurm_executor(folder: Path) -> "SlurmExecutor":
+    """submitit's executor, whose files are in `folder`, with a limit of its own to how long sbatch may take."""
+    from submitit import SlurmExecutor
 
     class Executor(SlurmExecutor):
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
             command = super()._make_submission_command(submission_file_path)
             return ["timeout", "--kill-after=10", str(SBATCH_S), *command]
 
-    folder = submission_folder(runs, submission.name)
-    with outside_of_any_job():
-        executor = Executor(folder=folder)
-        count = parameters.get("map_count")
-        given = {name: value for name, value in parameters.items() if name != "map_count"}
-        executor.update_parameters(job_name=submission.slurm_name, **given)
-        # submitit keeps this to itself, as it pickles each task of an array; ours are told apart by their index.
-        executor.parameters["map_count"] = count
-        # What sbatch says is in the error, too.
-        with redirect_stderr(io.StringIO()):
-            return str(executor.submit(run_submission, str(runs), submission.name).job_id)
+    return Executor(folder=folder)
 
 
 def check_sbatch(starts: Sequence[Start], profile: Profile) -> None:
     """ValueError where SLURM would refuse one of the jobs, before any of them is queued."""
     for one in plan_sbatches(starts, profile.launch):
-        with tempfile.NamedTemporaryFile("w", suffix=".sh") as file, outside_of_any_job():
-            file.write(_script(one, Path(tempfile.gettempdir())))
-            file.flush()
+        script, command = _script(one, Path(tempfile.gettempdir())), ["sbatch", "--test-only"]
+        with outside_of_any_job():
             try:
-                command = ["sbatch", "--test-only", file.name]
-                done = subprocess.run(command, capture_output=True, text=True, timeout=TEST_S)
+                done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=TEST_S)
             except OSError as error:
                 raise ValueError(f"sbatch cannot be run here: {error.strerror}") from None
             except subprocess.TimeoutExpired:
@@ -232,7 +229,8 @@ def _script(one: Sbatch, logs: Path) -> str:
 
     command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(logs))}"
     # submitit has no public way to show a script without submitting it.
-    return str(_make_sbatch_string(command=command, folder=logs, job_name=one.label, **one.parameters))
+    array = len(one.units) if one.kind == "array" and len(one.units) > 1 else None
+    return str(_make_sbatch_string(command=command, folder=logs, job_name=one.label, map_count=array, **one.parameters))
 
 
 def _label(starts: Sequence[Start]) -> str:

@@ -79,11 +79,10 @@ def check_runs(runs: Path) -> None:
     what tasks are to do is read from there."""
     try:
         private_folder(runs)
-        wrong = "" if os.access(runs, os.W_OK | os.X_OK) else "it cannot be written to"
     except OSError as error:
         raise ValueError(f"the runs folder {runs} cannot be made: {error.strerror}; choose another by --runs") from None
-    if wrong:
-        raise ValueError(f"the runs folder {runs} is not usable: {wrong}; choose another by --runs")
+    if not os.access(runs, os.W_OK | os.X_OK):
+        raise ValueError(f"the runs folder {runs} is not usable: it cannot be written to; choose another by --runs")
     for folder in (path for path in (runs, runs / "logs", runs / "jobs") if path.is_dir()):
         found = folder.stat()
         if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or found.st_uid not in (os.geteuid(), 0):

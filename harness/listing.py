@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.adoption import age_s
 from harness.logs import last_words
 from harness.profiles import Launch
 from harness.queue import known_states, look_up, queued_tasks, silence, state_of
 from harness.retries import ENDED_BADLY, why, wordless
 from harness.selection import cells_of
 from results.progress import JobProgress
+from results.provenance import age_s
 from results.records import CELL_FIELDS
 from results.render.grid import printable
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.retries import Verdict, of_a_peer, wordless
 from results.attempts import Entry, submission_folder
-from results.progress import JobProgress, TaskProgress
+from results.progress import PEER_LOST, JobProgress, TaskProgress
 
 _SRUN = re.compile(r"^srun: error: (\S+): tasks? (\d+)\S*: (.+)$", re.MULTILINE)
 TAIL_BYTES = 2**20
@@ -58,7 +58,7 @@ def with_words(verdict: Verdict, entry: Entry, runs: Path) -> Verdict:
         return verdict
     node, rank, what = found[1], int(found[2]), found[3]
     if rank != entry.rank:
-        return replace(verdict, text="another process of this training has ended, and this one was ended with it")
+        return replace(verdict, text=f"{PEER_LOST}, and this one was ended with it")
     return replace(verdict, text=f"its process on {node} ended without a word: {what}", node=node)
 
 

@@ -11,6 +11,7 @@ from harness.profiles import Launch
 from harness.queue import process_of
 from jobs.spec import KINDS
 from results.progress import lives, read_progress
+from results.provenance import cores
 
 Process = tuple[int, float]
 """A process: its id and its creation time, as ids are used again."""
@@ -30,9 +31,7 @@ def lanes(launch: Launch) -> int:
 
     ValueError where tasks need a GPU and there is none.
     """
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    count = max(1, cores // launch.cpus_per_task)
+    count = max(1, cores() // launch.cpus_per_task)
     if launch.gpus_per_task:
         found = gpus()
         if not found:

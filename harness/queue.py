@@ -10,10 +10,11 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from harness.adoption import SETTLE_S, age_s
-from harness.sinfo import NoAnswer, ask
+from harness.adoption import SETTLE_S
+from harness.sinfo import answer
 from results.attempts import Entry
 from results.progress import JobProgress, TaskProgress, lives
+from results.provenance import age_s
 
 GRACE_S = 300.0
 """A SLURM job that nobody knows is given this long to appear."""
@@ -133,7 +134,8 @@ def slurm_states(ids: Iterable[str]) -> dict[str, Seen] | None:
 def look_up(jobs: Iterable[JobProgress]) -> tuple[str, ...]:
     """Ask SLURM of all `jobs` whose own files do not tell how they ended, in one question, whose answer those after it
     then have; returns which of its commands, of squeue and sacct, did not answer."""
-    ids = {entry.id for job in jobs if not _told(job) for entry in job.entries.values() if entry.executor == "slurm"}
+    open_jobs = [job for job in jobs if not all(has_told(job, task) for task in job.tasks)]
+    ids = {entry.id for job in open_jobs for entry in job.entries.values() if entry.executor == "slurm"}
     if ids := ids - {""}:
         slurm_states(ids)
     return _answers.silent if ids else ()
@@ -154,11 +156,10 @@ def silent_s() -> float:
     return 0.0 if _answers.silent_since is None else time.monotonic() - _answers.silent_since
 
 
-def _told(job: JobProgress) -> bool:
-    """Whether each task has said itself how its last submission ended."""
-    ends = ("done", "failed", "cancelled")
-    submissions = {task: entry.name for task, entry in job.entries.items()}
-    return all(task.state in ends and task.submission == submissions.get(task.task, "") for task in job.tasks)
+def has_told(job: JobProgress, task: TaskProgress) -> bool:
+    """Whether a task has said itself how its last submission ended."""
+    entry = job.entries.get(task.task)
+    return task.state in ("done", "failed", "cancelled") and task.submission == (entry.name if entry else "")
 
 
 def _parents(ids: Iterable[str]) -> frozenset[str]:
@@ -168,8 +169,7 @@ def _parents(ids: Iterable[str]) -> frozenset[str]:
 
 def _was_cancelled(job: JobProgress) -> bool:
     """Whether a job that left no word was cancelled: by harness.status, or in SLURM."""
-    last = max((entry.attempt for entry in job.entries.values()), default=0)
-    noted = any(one.get("how") == "cancelled" for one in job.ended.get(last, {}).values())
+    noted = any(one.get("how") == "cancelled" for one in job.last_ended.values())
     states = known_states(list(job.entries.values()))
     return job.cancelled or noted or any(one.state == "CANCELLED" for one in states.values())
 
@@ -193,9 +193,9 @@ def _process_lives(entry: Entry) -> bool:
 def _sacct(jobs: Iterable[str]) -> dict[str, Seen] | None:
     from submitit.slurm.slurm import SlurmInfoWatcher
 
-    answer = _ask("sacct", "-o", "JobID,State,NodeList,ExitCode", "--parsable2", "-j", ",".join(sorted(jobs)))
+    said = answer("sacct", "-o", "JobID,State,NodeList,ExitCode", "--parsable2", "-j", ",".join(sorted(jobs)))
     try:
-        found = SlurmInfoWatcher().read_info(answer) if answer is not None else None
+        found = SlurmInfoWatcher().read_info(said) if said is not None else None
     except (KeyError, ValueError):
         return None
     if found is None:
@@ -210,21 +210,11 @@ def _sacct(jobs: Iterable[str]) -> dict[str, Seen] | None:
 def _squeue(jobs: Iterable[str]) -> dict[str, Seen] | None:
     form = "%i|%T|%N|%r"
     numbers = ",".join(sorted(jobs))
-    answer = _ask("squeue", "--all", "--noheader", "--array", "--states=all", "--format", form, "--jobs", numbers)
-    if answer is None:
+    said = answer("squeue", "--all", "--noheader", "--array", "--states=all", "--format", form, "--jobs", numbers)
+    if said is None:
         return None
-    found = re.findall(r"^\s*(\d+(?:_\d+)?)\|(\w+)\|([^|\n]*)\|(.*)$", answer, re.MULTILINE)
+    found = re.findall(r"^\s*(\d+(?:_\d+)?)\|(\w+)\|([^|\n]*)\|(.*)$", said, re.MULTILINE)
     return {job: Seen(state, nodes.strip(), reason.strip()) for job, state, nodes, reason in found}
-
-
-def _ask(*command: str) -> str | None:
-    """What a command of SLURM answers; None where it fails otherwise than by not knowing the job."""
-    try:
-        return ask(*command)
-    except NoAnswer as error:
-        return "" if "Invalid job id" in error.said else None
-    except ValueError:
-        return None
 
 
 def _job_waits(entry: Entry, states: dict[str, Seen] | None) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.profiles import Launch
 from harness.queue import WAITING, Seen, known_states, queued_tasks, under_way
 from results.attempts import Entry, Tries
-from results.progress import JobProgress, TaskProgress
+from results.progress import PEER_LOST, JobProgress, TaskProgress
 
 CRASH, TIMEOUT, PREEMPTED, CANCELLED, ERROR, VOID = "crash", "timeout", "preempted", "cancelled", "error", "void"
 ENDED_BADLY = ("failed", "lost", "stopped", "cancelled")
@@ -101,7 +101,7 @@ def wordless(text: str) -> bool:
 
 def of_a_peer(text: str) -> bool:
     """Whether a task of a gang failed for want of another one."""
-    return "another process of this training" in text
+    return PEER_LOST in text
 
 
 def _noted(job: JobProgress, task: TaskProgress) -> Verdict | None:

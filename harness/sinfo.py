@@ -72,6 +72,16 @@ def ask(*command: str, text: str | None = None) -> str:
     return done.stdout or done.stderr  # sbatch --test-only answers there
 
 
+def answer(*command: str) -> str | None:
+    """What a command of SLURM answers, nothing of a job that it does not know; None where it fails otherwise."""
+    try:
+        return ask(*command)
+    except NoAnswer as error:
+        return "" if "Invalid job id" in error.said else None
+    except ValueError:
+        return None
+
+
 def read_partitions() -> dict[str, Partition]:
     """The partitions by name, hidden ones included; ValueError where sinfo does not answer."""
     found: dict[str, Partition] = {}

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.queue import WAITING, known_states, state_of, under_way
+from harness.queue import WAITING, has_told, known_states, state_of, under_way
 from harness.selection import Chosen, cells_of
 from results.files import write_json
 from results.progress import JobProgress, job_folder, read_job
@@ -43,12 +43,7 @@ def _shared(job: JobProgress, others: int) -> str:
 
 def _in_queue(job: JobProgress) -> list[str]:
     """SLURM's ids of the job's tasks that have not ended, as far as is known; the processes of a gang are one job."""
-    entries = [
-        job.entries[task.task]
-        for task in job.tasks
-        if task.task in job.entries
-        and not (task.submission == job.entries[task.task].name and task.state in ("done", "failed", "cancelled"))
-    ]
+    entries = [job.entries[task.task] for task in job.tasks if task.task in job.entries and not has_told(job, task)]
     states = known_states(entries)
     ids = dict.fromkeys(entry.id for entry in entries if entry.executor == "slurm" and entry.id)
     return [one for one in ids if one not in states or states[one].state in WAITING]

@@ -104,14 +104,7 @@ class _Here:
 
 
 def _sbatch(launch: Launch, gang: Train | None, folder: Path) -> Sent:
-    from submitit import SlurmExecutor
-
     from jobs.trial import run_trial
-
-    class Executor(SlurmExecutor):
-        def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-            command = super()._make_submission_command(submission_file_path)
-            return ["timeout", "--kill-after=10", str(cluster.SBATCH_S), *command]
 
     if gang:
         several = gang.nodes > 1
@@ -125,7 +118,7 @@ def _sbatch(launch: Launch, gang: Train | None, folder: Path) -> Sent:
         noted = f'echo "$BASH_COMMAND" >> {shlex.quote(str(folder / SETUP))}'
         parameters["setup"] = [f"trap {shlex.quote(noted)} ERR", *launch.setup, "trap - ERR"]
     with cluster.outside_of_any_job():
-        executor = Executor(folder=folder)
+        executor = cluster.slurm_executor(folder)
         executor.update_parameters(job_name="harness-trial", **parameters)
         return _InSlurm(str(executor.submit(run_trial, str(folder)).job_id))
 

@@ -4,7 +4,6 @@ Each of its processes leaves what it finds as `found-RANK.json` in the trial's f
 that hangs says where.
 """
 
-import os
 import platform
 import socket
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 from jobs.gpu_code import missing_code
 from results.files import read_json, write_json
+from results.provenance import cores, node_name
 
 DECODE_S = 60.0
 """How long one video may take."""
@@ -45,12 +45,7 @@ def run_trial(folder: str) -> None:
 
 
 def _machine() -> dict[str, Any]:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return {
-        "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
-        "python": platform.python_version(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count(),
-    }
+    return {"host": node_name(), "python": platform.python_version(), "cores": cores()}
 
 
 def _decode(folder: Path, video: str, rank: int) -> dict[str, Any]:

@@ -45,6 +45,11 @@ class Submission:
     lane: int | None = None
     """The place among the tasks of this machine that it takes (local)."""
 
+    @property
+    def array(self) -> int:
+        """The length of its array in SLURM; 0 where it is none, as one task alone is not."""
+        return len(self.units) if self.kind == "array" and len(self.units) > 1 else 0
+
 
 @dataclass(frozen=True)
 class Started:
@@ -76,8 +81,8 @@ class Entry:
         """The id of this very task in SLURM, or of its process; empty where there is none (yet)."""
         if not self.started or not self.submission:
             return ""
-        several = self.submission.kind == "array" and len(self.submission.units) > 1
-        return f"{self.started.id}_{self.index}" if several and self.started.id else self.started.id
+        in_array = self.submission.array and self.started.id
+        return f"{self.started.id}_{self.index}" if in_array else self.started.id
 
     @property
     def executor(self) -> str:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import psutil
 
 from results.attempts import Entry, last_attempt, read_ended, read_entries
 from results.files import read_json, write_json
-from results.provenance import slurm_ids, utc_now
+from results.provenance import age_s, node_name, slurm_ids, utc_now
 
 HEARTBEAT_S = 30.0
 STALE_S = 120.0
@@ -99,11 +98,15 @@ class JobProgress:
         return next((task.text for task in self.tasks if task.state == "running" and task.text), "")
 
     @property
+    def last_ended(self) -> dict[int, dict[str, str]]:
+        """Of `ended`, what there is of the last attempt, by task."""
+        return self.ended.get(max((entry.attempt for entry in self.entries.values()), default=0), {})
+
+    @property
     def error(self) -> str:
         """Why the last attempt ended: as a driver found out, else the message of the task that failed first, and for
         another reason than that others of its gang had; else empty."""
-        last = max((entry.attempt for entry in self.entries.values()), default=0)
-        if found := self.ended.get(last):
+        if found := self.last_ended:
             return next(iter(found.values())).get("text", "")
         failed = [task for task in self.tasks if task.error]
         return min(failed, key=lambda task: (PEER_LOST in task.error, task.updated)).error if failed else ""
@@ -161,7 +164,7 @@ class ProgressWriter:
             "total": _count(before, "total"),
             "text": "",
             "host": socket.gethostname(),
-            "node": slurm.get("nodename") or socket.gethostname(),
+            "node": node_name(),
             "pid": me.pid,
             "pid_created": me.create_time(),
             "submission": submission,
@@ -278,11 +281,7 @@ def _read_task(folder: Path, task: int) -> TaskProgress:
 def _alive(content: dict[str, Any]) -> bool:
     if content.get("host") == socket.gethostname():
         return lives(_count(content, "pid"), _created(content))
-    try:
-        updated = datetime.fromisoformat(content["updated"])
-        return abs((datetime.now(UTC) - updated).total_seconds()) < STALE_S
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return False
+    return age_s(content.get("updated")) < STALE_S
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -33,6 +33,25 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+def age_s(text: Any) -> float:
+    """Return the seconds since a time in ISO 8601, or until it by another machine's clock; endless where it is none."""
+    try:
+        return abs((datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds())
+    except (TypeError, ValueError, OverflowError):
+        return float("inf")
+
+
+def node_name() -> str:
+    """Return SLURM's name of this host, that of the host outside SLURM."""
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+
+
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def collect() -> dict[str, Any]:
     """Return all of it as one JSON-ready dict: machine, versions, git, slurm, command, python.
 
@@ -50,12 +69,11 @@ def collect() -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """Return host, system, CPU model, cores this process may use, memory in bytes, and the GPU in use."""
-    affinity = getattr(os, "sched_getaffinity", None)
     found: dict[str, Any] = {
         "host": socket.gethostname(),
         "system": platform.platform(),
         "cpu": _cpu_model(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "cores": cores(),
         "memory": psutil.virtual_memory().total,
         "gpu": None,
         "gpus": 0,

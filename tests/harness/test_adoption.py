@@ -180,7 +180,7 @@ def test_what_may_be_on_its_way_is_waited_for(
 
 def test_the_clock_of_accounting_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
-    monkeypatch.setattr(adoption, "_ask", lambda command: asked.append(command) or "")
+    monkeypatch.setattr(adoption, "answer", lambda *command: asked.append(list(command)) or "")
     one = Submission("one", "slurm", "array", (("job", 0),), "2026-01-02T03:04:05.678+00:00", "grid~1")
     for zone, since in (
         ("UTC", "2026-01-02T02:04:05"),

@@ -222,7 +222,7 @@ def test_slurm_is_asked_once_for_all_jobs_of_an_array_and_not_at_every_look(
 ) -> None:
     asked: list[tuple[str, ...]] = []
     answer = "".join(f"9_{task}|PENDING||Priority\n" for task in range(12))
-    monkeypatch.setattr(queue, "_ask", lambda *command: asked.append(command) or answer)
+    monkeypatch.setattr(queue, "answer", lambda *command: asked.append(command) or answer)
     jobs = [Count((Cell("vit_demo", f"random:r={r}", "", "", "gflops"),), "meta") for r in range(1, 4)]
     for number, job in enumerate(jobs):
         units = [(one.id, task) for one in jobs for task in range(4)]

@@ -35,7 +35,7 @@ def test_the_one_reason_of_several(found: list[tuple[str, str]], tries: list[dic
 
 
 def test_a_noted_end_needs_no_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "_ask", lambda *_: None)
+    monkeypatch.setattr(queue, "answer", lambda *_: None)
     job = evaluation(tmp_path)
     put_attempt(tmp_path, job.id, [0], "slurm", "7")
     assert state_of(read_job(tmp_path, job.id)) == "queued"

@@ -39,7 +39,7 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Says:
         rows = "".join(f"{job}|{state}|node1|1:0\n" for job, state in states.items())
         queued = "".join(f"{job}|{state}|node1|None\n" for job, state in states.items() if state in queue.WAITING)
         answers = {"sacct": f"JobID|State|NodeList|ExitCode\n{rows}", "squeue": queued}
-        monkeypatch.setattr(queue, "_ask", lambda command, *_: answers[command])
+        monkeypatch.setattr(queue, "answer", lambda command, *_: answers[command])
 
     say({})
     return say
@@ -274,7 +274,7 @@ def test_a_job_whose_tasks_are_done_and_that_has_no_records_tries_one_of_them_ag
 
 
 def test_a_silent_slurm_says_of_nothing_that_it_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "_ask", lambda *_: None)
+    monkeypatch.setattr(queue, "answer", lambda *_: None)
     job = evaluation(tmp_path)
     put_attempt(tmp_path, job.id, [0], "slurm", "7", time=OLD)
     assert how(tmp_path, job.id) == []

@@ -144,7 +144,7 @@ def test_slurm_is_asked_once_for_all_jobs(
         asked.append(command[0])
         return "5|PENDING||Priority\n"
 
-    monkeypatch.setattr("harness.queue._ask", ask)
+    monkeypatch.setattr("harness.queue.answer", ask)
     assert main("--runs", tmp_path) == 0
     assert asked == ["squeue", "sacct"]
 
@@ -250,7 +250,7 @@ def test_the_log_of_the_task_that_failed_first_comes_first(
     name = put_job(tmp_path, FIRST, tasks=4, executor="slurm", id="9", kind=kind)
     for task in range(4):
         (tmp_path / "logs" / name / f"{names[0].format(task)}_log.err").write_text(f"task {task}\n")
-        peer = {"error": "another process of this training has failed", "updated": f"2026-01-01T00:00:0{task}+00:00"}
+        peer = {"error": "another process of this training has ended", "updated": f"2026-01-01T00:00:0{task}+00:00"}
         put_progress(tmp_path, FIRST.id, task, state="failed", submission=name, **peer)
     own = {"error": "disk full", "updated": "2026-01-01T00:00:09+00:00"}
     put_progress(tmp_path, FIRST.id, 2, state="failed", submission=name, **own)

@@ -111,7 +111,7 @@ def test_a_job_that_ends_well_while_slurm_is_asked_is_not_taken_for_dead(
         put_progress(runs, job.id, state="done", submission=name)
         return "5|COMPLETED|node1|None\n"
 
-    monkeypatch.setattr(queue, "_ask", answer)
+    monkeypatch.setattr(queue, "answer", answer)
     monkeypatch.setattr(watch, "start_tasks", lambda *_: pytest.fail("it was started again"))
     watch.wait(plan, planner.profile, runs)
     assert read_job(runs, job.id).ended == {}
@@ -126,7 +126,7 @@ def test_what_is_started_again_is_said_and_noted_once(
     put_job(runs, job, 3, executor="slurm", id="5", time=OLD)
     put_progress(runs, job.id, 1, state="running")
     put_progress(runs, job.id, 2, state="running")
-    monkeypatch.setattr(queue, "_ask", lambda *_: "5_0|NODE_FAIL|node1|None\n6|PENDING||None\n")
+    monkeypatch.setattr(queue, "answer", lambda *_: "5_0|NODE_FAIL|node1|None\n6|PENDING||None\n")
     started: list[Any] = []
 
     def start(starts: Any, *_: Any) -> None:
