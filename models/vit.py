@@ -3,7 +3,7 @@
 Parameter names are VideoMAE's, so its checkpoints load as they are. One set of weights serves every reduction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from models.catalog import Architecture, architecture
-from models.reduction import Reduction, parse
+from models.reduction import Choice, Reduction, parse
 
 
 class Attention(nn.Module):
@@ -100,6 +100,8 @@ class VisionTransformer(nn.Module):
     from 0 at the first (Huang et al., "Deep Networks with Stochastic Depth", 2016)."""
     activation_checkpointing: bool
     """Whether, in training, a block's activations are computed again in the backward pass instead of kept."""
+    observer: Callable[[int, Choice], None] | None
+    """Told of each stage in a forward pass: its number, counted from 1, and what was chosen."""
 
     def __init__(self, arch: Architecture, num_classes: int) -> None:
         super().__init__()
@@ -107,6 +109,7 @@ class VisionTransformer(nn.Module):
         self.num_classes = num_classes
         self.drop_path = 0.0
         self.activation_checkpointing = False
+        self.observer = None
         self._whole = arch
         self._first_slot = 0
         self.patch_embed = PatchEmbed(arch)
@@ -190,8 +193,16 @@ class VisionTransformer(nn.Module):
         dtype = torch.promote_types(tokens.dtype, torch.float32)
         with torch.no_grad(), _full_precision(tokens.device.type):
             m = F.normalize(keys.to(dtype).mean(1), dim=-1).unflatten(1, tokens.shape[1:3])
-            kept = self.reduction.keep(tokens.to(dtype), m, stage)
-        return tokens.gather(2, kept[..., None].expand(-1, -1, -1, tokens.shape[-1])).flatten(1, 2)
+            choice = self.reduction.choose(tokens.to(dtype), m, stage)
+        if self.observer:
+            self.observer(stage, choice)
+        return take(tokens, choice.kept)
+
+
+def take(tokens: Tensor, kept: Tensor) -> Tensor:
+    """Of tokens (B, T, N, …) those at the positions `kept` (B, T, K) of their slot: (B, T · K, …), slot by slot."""
+    positions = kept.reshape(*kept.shape, *(1,) * (tokens.dim() - 3))
+    return tokens.gather(2, positions.expand(*kept.shape, *tokens.shape[3:])).flatten(1, 2)
 
 
 def sinusoid(count: int, dim: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.reduction._base import Staged, register
+from models.reduction._base import Choice, Staged, register
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,8 +17,13 @@ class STA(Staged):
     """Drops tokens that repeat earlier slots (high accumulated mass) and carry little content (low importance)."""
 
     def keep(self, tokens: Tensor, keys: Tensor, stage: int) -> Tensor:
+        return self.choose(tokens, keys, stage).kept
+
+    def choose(self, tokens: Tensor, keys: Tensor, stage: int) -> Choice:
+        """The kept tokens; `importance` and `score` of all, the latter none in the slot visited first."""
         slots, count = tokens.shape[1:3]
         importance = semantic_importance(tokens)
+        scores = importance.new_full(importance.shape, float("nan"))
         kept: list[Tensor] = [tokens] * slots
         # Slots are visited forward, backward, forward, … (F-B-F, section 3.3).
         for step, slot in enumerate(range(slots) if stage % 2 else reversed(range(slots))):
@@ -30,7 +35,7 @@ class STA(Staged):
                 previous, mass = current, current.new_ones(current.shape[:2])
                 continue
             mass = accumulate(current, previous, mass)
-            score = mass * (1 - importance[:, slot])
+            score = scores[:, slot] = mass * (1 - importance[:, slot])
             kept[slot] = score.argsort(dim=-1, stable=True)[:, : count - self.r]
             mass = mass.gather(1, kept[slot])
             mass = mass / mass.sum(dim=-1, keepdim=True)
@@ -38,7 +43,7 @@ class STA(Staged):
         out = kept[0].new_empty((*tokens.shape[:2], count - self.r))
         for slot, positions in enumerate(kept):
             out[:, slot] = positions
-        return out
+        return Choice(out, {"importance": importance, "score": scores})
 
 
 def semantic_importance(tokens: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from models import create_model
 from models.reduction.sta import STA
+from models.tracing import trace
 from tests.models import golden
 
 
@@ -131,24 +132,16 @@ def test_a_stage_keeps_the_literal_ones_in_their_order(slots, count, r, seed):
         (4, "sta:r=7,at=12", 7, (12,)),
     ],
 )
-def test_the_whole_model_keeps_the_literal_tokens(monkeypatch, seed, reduction, r, at):
+def test_the_whole_model_keeps_the_literal_tokens(seed, reduction, r, at):
     # In float64, since in float32 two nearly equal scores may change places.
     model = create_model("vit_demo", reduction).double()
     state, clips = golden.weights("vit_demo", seed), golden.clips(2, side=56, seed=seed)
     model.load_state_dict(state)
-    keep, origins = STA.keep, []
-
-    def spy(self, tokens, keys, stage):
-        kept = keep(self, tokens, keys, stage)
-        before = origins[-1] if origins else torch.arange(392).expand(len(clips), -1)
-        origins.append(before.unflatten(1, tokens.shape[1:3]).gather(2, kept).flatten(1))
-        return kept
-
-    monkeypatch.setattr(STA, "keep", spy)
-    logits = model(clips.double())
+    logits, traced = trace(model, clips.double())
+    assert [stage.block for stage in traced] == list(at)
     for i, clip in enumerate(clips):
         expected, stages = literal_model(state, clip, model.arch, r, at)
-        assert [stage[i].tolist() for stage in origins] == stages
+        assert [stage.kept[i].tolist() for stage in traced] == stages
         np.testing.assert_allclose(logits[i].numpy(), expected, rtol=1e-9, atol=1e-9)
 
 

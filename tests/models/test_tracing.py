@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from models import create_model
+from models.reduction.sta import STA
+from models.tracing import trace
+
+
+@pytest.fixture
+def traced(clips):
+    model = create_model("vit_demo", "sta:r=12").eval()
+    with torch.inference_mode():
+        logits, stages = trace(model, clips)
+        assert torch.equal(logits, model(clips))
+    return stages
+
+
+@pytest.fixture
+def clips():
+    return torch.randn(2, 3, 16, 56, 56, generator=torch.Generator().manual_seed(5))
+
+
+def test_each_stage_sees_what_the_one_before_kept(traced):
+    assert [(stage.block, stage.seen.shape[1], stage.kept.shape[1]) for stage in traced] == [
+        (1, 392, 8 * 37),
+        (5, 8 * 37, 4 * 62),
+        (9, 4 * 62, 2 * 112),
+    ]
+    seen = torch.arange(392).expand(2, -1)
+    for stage in traced:
+        assert torch.equal(stage.seen, seen)
+        assert all(
+            len(set(row)) == len(row) and set(row) <= set(all_of)
+            for row, all_of in zip(stage.kept.tolist(), seen.tolist(), strict=True)
+        )
+        seen = stage.kept
+
+
+def test_the_tokens_of_a_slot_stay_in_its_time_slots(traced):
+    for joined, stage in zip((1, 2, 4), traced, strict=True):
+        slots = stage.kept.unflatten(1, (8 // joined, -1)) // 49
+        for number, slot in enumerate(slots.unbind(1)):
+            assert set(slot.flatten().tolist()) <= set(range(number * joined, (number + 1) * joined))
+
+
+def test_the_score_is_what_the_choice_was_made_by(traced):
+    for number, (slots, stage) in enumerate(zip((8, 4, 2), traced, strict=True), 1):
+        first = 0 if number % 2 else slots - 1
+        for b in range(2):
+            score = dict(zip(stage.seen[b].tolist(), stage.maps["score"][b].tolist(), strict=True))
+            seen = stage.seen[b].unflatten(0, (slots, -1)).tolist()
+            kept = stage.kept[b].unflatten(0, (slots, -1)).tolist()
+            for slot in range(slots):
+                if slot == first:
+                    assert all(score[place] != score[place] for place in seen[slot])
+                else:
+                    assert kept[slot] == sorted(seen[slot], key=score.get)[: len(kept[slot])]
+
+
+def test_importance_spans_0_to_1_in_each_slot(traced):
+    for slots, stage in zip((8, 4, 2), traced, strict=True):
+        values = stage.maps["importance"].unflatten(1, (slots, -1))
+        assert torch.equal(values.amin(-1), torch.zeros(2, slots))
+        assert torch.equal(values.amax(-1), torch.ones(2, slots))
+
+
+def test_nothing_is_chosen_for_the_sake_of_a_trace(clips, monkeypatch):
+    asked = []
+    choose = STA.choose
+    monkeypatch.setattr(STA, "choose", lambda self, *given: asked.append(given[2]) or choose(self, *given))
+    model = create_model("vit_demo", "sta:r=12")
+    trace(model, clips)
+    assert asked == [1, 2, 3]
+    model(clips)  # the trace has let go of the model
+    assert model.observer is None
+
+
+def test_the_plain_model_and_methods_with_nothing_more_to_show(clips):
+    assert trace(create_model("vit_demo"), clips)[1] == []
+    stages = trace(create_model("vit_demo", "random:r=12"), clips)[1]
+    assert [stage.maps for stage in stages] == [{}, {}, {}]
