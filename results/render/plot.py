@@ -1,0 +1,129 @@
+"""Plots as data: series of points, measured ones beside published ones, and their pictures as SVG and PDF."""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from results.files import private_folder, replacing
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of one series, in the units of the plot's axes."""
+
+    x: float
+    y: float
+    label: str
+    """What the point is, for whoever points at it."""
+    x_low: float | None = None
+    x_high: float | None = None
+    """The ends of its error bar along x; None where there is none."""
+    y_low: float | None = None
+    y_high: float | None = None
+    record: str = ""
+    """The id of the record behind it."""
+    published: bool = False
+    """Printed by the paper, not measured: drawn hollow."""
+
+    def __post_init__(self) -> None:
+        ends = (self.x_low, self.x_high, self.y_low, self.y_high)
+        assert all(math.isfinite(number) for number in (self.x, self.y, *ends) if number is not None), self
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points that belong together, and share a colour, a marker and a line style."""
+
+    name: str
+    points: tuple[Point, ...]
+    line: bool = False
+    """Joined in order."""
+    markers: bool = True
+    """False for a curve: many points, a line alone."""
+    beside: str = ""
+    """The name of the series whose colour, marker and line style this one shares."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One picture. `name` is its files' name and what the ids in its SVG begin with."""
+
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    notes: tuple[str, ...] = ()
+    """What a reader must know of it: what its bars are, what is hollow."""
+    diagonal: bool = False
+    """Whether y = x is drawn, where a speed-up equals the ratio of the FLOPs."""
+
+    def __post_init__(self) -> None:
+        assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", self.name), self.name
+        assert any(series.points for series in self.series), self
+
+    def marked(self) -> Iterator[tuple[str, Series, Point]]:
+        """The points with a marker, each with the id of its marker in the SVG."""
+        points = ((series, point) for series in self.series if series.markers for point in series.points)
+        for number, (series, point) in enumerate(points):
+            yield f"{self.name}-point-{number}", series, point
+
+
+def tips(plot: Plot) -> dict[str, dict[str, str]]:
+    """By the id of each marker, what it shows in words and the id of its record, empty where there is none."""
+    return {
+        id: {
+            "text": f"{point.label}: {_told(plot.x_label, point.x, point.x_low, point.x_high)}; "
+            f"{_told(plot.y_label, point.y, point.y_low, point.y_high)}",
+            "record": point.record,
+        }
+        for id, _, point in plot.marked()
+    }
+
+
+def svg(plot: Plot, inline: bool = False) -> str:
+    """The plot as SVG, its text as text; the same plot gives the same text.
+
+    `inline` is for an HTML page: no XML head, title or notes, a transparent ground, text and axes in the colour of the
+    text around it, no style sheet, and all ids begin with the plot's name.
+    """
+    from results.render.plot_figure import saved
+    from results.render.plot_inline import inlined
+
+    text = saved(plot, "svg", bare=inline).decode()
+    return inlined(text, plot) if inline else text
+
+
+def pdf(plot: Plot) -> bytes:
+    """The plot as a PDF of vectors, its fonts embedded as TrueType; the same plot gives the same bytes."""
+    from results.render.plot_figure import saved
+
+    return saved(plot, "pdf")
+
+
+def write_plots(plots: Sequence[Plot], folder: Path) -> list[Path]:
+    """Write each plot as NAME.pdf and NAME.svg into `folder`, which is made where it is missing; return the files.
+
+    OSError where that cannot be.
+    """
+    private_folder(folder)
+    files = []
+    for plot in plots:
+        for ending, content in (("pdf", pdf(plot)), ("svg", svg(plot).encode())):
+            path = folder / f"{plot.name}.{ending}"
+            with replacing(path) as temporary:
+                temporary.write_bytes(content)
+            files.append(path)
+    return files
+
+
+def _told(label: str, value: float, low: float | None, high: float | None) -> str:
+    ends = f" ({_number(low)} to {_number(high)})" if low is not None and high is not None else ""
+    return f"{label} {_number(value)}{ends}"
+
+
+def _number(value: float) -> str:
+    """A number with the four digits that a reader of a plot can use, and all of its whole ones."""
+    return f"{value:.0f}" if abs(value) >= 10000 else f"{value:.4g}"
