@@ -1,0 +1,89 @@
+"""What the page is made of: plain data, gathered by whoever knows the runs folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from results.records import Record
+from results.render.view import TableView
+
+if TYPE_CHECKING:
+    from results.render.plot import Plot
+
+Place = tuple[str, str, str]
+"""A cell of a table: the table's name, row and column."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log file of a job, and how it ends."""
+
+    path: str
+    """Relative to the runs folder."""
+    task: int
+    """The first task that it is of."""
+    text: str
+    """Its last lines; empty where the page had no room for them."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that measured, measures or should have measured cells that the page shows."""
+
+    id: str
+    kind: str
+    state: str
+    text: str = ""
+    """What it says of itself, what it waits for, or why it ended."""
+    nodes: Sequence[str] = ()
+    """Where it runs."""
+    restarts: int = 0
+    logs: Sequence[Log] = ()
+    more_logs: int = 0
+    """Log files that it has beside these."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of the tokens that a reduction leaves of one video."""
+
+    record: str
+    video: str
+    folder: str
+    """Relative to the runs folder; the files are there."""
+    files: Sequence[str]
+    stages: Sequence[tuple[int, int]]
+    """Block and number of tokens kept after it, in order."""
+    said: str = ""
+    """What the model took the video for."""
+    content: Mapping[str, Any] | None = None
+    """The file page.json of the folder; None where it is not embedded."""
+    missing: str = ""
+    """Why it is not."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The report. Derived tables, whose name ends in -drops, follow the table that they are of."""
+
+    runs: str
+    """The runs folder, as it is named to the user."""
+    profile: str
+    views: Sequence[TableView]
+    records: Sequence[Record]
+    """Those behind the values, points and figures shown."""
+    total: int = 0
+    """How many records the runs folder holds."""
+    jobs: Mapping[str, Job] = field(default_factory=dict)
+    attempts: Mapping[Place, str] = field(default_factory=dict)
+    """The id of the job that says most about a cell without a record, or that is newer than its record."""
+    plots: Sequence[Plot] = ()
+    figures: Sequence[Figure] = ()
+    warnings: Sequence[str] = ()
+    """What of the runs folder could not be read."""
+    made: str = ""
+    """When, in ISO 8601; empty for a live page, which changes with what it shows only."""
+    live: bool = False
+    """Whether the page is served and follows the runs folder."""

@@ -1,0 +1,111 @@
+"""Tables as the template writes them: header cells, rows, and what each cell opens."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from results.render.grid import lay_out, printable
+from results.render.view import Entry, TableView
+
+DROPS = "-drops"
+"""How the name of a table ends that is derived from the one it follows."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One td: a measured value, a printed one, or the difference."""
+
+    text: str
+    kind: str = "measured"
+    """measured, paper or diff; empty where there is no cell."""
+    value: str = ""
+    """The unrounded number to sort by."""
+    status: str = ""
+    cell: str = ""
+    """The key of the cell that it opens; empty where there is nothing to open."""
+    record: str = ""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A column of the table, over one td or three."""
+
+    text: str
+    parts: Sequence[str]
+    first: int
+    """The place of its first td in a row, the row's label being 0."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the page."""
+
+    name: str
+    title: str
+    corner: str
+    derived: bool
+    headings: Sequence[Heading]
+    rows: Sequence[tuple[str, Sequence[Part]]]
+    notes: Sequence[str]
+    counts: Mapping[str, int]
+    """Cells by the word of their status, in the order of WORDS."""
+
+    @property
+    def grouped(self) -> bool:
+        """Whether some column has measured, paper and diff below it."""
+        return any(len(heading.parts) > 1 for heading in self.headings)
+
+
+WORDS = ("done", "partial", "projected", "running", "failed", "cancelled", "pending")
+VALUES = WORDS[:3]
+"""The words of cells that have a value."""
+
+
+def cell_ids(view: TableView) -> Iterator[tuple[str, Entry]]:
+    """Each cell with its key on the page; rows and columns by their places, as their labels can hold anything."""
+    for number, row in enumerate(view.rows):
+        for place, column in enumerate(view.columns):
+            if entry := view.entries.get((row, column)):
+                yield f"{view.name}/{number}/{place}", entry
+
+
+def lay_out_table(view: TableView) -> Table:
+    """The table as the page shows it."""
+    grid = lay_out(view, wide=True)
+    headings, first = [], 1
+    for text, names in grid.groups:
+        headings.append(Heading(printable(text), names, first))
+        first += len(names)
+    derived = view.name.endswith(DROPS)
+    keys = {(entry.row, entry.column): key for key, entry in cell_ids(view)}
+    rows = []
+    for row, (label, *texts) in zip(view.rows, grid.lines, strict=True):
+        parts: list[Part] = []
+        for column, (_, names) in zip(view.columns, grid.groups, strict=True):
+            shown = texts[len(parts) : len(parts) + len(names)]
+            parts += _parts(view.entries.get((row, column)), keys.get((row, column), ""), names, shown, derived)
+        rows.append((label, parts))
+    words = [entry.word for entry in view.in_order()]
+    counts = {word: words.count(word) for word in WORDS if word in words}
+    title, corner = printable(view.title), printable(view.corner)
+    return Table(view.name, title, corner, derived, headings, rows, grid.footnotes, counts)
+
+
+def _parts(entry: Entry | None, key: str, names: Sequence[str], texts: Sequence[str], derived: bool) -> list[Part]:
+    if entry is None:
+        return [Part("", "") for _ in names]
+    numbers = {"measured": entry.value, "paper": entry.published, "diff": entry.difference}
+    found = []
+    for name, text in zip(names, texts, strict=True):
+        number = numbers[name]
+        opens = name == "measured" and bool(entry.record or not derived)
+        found.append(
+            Part(
+                text=text,
+                kind=name,
+                value="" if number is None else repr(number),
+                status=entry.word if name == "measured" else "",
+                cell=key if opens else "",
+                record=(entry.record or "") if opens else "",
+            )
+        )
+    return found

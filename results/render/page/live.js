@@ -1,0 +1,108 @@
+// A served page follows the runs folder: where the server's digest changes, the report is put in the old one's place.
+
+const LOOK_MS = 3000;
+let shownState = "";
+
+async function look() {
+  try {
+    const answer = await fetch("/state", { cache: "no-store" });
+    const text = (await answer.text()).trim();
+    if (!answer.ok) pulse(text);
+    else if (text !== shownState) await takeOver();
+    else pulse("Live: up to date.");
+  } catch {
+    pulse("The server does not answer; this is the report as it last was.");
+  }
+  setTimeout(look, LOOK_MS);
+}
+
+async function takeOver() {
+  const answer = await fetch("/", { cache: "no-store" });
+  const text = await answer.text();
+  if (!answer.ok) return pulse(text.trim());
+  const page = new DOMParser().parseFromString(text, "text/html");
+  const before = remember();
+  data = readData(page);
+  shownState = stateOf(page);
+  document.getElementById("data").textContent = page.getElementById("data").textContent;
+  document.getElementById("main").replaceWith(document.importNode(page.getElementById("main"), true));
+  prepare(document);
+  restore(before);
+  const lead = document.querySelector("#summary .lead");
+  announce(`Updated. ${lead ? lead.textContent.split(".")[0] : ""}.`);
+  pulse(`Live: updated ${new Date().toLocaleTimeString("en-GB")}.`);
+}
+
+function stateOf(page) {
+  return page.querySelector('meta[name="state"]').content;
+}
+
+function pulse(text) {
+  const place = document.getElementById("pulse");
+  if (place && place.textContent !== text) place.textContent = text;
+}
+
+// By a name that lasts: what the reader has set, sorted, unfolded, scrolled to.
+function remember() {
+  return {
+    top: window.scrollY,
+    focus: selectorOf(document.activeElement),
+    sorted: keep("table.results", (table) => table.dataset.table, sortedBy),
+    boxes: keep(".scroll", (box) => box.getAttribute("aria-label"), (box) => box.scrollLeft),
+    unfolded: keep("details[open]", foldName, () => true),
+    figures: keep("figure.tokens", figureName, (figure) => (figure.querySelector(".mode") ? chosen(figure) : null)),
+  };
+}
+
+function keep(selector, name, value) {
+  const found = [...document.querySelectorAll(selector)].map((element) => [name(element), value(element)]);
+  return new Map(found.filter(([, one]) => one));
+}
+
+function restore(before) {
+  again("table.results", (table) => table.dataset.table, before.sorted, sortAgain);
+  again(".scroll", (box) => box.getAttribute("aria-label"), before.boxes, (box, left) => { box.scrollLeft = left; });
+  again("details", foldName, before.unfolded, (fold) => { fold.open = true; });
+  again("figure.tokens", figureName, before.figures, setFigure);
+  if (opened) fillDialog();
+  const focused = before.focus && document.querySelector(before.focus);
+  if (focused) focused.focus({ preventScroll: true });
+  window.scrollTo({ top: before.top, behavior: "instant" });
+}
+
+function again(selector, name, kept, set) {
+  for (const element of document.querySelectorAll(selector)) {
+    if (kept.has(name(element))) set(element, kept.get(name(element)));
+  }
+}
+
+function foldName(fold) {
+  const figure = fold.parentElement.querySelector("figure.plot");
+  return figure ? figure.dataset.plot : fold.textContent;
+}
+
+function figureName(figure) {
+  return `${figure.dataset.record} ${figure.querySelector("figcaption").textContent}`;
+}
+
+function setFigure(figure, { stage, slot, mode }) {
+  if (!figure.querySelector(".mode")) return;
+  figure.querySelector(".stage").value = stage + 1;
+  figure.querySelector(".slot").value = slot + 1;
+  figure.querySelector(".mode").value = mode;
+  drawFigure(figure);
+}
+
+// Of a button, by what it is about; of a marker or a region, by its id.
+function selectorOf(element) {
+  if (!element || !element.closest("main")) return "";
+  const named = ["cell", "record", "table", "format"].filter((name) => element.dataset[name]);
+  if (named.length) return named.map((name) => `[data-${name}="${CSS.escape(element.dataset[name])}"]`).join("");
+  return element.id ? `#${CSS.escape(element.id)}` : "";
+}
+
+function startLive() {
+  if (!data.live) return;
+  shownState = stateOf(document);
+  setTimeout(look, LOOK_MS);
+}
