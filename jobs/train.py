@@ -22,8 +22,9 @@ from jobs.measure import spread_flags
 from jobs.spec import Checkpoint, Train
 from jobs.task import Cancelled, Stopped, Task
 from jobs.training.gang import Gang, join
-from jobs.training.hours import projected_hours, read_steps, typical
+from jobs.training.hours import projected_hours, typical
 from jobs.training.loop import Outcome, Trainer, timeline
+from jobs.training.steps import read_steps
 from models import count_flops, create_model
 from models.catalog import architecture
 from results.files import read_json, replacing, write_json

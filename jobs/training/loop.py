@@ -26,11 +26,12 @@ from jobs.spec import Train
 from jobs.task import Cancelled, Stopped, Task, cancel_file
 from jobs.training.engine import DTYPES, make_engine, make_schedule, whole_weights
 from jobs.training.gang import Gang
-from jobs.training.hours import Segment, Step
+from jobs.training.hours import Segment
 from jobs.training.mixing import Mixing
 from jobs.training.model import prepare_model
 from jobs.training.report import TrainingReport, say
 from jobs.training.restarts import RestartStore
+from jobs.training.steps import Step
 from models.catalog import architecture
 from results.progress import read_job
 from results.provenance import machine, utc_now

@@ -13,8 +13,8 @@ from jobs.cells import Cell
 from jobs.data.views import distinct_views
 from jobs.scores import Block, BlockStore, ViewScores
 from jobs.spec import Checkpoint, Dataset, Evaluate, Measure, split
-from jobs.training.hours import Step
 from jobs.training.report import TrainingReport
+from jobs.training.steps import Step
 from tests.jobs.gang_of import make_training
 
 GRIDS = ("2x3", "4x3", "6x3", "8x3", "16x3")

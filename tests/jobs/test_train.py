@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from jobs.cost import state_bytes
 from jobs.spec import Checkpoint, Train
-from jobs.training.hours import Step, read_steps
+from jobs.training.steps import Step, read_steps
 from models import create_model
 from results.progress import job_folder, read_job
 from results.records import Record, read_records

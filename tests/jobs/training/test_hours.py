@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from jobs.data.stream import Epoch
-from jobs.training.hours import Step, StepLog, projected_hours, read_steps, typical
+from jobs.training.hours import projected_hours, typical
+from jobs.training.steps import Step, StepLog, read_steps
 
 
 def step(number: int, seconds: float = 1.0, segment: int = 1, frames: int = 16) -> Step:
