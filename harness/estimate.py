@@ -15,13 +15,19 @@ from harness.planner import Planner
 from harness.rates import KnownRates
 from harness.training import significant
 from jobs import cost
-from jobs.spec import Evaluate, Job, Measure, Train
+from jobs.spec import Evaluate, Job, Measure, Train, Visualize
 from results.records import Record
 
 SHOWN = 20
 """More jobs than this are shown by kind; more sources than this are not all shown."""
 WIDTH = 98
-KINDS = {"count": "counts of GFLOPs", "evaluate": "evaluations", "measure": "timings", "train": "trainings"}
+KINDS = {
+    "count": "counts of GFLOPs",
+    "evaluate": "evaluations",
+    "measure": "timings",
+    "train": "trainings",
+    "visualize": "figures",
+}
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,9 @@ class _Estimator:
             return self._timing(job)
         if isinstance(job, Train):
             return self._training(job)
+        if isinstance(job, Visualize):
+            self.notes["drawing takes seconds and some megabytes a video, which are left out"] = None
+            return Cost(f"draw figures of {job.model}, {_cells(job)}", job.kind)
         self.notes["counting GFLOPs takes seconds, which are left out"] = None
         return Cost(f"count GFLOPs, {len(job.cells)} cells", job.kind)
 

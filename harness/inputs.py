@@ -8,7 +8,7 @@ from harness.plan import Plan, make_plan, measured_cell
 from harness.planner import Planner
 from harness.tables import Table
 from jobs import spec
-from jobs.spec import Evaluate, Measure, Train
+from jobs.spec import Evaluate, Measure, Train, Visualize
 
 SAMPLED = 20
 """Videos of each label file that are looked at."""
@@ -58,16 +58,16 @@ def _datasets(plan: Plan) -> Iterator[spec.Dataset]:
     """The label files of all jobs, each once."""
     seen = set()
     for job in plan.jobs:
-        several = [job.dataset] if isinstance(job, Evaluate | Measure | Train) else []
+        several = [job.dataset] if isinstance(job, Evaluate | Measure | Train | Visualize) else []
         several += [job.evaluate.dataset] if isinstance(job, Train) else []
         for dataset in several:
-            if dataset and dataset.labels not in seen:
+            if dataset and dataset.labels and dataset.labels not in seen:
                 seen.add(dataset.labels)
                 yield dataset
 
 
 def _weights(job: spec.Job) -> spec.Checkpoint | None:
-    if isinstance(job, Evaluate):
+    if isinstance(job, Evaluate | Visualize):
         return job.checkpoint
     return job.start if isinstance(job, Train) else None
 

@@ -155,7 +155,8 @@ def _resumed(
 
 
 def _groups(cells: Iterable[Cell], fuse: bool) -> list[list[Cell]]:
-    """The cells that share a job: those of one training, of one pass over a dataset, all GFLOPs; each timing alone."""
+    """The cells that share a job: those of one training, of one pass over a dataset, of figures from the same videos, all
+    GFLOPs; each timing alone."""
     shared: dict[tuple[str, ...], list[Cell]] = {}
     for number, cell in enumerate(cells):
         if cell.metric in TRAINED:
@@ -164,6 +165,8 @@ def _groups(cells: Iterable[Cell], fuse: bool) -> list[list[Cell]]:
             key = (str(number),)
         elif cell.metric in ("top1", "top5"):
             key = ("evaluate", cell.model, cell.dataset)
+        elif cell.metric == "tokens_kept":
+            key = ("visualize", cell.model, cell.dataset)
         elif cell.metric == "gflops":
             key = ("count",)
         else:

@@ -6,10 +6,10 @@ from functools import cache
 from pathlib import Path
 
 from harness.machine import lanes
-from harness.profiles import SCRATCH, Dataset, Profile, resolve
+from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
 from jobs import spec
 from jobs.cells import TRAINED, Cell, check_short_clips
-from jobs.spec import Checkpoint, Count, Evaluate, Job, Measure, Train
+from jobs.spec import Checkpoint, Count, Evaluate, Job, Measure, Train, Visualize
 
 
 class Planner:
@@ -28,6 +28,7 @@ class Planner:
         self.dataset = cache(self._dataset)
         self.checkpoint = cache(self._checkpoint)
         self.start = cache(self._start)
+        self.video_digest = cache(self._video_digest)
         self.videos: dict[str, int] = {}
         """Videos listed, by dataset, and by `DATASET train` for its training split."""
 
@@ -42,6 +43,8 @@ class Planner:
         if first.metric in ("top1", "top5"):
             dataset = self.dataset(first.dataset)
             return self._evaluate(ordered, first.model, dataset, self.checkpoint(first.model, first.dataset))
+        if first.metric == "tokens_kept":
+            return self._visualize(ordered, first.model, first.dataset)
         return Measure(
             cells=ordered,
             precision=measure.precision,
@@ -125,6 +128,31 @@ class Planner:
             evaluate=evaluate,
         )
 
+    def _visualize(self, cells: tuple[Cell, ...], model: str, dataset: str) -> Visualize:
+        profile, video = self.profile, shown_video(self.profile)
+        return Visualize(
+            cells=cells,
+            model=model,
+            checkpoint=self.checkpoint(model, dataset),
+            # The video that is given needs no others beside it.
+            dataset=self._described(dataset) if video else self.dataset(dataset),
+            video=video,
+            video_sha256=self.video_digest() if video else "",
+            videos=profile.figures.videos,
+            precision=profile.evaluate.precision,
+            decode_timeout_s=profile.evaluate.decode_timeout_s,
+            threads=self._threads(1),
+        )
+
+    def _video_digest(self) -> str:
+        video = shown_video(self.profile)
+        try:
+            with open(video, "rb") as content:
+                return hashlib.file_digest(content, "sha256").hexdigest()
+        except OSError as error:
+            self._miss(f"cannot read the video {video}: {error.strerror}")
+            return ""
+
     def _threads(self, decoders: int) -> int:
         return max(1, self.profile.launch.cpus_per_task - decoders)
 
@@ -145,11 +173,14 @@ class Planner:
             return train.tasks_per_node
         return max(n for n in range(1, lanes(launch) + 1) if train.batch % (n * train.micro_batch) == 0)
 
-    def _dataset(self, name: str, split: str = "test") -> spec.Dataset:
+    def _declared(self, name: str) -> Dataset:
         if name not in self.profile.datasets:
             valid = ", ".join(self.profile.datasets) or "none"
             raise ValueError(f"profile {self.profile.name} has no dataset {name!r}; its datasets: {valid}")
-        declared: Dataset = self.profile.datasets[name]
+        return self.profile.datasets[name]
+
+    def _dataset(self, name: str, split: str = "test") -> spec.Dataset:
+        declared = self._declared(name)
         if split == "train" and not declared.train_labels:
             wanted = f"datasets.{name}.train_labels; set it to the label file of the training split"
             raise ValueError(f"profile {self.profile.name} has no {wanted}")
@@ -162,12 +193,15 @@ class Planner:
                 self._miss(f"cannot read the label file of {name}, {labels}: {error.strerror}")
         listed = f"{name} train" if split == "train" else name
         self.videos[listed] = sum(1 for line in content.splitlines() if line.strip())
-        root = self._path(declared.root)
+        return self._described(name, str(labels), hashlib.sha256(content).hexdigest(), str(self._path(declared.root)))
+
+    def _described(self, name: str, labels: str = "", labels_sha256: str = "", root: str = "") -> spec.Dataset:
+        declared = self._declared(name)
         return spec.Dataset(
             name=name,
-            labels=str(labels),
-            labels_sha256=hashlib.sha256(content).hexdigest(),
-            root=str(root),
+            labels=labels,
+            labels_sha256=labels_sha256,
+            root=root,
             num_classes=declared.num_classes,
             sampling=declared.sampling,
             stride=declared.stride,

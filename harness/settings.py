@@ -8,9 +8,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from harness.profiles import SCRATCH, Profile, resolve
+from harness.profiles import SCRATCH, Profile, resolve, shown_video
 from jobs.cells import TRAINED
 from jobs.recipe import Recipe
+from jobs.spec import shown_videos
 from results.records import Record, setting
 
 ACCURACIES = ("top1", "top5")
@@ -56,9 +57,13 @@ def expected_settings(cell: dict[str, str], profile: Profile, runs: Path) -> dic
     elif cell["metric"] in ACCURACIES:
         found["precision"] = profile.evaluate.precision
         paths |= {"checkpoint.path": weights} if weights else {}
+    elif cell["metric"] == "tokens_kept":
+        found["precision"] = profile.evaluate.precision
+        found["videos"] = shown_videos(shown_video(profile), profile.figures.videos)
+        paths |= {"checkpoint.path": weights} if weights else {}
     else:
         found |= {"precision": profile.measure.precision, "batch_size": profile.measure.batch_size}
-    if dataset:
+    if dataset and not (cell["metric"] == "tokens_kept" and profile.video):
         paths["dataset.root"] = dataset.root
     for name, path in paths.items():
         with suppress(ValueError):  # a variable in it is not set here: it says nothing

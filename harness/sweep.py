@@ -15,7 +15,7 @@ from harness.profiles import Profile, load_profile, resolve
 from harness.queue import look_up, under_way
 from harness.retries import why, wordless
 from harness.tables import Table, load_table, table_names
-from jobs.spec import Train
+from jobs.spec import Train, Visualize
 from results.progress import read_job, read_progress
 from results.records import read_records
 
@@ -92,6 +92,8 @@ def _prepare(plan: Plan, profile: Profile, runs: Path) -> None:
     """Make the data of generated datasets where a needed label file is missing."""
     needed: dict[tuple[str, str], None] = {}
     for job in plan.jobs:
+        if isinstance(job, Visualize) and job.video:
+            continue
         for name in dict.fromkeys(cell.dataset for cell in job.cells if cell.dataset):
             needed |= dict.fromkeys((name, split) for split in ["val"] + ["train"] * isinstance(job, Train))
     missing: dict[str, list[str]] = {}

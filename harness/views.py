@@ -34,7 +34,7 @@ def view_table(
             measured[declared.cell] = measured_cell(declared.cell, profile)
         except ValueError as error:
             raise ValueError(f"{table.name}, row {declared.row!r}, column {declared.column!r}: {error}") from None
-    attempts = _by_cell(jobs, {cell_key(cell) for cell, _ in measured.values()}, best)
+    attempts = attempts_by_cell(jobs, {cell_key(cell) for cell, _ in measured.values()}, best)
     entries: dict[tuple[str, str], Entry] = {}
     shown: list[tuple[str, Record]] = []
     for declared in table.entries:
@@ -53,7 +53,8 @@ def view_table(
     stand_ins = {wanted: cell for wanted, (cell, _) in measured.items()}
     used = [record for _, record in shown]
     notes = _stand_ins(stand_ins, {item.metric for item in published.values()}) + training_notes(shown)
-    notes += departures(used, profile, runs.absolute()) + _coverage(used) + differences(used) + _provenance(used)
+    notes += _figures(used, runs) + departures(used, profile, runs.absolute()) + _coverage(used) + differences(used)
+    notes += _provenance(used)
     return TableView(table.name, table.title, table.corner, list(table.rows), list(table.columns), entries, notes)
 
 
@@ -116,7 +117,7 @@ def _reason(job: JobProgress, state: str, launch: Launch, runs: Path) -> str:
     return f"{text or 'it ended without a word'}{more}"
 
 
-def _by_cell(
+def attempts_by_cell(
     jobs: Iterable[JobProgress], shown: Collection[CellKey], best: Mapping[CellKey, Record]
 ) -> dict[CellKey, tuple[JobProgress, str]]:
     """For each cell the job that says most about it, one that runs rather than one that failed, and that job's state.
@@ -165,10 +166,21 @@ def _stand_ins(measured: Mapping[Cell, Cell], printed: Collection[str]) -> list[
     return list(notes.values())
 
 
+def _figures(records: Iterable[Record], runs: Path) -> list[str]:
+    """Say where the pictures of each video lie."""
+    notes = []
+    for record in records:
+        for one in record.samples.get("figures", []):
+            files = ", ".join(file for file in one["files"] if not file.endswith((".npz", ".json")))
+            notes.append(f"{one['video']}, {record.cell['reduction']}: {runs / one['folder']}/ has {files}")
+    return notes
+
+
 def _coverage(records: Iterable[Record]) -> list[str]:
     """Say how many videos the accuracies rest on, and name those that could not be read."""
     notes = []
-    counts = dict.fromkeys(record.counts["evaluated"] for record in records if record.counts)
+    accuracies = [record for record in records if record.counts and record.cell["metric"] != "tokens_kept"]
+    counts = dict.fromkeys(record.counts["evaluated"] for record in accuracies)
     for count in counts:
         if 0 < count < 1000:
             notes.append(f"accuracies over {count} videos: one video is {100 / count:.2f} points")

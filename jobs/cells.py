@@ -16,10 +16,12 @@ METRICS = {
     "train_hours": "h",
     "train_hours_projected": "h",
     "train_step_s": "s",
+    "tokens_kept": "%",
 }
 """Every metric with its unit. clips_per_s is the model alone, clips_per_s_e2e includes reading and decoding. top1 and
 top5 are of weights that were there; top1_trained and train_… are of a model that the harness trains itself, with the
-cell's reduction at work. train_step_s is the median of an optimiser step on whole clips."""
+cell's reduction at work. train_step_s is the median of an optimiser step on whole clips. tokens_kept is the share of a
+clip's tokens that are left after the last stage; the pictures of them are its point."""
 
 TRAINED = ("top1_trained", "train_hours", "train_hours_projected", "train_step_s")
 """The metrics that a training answers."""

@@ -164,7 +164,7 @@ def unreadable(block: Block, items: list[Item]) -> list[dict[str, str]]:
 def check_unchanged(dataset: Dataset, checkpoint: Checkpoint | None = None) -> None:
     """ValueError where the label file or the weights are not those that the job was planned for."""
     changed = []
-    if hashlib.sha256(Path(dataset.labels).read_bytes()).hexdigest() != dataset.labels_sha256:
+    if dataset.labels and hashlib.sha256(Path(dataset.labels).read_bytes()).hexdigest() != dataset.labels_sha256:
         changed.append(dataset.labels)
     if checkpoint and checkpoint != Checkpoint.of(Path(checkpoint.path)):
         changed.append(checkpoint.path)

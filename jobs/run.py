@@ -13,13 +13,13 @@ import psutil
 
 from jobs.requeue import leave, timed_out
 from jobs.signals import Told
-from jobs.spec import Train
+from jobs.spec import KINDS, Train
 from jobs.task import Cancelled, Stopped, Task, load_job
 from results.attempts import Started, Submission, Unit, read_started, read_submission, submission_folder, write_started
 from results.progress import ProgressWriter, TaskProgress, lives, read_job
 from results.provenance import git_state
 
-_MODULES = {"evaluate": "jobs.evaluate", "count": "jobs.count", "measure": "jobs.measure", "train": "jobs.train"}
+_MODULES = {kind: f"jobs.{kind}" for kind in KINDS}
 WAIT_S = 1.0
 
 

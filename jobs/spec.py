@@ -10,49 +10,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 from jobs.cells import Cell, method_digest
 from jobs.recipe import Recipe
+from jobs.sources import Checkpoint as Checkpoint
+from jobs.sources import Dataset as Dataset
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 WARM_UP_MIN, WARM_UP_MAX = 10, 50
 """Warm-up iterations of a timing: at least, and at most (the reference code's number)."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A weights file or folder, as it was found when the job was planned."""
-
-    path: str
-    size: int
-    """Bytes; the cheap proof, with `modified_ns`, that it is still the same."""
-    modified_ns: int
-
-    @classmethod
-    def of(cls, path: Path) -> "Checkpoint":
-        """The weights at `path` as they are now; OSError where there are none."""
-        files = [path] if path.is_file() else [one for one in path.iterdir() if one.is_file()]
-        found = [file.stat() for file in files]
-        return cls(str(path), sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0))
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A list of labelled videos and how clips are taken from them (protocol: section "Evaluation")."""
-
-    name: str
-    labels: str
-    """Path of the label file, `<path> <label>` a line."""
-    labels_sha256: str
-    root: str
-    """Folder to which the label file's relative paths belong."""
-    num_classes: int
-    sampling: str
-    """`kinetics` (dense) or `ssv2` (segments)."""
-    stride: int
-    """Every how many frames one is taken; dense sampling only."""
 
 
 @dataclass(frozen=True)
@@ -265,14 +232,51 @@ class Train(Job):
             "start": asdict(self.start) if self.start else "scratch",
             "dataset": dataset,
             "recipe": asdict(self.recipe),
-            **{
-                name: getattr(self, name)
-                for name in (*names, "activation_checkpointing", "measure_steps", "decoders", "threads")
-            },
+            **{name: getattr(self, name) for name in names},
         }
 
 
-KINDS: dict[str, type[Job]] = {job.kind: job for job in (Evaluate, Count, Measure, Train)}
+@dataclass(frozen=True)
+class Visualize(Job):
+    """Pictures of the tokens that a model keeps stage by stage, on the central view of some videos."""
+
+    kind: ClassVar[str] = "visualize"
+
+    model: str
+    checkpoint: Checkpoint
+    dataset: Dataset
+    """Whose classes and clips they are; where `video` is given, without a label file."""
+    video: str
+    """The path of the one video that is shown; empty: some of the dataset's are."""
+    video_sha256: str
+    """Of its content."""
+    videos: int
+    """How many of the dataset's videos are shown, evenly spread over its label file."""
+    precision: str
+    decode_timeout_s: float
+    """Seconds after which a video counts as unreadable."""
+    threads: int
+    """CPU threads."""
+
+    def settings(self, cell: Cell) -> dict[str, Any]:
+        dataset = asdict(self.dataset)
+        dataset.pop("labels")
+        return {
+            "method": method_digest(cell.reduction),
+            "checkpoint": asdict(self.checkpoint),
+            "dataset": dataset,
+            "precision": self.precision,
+            "videos": shown_videos(self.video, self.videos),
+            "video_sha256": self.video_sha256,
+        }
+
+
+def shown_videos(video: str, videos: int) -> str:
+    """Which videos a figure shows, as its record says it."""
+    return video or f"{videos} of its label file"
+
+
+KINDS: dict[str, type[Job]] = {job.kind: job for job in (Evaluate, Count, Measure, Train, Visualize)}
 
 
 def digest(value: Any) -> str:

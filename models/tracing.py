@@ -16,6 +16,8 @@ class Stage:
 
     block: int
     """The block, counted from 1, after which it ran."""
+    slots: int
+    """The time slots that it found; those of the clip, joined in pairs by each stage before."""
     seen: Tensor
     """(B, M) the places of the tokens that it chose from."""
     kept: Tensor
@@ -35,10 +37,10 @@ def trace(model: VisionTransformer, video: Tensor) -> tuple[Tensor, list[Stage]]
 
     def observe(stage: int, choice: Choice) -> None:
         nonlocal places
-        seen = places
-        places = take(seen.unflatten(1, (choice.kept.shape[1], -1)), choice.kept)
+        seen, slots = places, choice.kept.shape[1]
+        places = take(seen.unflatten(1, (slots, -1)), choice.kept)
         maps = {name: values.flatten(1) for name, values in choice.maps.items()}
-        stages.append(Stage(blocks[stage - 1], seen, places, maps))
+        stages.append(Stage(blocks[stage - 1], slots, seen, places, maps))
 
     model.observer = observe
     try:

@@ -67,6 +67,11 @@ def resolve(path: str, profile: Profile, runs: Path) -> Path:
     return (Path(profile.folder) / expanded).absolute()
 
 
+def shown_video(profile: Profile) -> str:
+    """The absolute path of the video that figures are to show; empty where they show some of their dataset."""
+    return str(Path(os.path.expandvars(os.path.expanduser(profile.video))).absolute()) if profile.video else ""
+
+
 def _override(data: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     # Quotes stand around a part that has dots of its own, as in TOML.

@@ -32,6 +32,7 @@ AT_LEAST = {
     "evaluate.decode_timeout_s": 1,
     "measure.batch_size": 1,
     "measure.samples": 5,
+    "figures.videos": 1,
     "train.batch": 1,
     "train.repeats": 1,
     "train.short_side": 1,

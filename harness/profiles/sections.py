@@ -119,6 +119,14 @@ class Train(Recipe):
 
 
 @dataclass(frozen=True)
+class Figures:
+    """What figures show."""
+
+    videos: int = 3
+    """How many videos of a dataset, evenly spread over its label file."""
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A list of labelled videos."""
 
@@ -183,7 +191,10 @@ class Profile:
     evaluate: Evaluate = field(default_factory=Evaluate)
     measure: Measure = field(default_factory=Measure)
     train: Train = field(default_factory=Train)
+    figures: Figures = field(default_factory=Figures)
     stand_in: StandIn = field(default_factory=StandIn)
     rates: Rates = field(default_factory=Rates)
+    video: str = ""
+    """A video file that figures show in place of their dataset's; a relative path belongs to the working folder."""
     folder: str = "."
     """Where relative paths start; set from the file's own place."""

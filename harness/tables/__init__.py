@@ -29,7 +29,7 @@ from jobs.cells import METRICS, TRAINED, Cell
 FIELDS = tuple(field.name for field in fields(Cell))
 FOLDER = Path(__file__).parent
 OVER_VIEWS = ("top1", "top5", "top1_trained", "clips_per_s_e2e")
-"""The metrics that depend on the views; with those of trainings, the ones that depend on the dataset."""
+"""The metrics that depend on the views; with those of trainings and figures, the ones that depend on the dataset."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _cell(settings: dict[str, str], place: str) -> Cell:
         raise ValueError(f"{place}: unknown metric {metric!r}; valid metrics: {', '.join(METRICS)}")
     needed = {"model", "reduction"}
     needed |= {"views"} if metric in OVER_VIEWS else set()
-    needed |= {"dataset"} if metric in (*OVER_VIEWS, *TRAINED) else set()
+    needed |= {"dataset"} if metric in (*OVER_VIEWS, *TRAINED, "tokens_kept") else set()
     if missing := [key for key in FIELDS if key in needed and not settings.get(key)]:
         raise ValueError(f"{place}: {metric} needs {missing[0]}")
     return Cell(metric=metric, **{key: settings[key] if key in needed else "" for key in FIELDS[:-1]})

@@ -1,0 +1,197 @@
+"""Figures: which tokens of a clip a model keeps, stage by stage, of the one forward pass that also classifies it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from jobs.cells import METRICS, Cell
+from jobs.data.labels import Item, read_labels
+from jobs.data.pool import DecodePool
+from jobs.data.reader import ClipRequest, Request, Unreadable, Video
+from jobs.data.views import views_of
+from jobs.device import autocast, normalise, pick_device, ready_model
+from jobs.evaluate import check_unchanged, cut
+from jobs.figures.animation import animate
+from jobs.figures.drawing import draw, heat_rows, token_rows
+from jobs.figures.page import page_data
+from jobs.figures.shown import Shown, shown_stages
+from jobs.spec import Visualize
+from jobs.task import Task, file_sha256
+from models.catalog import Architecture, architecture
+from models.tracing import Stage, trace
+from models.vit import VisionTransformer
+from results.files import private_folder, replacing, write_json
+from results.records import Record
+
+GRID = "1x1"
+"""The central view."""
+SIDE = 288
+"""Pixels of a frame in a figure, or what comes nearest to it in whole patches."""
+SCALE = (
+    "importance and score: lowest to highest of the tokens that compete in a slot; grey: dropped before, or no score"
+)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The central view of a video."""
+
+    numbers: tuple[int, ...]
+    """Of its frames in the video."""
+    taken: torch.Tensor
+    """What the model takes: (F, image, image, 3) uint8."""
+    shown: np.ndarray
+    """The same in the pixels of a figure."""
+
+
+def run(job: Visualize, task: Task) -> None:
+    """Draw every video under every reduction, and write a record for each cell.
+
+    ValueError where no video can be read, or a file is not the one that the job was planned for.
+    """
+    task.check_told()
+    started = task.now()
+    check_unchanged(job.dataset, job.checkpoint)
+    if job.video and file_sha256(Path(job.video)) != job.video_sha256:
+        raise ValueError(f"{job.video} has changed since this job was planned; run the sweep again")
+    torch.set_num_threads(job.threads)
+    model = ready_model(job.model, job.dataset.num_classes, pick_device(), job.checkpoint.path)
+    items = chosen(job)
+    drawn: dict[Cell, list[dict[str, Any]]] = {cell: [] for cell in job.cells}
+    skipped = []
+    with DecodePool(1, job.decode_timeout_s) as pool:
+        for number, item in enumerate(items):
+            task.check_told()
+            task.update(number, len(items))
+            clip = read(job, item.file, pool)
+            if isinstance(clip, Unreadable):
+                skipped.append({"video": item.path, "reason": str(clip)})
+                continue
+            for cell, figures in drawn.items():
+                model.set_reduction(cell.reduction)
+                name = f"{number + 1:02d}-{_slug(Path(item.path).stem)}-{_slug(cell.reduction)}"
+                figure = _figure(job, model, item, clip, task.folder / "figures" / name)
+                figures.append({"folder": f"jobs/{job.id}/figures/{name}"} | figure)
+    if len(skipped) == len(items):
+        raise ValueError(f"no video could be read; the first: {skipped[0]['video']} ({skipped[0]['reason']})")
+    provenance = task.provenance() | {"checkpoint_sha256": file_sha256(Path(job.checkpoint.path))}
+    for cell, figures in drawn.items():
+        task.write(
+            Record(
+                id=job.record_id(cell),
+                cell=vars(cell),
+                value=100 * sum(map(_left, figures)) / len(figures),
+                unit=METRICS[cell.metric],
+                status="partial" if skipped else "done",
+                settings=job.settings(cell) | {"device": pick_device().type},
+                samples={"figures": figures},
+                counts={"evaluated": len(figures), "listed": len(items)},
+                skipped=skipped,
+                provenance=provenance,
+                profile=task.profile,
+                job=job.id,
+                started=started,
+                ended=task.now(),
+            )
+        )
+    task.update(len(items), len(items))
+
+
+def chosen(job: Visualize) -> list[Item]:
+    """The videos that are shown; one that was given has no label, -1."""
+    if job.video:
+        return [Item(0, job.video, job.video, -1)]
+    items = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
+    count = min(job.videos, len(items))
+    return [items[k * len(items) // count] for k in range(count)]
+
+
+def read(job: Visualize, file: str, pool: DecodePool[Request, Video]) -> Clip | Unreadable:
+    """The central view of a video as the model takes it, and larger, for the eye; or why there is none."""
+    arch, pictures = architecture(job.model), []
+    for side in (arch.image, _side(arch)):
+        request = ClipRequest(job.dataset.sampling, (GRID,), side, arch.frames, job.dataset.stride)
+        video = pool.submit(file, request).result()
+        if isinstance(video, Unreadable):
+            return video
+        height, width = video.frames.shape[1:3]
+        (view,) = views_of(
+            request.sampling, video.num_frames, height, width, GRID, side, request.frames, request.stride
+        )
+        pictures.append(cut(torch.from_numpy(video.frames), video, view, side))
+    return Clip(view.frames, pictures[0], pictures[1].numpy())
+
+
+@torch.inference_mode()
+def look(job: Visualize, model: VisionTransformer, clip: Clip) -> tuple[torch.Tensor, list[Stage]]:
+    """The softmax (classes,) of the clip, and the stages that ran on the way."""
+    device = next(model.parameters()).device
+    with autocast(job.precision, device):
+        logits, stages = trace(model, normalise(clip.taken[None].to(device)))
+    return logits[0].float().softmax(dim=-1), stages
+
+
+def _figure(job: Visualize, model: VisionTransformer, item: Item, clip: Clip, folder: Path) -> dict[str, Any]:
+    """Draw what the model, as it is set, does with the clip; returns what the record says of it."""
+    arch, reduction = architecture(job.model), model.reduction.canonical(architecture(job.model))
+    scores, stages = look(job, model, clip)
+    shown = Shown(
+        video=item.path,
+        model=job.model,
+        reduction=reduction,
+        columns=arch.image // arch.patch,
+        slots=arch.slots,
+        numbers=clip.numbers,
+        frames=clip.shown,
+        stages=shown_stages(stages, arch),
+    )
+    private_folder(folder)
+    firsts = shown.numbers[:: shown.tubelet]
+    files = ["tokens.png", "tokens.pdf", "clip.gif", "kept.npz", "page.json"]
+    draw(token_rows(shown), firsts, [folder / "tokens.png", folder / "tokens.pdf"])
+    if any(stage.maps for stage in stages):
+        draw(heat_rows(shown), firsts, [folder / "heat.png", folder / "heat.pdf"], SCALE)
+        files += ["heat.png", "heat.pdf"]
+    animate(shown, folder / "clip.gif")
+    _write_places(folder / "kept.npz", clip, stages)
+    write_json(folder / "page.json", page_data(shown))
+    return {
+        "video": item.path,
+        "files": files,
+        "label": item.label if item.label >= 0 else None,
+        "predicted": int(scores.argmax()),
+        "probability": float(scores.max()),
+        "tokens": arch.slots * arch.tokens_per_slot,
+        "stages": [{"block": stage.block, "kept": stage.kept.shape[1]} for stage in stages],
+    }
+
+
+def _write_places(file: Path, clip: Clip, stages: Sequence[Stage]) -> None:
+    """The frames' numbers and of each stage the places (models/tracing.py) seen and kept, and the maps as they are."""
+    arrays = {"frames": np.array(clip.numbers)}
+    for number, stage in enumerate(stages, 1):
+        parts = {"seen": stage.seen, "kept": stage.kept} | stage.maps
+        arrays |= {f"stage{number}_{name}": values[0].cpu().numpy() for name, values in parts.items()}
+    with replacing(file) as temporary, open(temporary, "wb") as content:
+        np.savez_compressed(content, allow_pickle=False, **arrays)
+
+
+def _left(figure: dict[str, Any]) -> float:
+    """The share of its tokens that are left after the last stage."""
+    kept = [stage["kept"] for stage in figure["stages"]]
+    return kept[-1] / figure["tokens"] if kept else 1.0
+
+
+def _side(arch: Architecture) -> int:
+    """Of a frame in a figure: a multiple of the patches across it."""
+    columns = arch.image // arch.patch
+    return columns * round(SIDE / columns)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:40] or "video"
