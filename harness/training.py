@@ -25,6 +25,13 @@ def training_notes(shown: Iterable[tuple[str, Record]]) -> list[str]:
     return notes
 
 
+def speed_up(samples: dict[str, Any], base: dict[str, Any]) -> tuple[float, float]:
+    """How many times as fast a training step is as that of `base`, and how many times fewer FLOPs its model has, both
+    for as many clips; from the samples of two trainings' records."""
+    seconds, before = (one["step_s"]["median"] / one["clips_per_step"] for one in (samples, base))
+    return before / seconds, base["gflops"] / samples["gflops"]
+
+
 def significant(value: float, digits: int = 3) -> str:
     """A positive number with so many digits, or all of its whole ones."""
     return f"{value:.0f}" if value >= 10**digits else f"{value:#.{digits}g}".rstrip(".")
@@ -66,9 +73,7 @@ def _recipe(record: Record) -> list[str]:
 
 
 def _compared(samples: dict[str, Any], base: dict[str, Any]) -> str:
-    """The speed-up of a training step beside the ratio of the models' FLOPs, both for as many clips."""
-    seconds, before = (one["step_s"]["median"] / one["clips_per_step"] for one in (samples, base))
-    speed, fewer = before / seconds, base["gflops"] / samples["gflops"]
+    speed, fewer = speed_up(samples, base)
     flops = f"its model has {fewer:.2f} × fewer FLOPs ({speed / fewer:.2f} of that)"
     return f"a training step is {speed:.2f} × as fast, {flops}"
 

@@ -75,7 +75,7 @@ def tips(plot: Plot) -> dict[str, dict[str, str]]:
     """By the id of each marker, what it shows in words and the id of its record, empty where there is none."""
     return {
         id: {
-            "text": f"{point.label}: {_told(plot.x_label, point.x, point.x_low, point.x_high)}; "
+            "text": f"{point.label}; {_told(plot.x_label, point.x, point.x_low, point.x_high)}; "
             f"{_told(plot.y_label, point.y, point.y_low, point.y_high)}",
             "record": point.record,
         }
@@ -121,7 +121,7 @@ def write_plots(plots: Sequence[Plot], folder: Path) -> list[Path]:
 
 def _told(label: str, value: float, low: float | None, high: float | None) -> str:
     ends = f" ({_number(low)} to {_number(high)})" if low is not None and high is not None else ""
-    return f"{label} {_number(value)}{ends}"
+    return f"{label}: {_number(value)}{ends}"
 
 
 def _number(value: float) -> str:

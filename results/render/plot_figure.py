@@ -2,6 +2,7 @@
 series apart in grey. Nothing of the caller's matplotlib is used or altered."""
 
 import io
+import itertools
 import textwrap
 import warnings
 from collections.abc import Sequence
@@ -111,11 +112,11 @@ def _shown(plot: Plot) -> list[Series]:
 def _series(axes: "Axes", plot: Plot) -> list[Any]:
     """Draw the series; what stands for each in the legend."""
     looks: dict[str, int] = {}
+    fresh = itertools.count()
     ids = (id for id, _, _ in plot.marked())
     handles: list[Any] = []
     for series in _shown(plot):
-        look = looks.get(series.beside, len(set(looks.values())))
-        looks[series.name] = look
+        look = looks[series.name] = looks[series.beside] if series.beside in looks else next(fresh)
         colour, hollow = COLOURS[look % len(COLOURS)], all(point.published for point in series.points)
         line: dict[str, Any] = {"color": colour, "linestyle": "none", "linewidth": 0.8 if hollow else 1.2}
         if series.line:

@@ -70,10 +70,10 @@ def test_each_marker_has_the_id_that_its_tip_has(inline: bool) -> None:
     shown = tips(small())
     assert [id for id in ids if "-point-" in id] == list(shown) == [f"small-top1-point-{n}" for n in range(6)]
     assert shown["small-top1-point-1"] == {
-        "text": "sta:r=48: GFLOPs a clip 115.9 (110 to 121); top-1 80.6 (79.4 to 81.7)",
+        "text": "sta:r=48; GFLOPs a clip: 115.9 (110 to 121); top-1: 80.6 (79.4 to 81.7)",
         "record": "r48",
     }
-    assert shown["small-top1-point-3"] == {"text": "STA48: GFLOPs a clip 116; top-1 80.5", "record": ""}
+    assert shown["small-top1-point-3"] == {"text": "STA48; GFLOPs a clip: 116; top-1: 80.5", "record": ""}
 
 
 def test_published_points_are_hollow_in_the_look_of_what_they_stand_beside() -> None:

@@ -1,0 +1,88 @@
+"""The places of a table, each with what the paper asks for, what this profile measures for it, and what is known."""
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from harness.plan import measured_cell
+from harness.profiles import Profile
+from harness.tables import Table
+from jobs.cells import Cell, canonical
+from results.published import load_published
+from results.records import CellKey, Record, cell_key
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a table, for a plot."""
+
+    wanted: Cell
+    """In the paper's terms, its reduction spelled canonically."""
+    cell: Cell
+    """What this profile measures for it."""
+    record: Record | None
+    printed: float | None
+
+    @property
+    def method(self) -> str:
+        """The name of the reduction without its settings."""
+        return self.wanted.reduction.partition(":")[0]
+
+    @property
+    def ran(self) -> str:
+        """What is measured, in words: the model and its data, and the model that it stands in for."""
+        text = _on(self.cell)
+        return text if self.cell.model == self.wanted.model else f"{text} for {self.wanted.model}"
+
+    @property
+    def asked(self) -> str:
+        """What the paper has, in words: the model and its data."""
+        return _on(self.wanted)
+
+    @property
+    def label(self) -> str:
+        """What is measured, whole, with the doubts about it."""
+        assert self.record
+        status, counts = self.record.status, self.record.counts
+        doubts = [status] if status != "done" else []
+        if status == "partial" and counts:
+            doubts = [f"{counts['evaluated']} of {counts['listed']} videos"]
+        text = ", ".join(filter(None, [self.ran, self.cell.reduction, self.cell.views]))
+        said = "; ".join([*doubts, *map(str, self.record.flags)])
+        return f"{text} ({said})" if said else text
+
+    @property
+    def paper(self) -> str:
+        """What the paper has, whole."""
+        return "paper: " + ", ".join(filter(None, [self.asked, self.wanted.reduction, self.wanted.views]))
+
+
+def places_of(table: Table, profile: Profile, best: Mapping[CellKey, Record]) -> list[Place]:
+    """The places of a table in order; `best` is `best_by_cell`'s. ValueError where a cell is not valid."""
+    published = load_published(table.name)
+    places = []
+    for entry in table.entries:
+        wanted = replace(entry.cell, reduction=canonical(entry.cell.reduction, entry.cell.model))
+        cell, _ = measured_cell(entry.cell, profile)
+        printed = published.get((entry.row, entry.column))
+        places.append(Place(wanted, cell, best.get(cell_key(cell)), printed.value if printed else None))
+    return places
+
+
+def stand_ins(places: list[Place]) -> list[str]:
+    """A line for each model that was measured in place of another."""
+    pairs = dict.fromkeys((_on(one.cell), one.asked) for one in places if one.record and _on(one.cell) != one.asked)
+    return [f"{ran} stands in for {asked}" for ran, asked in pairs]
+
+
+def quartiles(record: Record) -> tuple[float, float] | tuple[None, None]:
+    """First and third quartile of a timing's samples, in its unit; None where there are none around its value."""
+    samples = record.samples.get("clips_per_s")
+    if not isinstance(samples, list) or len(samples) < 2 or not all(isinstance(one, int | float) for one in samples):
+        return None, None
+    low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
+    return (low, high) if low <= record.value <= high else (None, None)
+
+
+def _on(cell: Cell) -> str:
+    return f"{cell.model} on {cell.dataset}" if cell.dataset else cell.model
