@@ -6,9 +6,10 @@ records behind the values, sorting, copying, moving through figures) is not need
 
 import base64
 import hashlib
-from functools import cache
+import re
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from results.render.page.content import Figure as Figure
 from results.render.page.content import Job as Job
@@ -16,7 +17,10 @@ from results.render.page.content import Log as Log
 from results.render.page.content import Page as Page
 from results.render.page.data import COPIED, payload
 from results.render.page.facts import gather
-from results.render.page.layout import lay_out_table
+from results.render.page.layout import lay_out_tables
+
+if TYPE_CHECKING:
+    from results.render.plot import Plot
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("base", "record", "samples", "dialog", "sort", "copy", "plots", "tokens", "live", "start")
@@ -27,7 +31,7 @@ STATE = '<meta name="state" content="">'
 
 def render_page(page: Page) -> str:
     """Return the page as HTML."""
-    tables = [lay_out_table(view) for view in page.views]
+    tables = lay_out_tables(page.views)
     plots, tips = _plots(page)
     text: str = _template().render(
         page=page,
@@ -41,7 +45,8 @@ def render_page(page: Page) -> str:
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
         script=_script(),
     )
-    return text
+    # Names of files may hold what is no character, which no page can.
+    return re.sub("[\ud800-\udfff\x00]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def policy(live: bool) -> str:
@@ -68,13 +73,21 @@ def _template() -> Any:
     return jinja2.Environment(loader=loader, autoescape=True, **options).get_template("page.html")
 
 
-def _plots(page: Page) -> tuple[list[tuple[Any, str]], dict[str, Any]]:
+def _plots(page: Page) -> tuple[list[tuple["Plot", str]], dict[str, Any]]:
     """Each plot with its picture, and what its points say."""
     if not page.plots:
         return [], {}
-    from results.render.plot import svg, tips
+    from results.render.plot import tips
 
     said: dict[str, Any] = {}
     for plot in page.plots:
         said |= tips(plot)
-    return [(plot, svg(plot, inline=True)) for plot in page.plots], said
+    return [(plot, _picture(plot)) for plot in page.plots], said
+
+
+@lru_cache(maxsize=100)
+def _picture(plot: "Plot") -> str:
+    """A plot's SVG, kept: a served page is made again and again, and its plots change seldom."""
+    from results.render.plot import svg
+
+    return svg(plot, inline=True)

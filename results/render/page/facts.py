@@ -116,7 +116,7 @@ def _machines(records: Iterable[Record]) -> list[Machine]:
 
 
 def _machine(machine: Mapping[str, Any]) -> str:
-    gpus, memory, threads = machine.get("gpus") or 1, machine.get("memory"), machine.get("threads")
+    gpus, memory = machine.get("gpus") or 1, machine.get("memory")
     said = []
     if machine.get("gpu"):
         said.append(f"{gpus} × {machine['gpu']}" if gpus != 1 else str(machine["gpu"]))
@@ -124,7 +124,6 @@ def _machine(machine: Mapping[str, Any]) -> str:
     else:
         said.append("no GPU")
     said += [f"{machine.get('cpu') or 'unknown CPU'}, {machine.get('cores')} cores"]
-    said += [f"{threads} threads"] if threads else []
     said += [f"{memory / 2**30:.0f} GiB"] if isinstance(memory, int | float) else []
     return printable(", ".join(said))
 
@@ -132,11 +131,9 @@ def _machine(machine: Mapping[str, Any]) -> str:
 def _versions(records: Iterable[Record]) -> list[tuple[str, str]]:
     found: dict[str, Counter[str]] = {}
     for record in records:
-        versions = _dict(record.provenance.get("versions"))
         python = record.provenance.get("python")
-        for name, version in ({"Python": python} if python else {} | {}).items():
-            found.setdefault(name, Counter())[str(version)] += 1
-        for name, version in versions.items():
+        versions = {"Python": python} if python else {}
+        for name, version in (versions | _dict(record.provenance.get("versions"))).items():
             found.setdefault(printable(str(name)), Counter())[str(version)] += 1
     return [(name, _several(counts)) for name, counts in found.items()]
 
@@ -149,7 +146,7 @@ def _commits(records: Iterable[Record]) -> list[str]:
             found[f"{str(git['commit'])[:10]}{' with changes' if git.get('dirty') else ''}"] += 1
         else:
             found["unknown (not a checkout)"] += 1
-    return [f"{printable(text)}, {_values(count)}" for text, count in found.most_common()]
+    return _each(found)
 
 
 def _slurm(records: Iterable[Record]) -> list[str]:
@@ -159,7 +156,7 @@ def _slurm(records: Iterable[Record]) -> list[str]:
         named = [f"{name} {slurm[key]}" for name, key in _SLURM if slurm.get(key)]
         if named:
             found[", ".join(named)] += 1
-    return [f"{printable(text)}, {_values(count)}" for text, count in found.most_common()]
+    return _each(found)
 
 
 _SLURM = (("cluster", "cluster_name"), ("partition", "job_partition"))
@@ -186,10 +183,13 @@ def _counted(texts: Iterable[str]) -> str:
 
 
 def _several(counts: Counter[str]) -> str:
+    return ", ".join(_each(counts))
+
+
+def _each(counts: Counter[str]) -> list[str]:
     """Each text, with how many values it is of where there are several."""
-    if len(counts) < 2:
-        return printable("".join(counts))
-    return printable(", ".join(f"{text} ({_values(count)})" for text, count in counts.most_common()))
+    alone = len(counts) == 1
+    return [printable(text if alone else f"{text} ({_values(count)})") for text, count in counts.most_common()]
 
 
 def _distinct(texts: Iterable[Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """Tables as the template writes them: header cells, rows, and what each cell opens."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from results.render.grid import lay_out, printable
@@ -39,6 +39,8 @@ class Heading:
 class Table:
     """One table of the page."""
 
+    id: str
+    """Of its heading, to lead to; its name can hold anything."""
     name: str
     title: str
     corner: str
@@ -68,8 +70,12 @@ def cell_ids(view: TableView) -> Iterator[tuple[str, Entry]]:
                 yield f"{view.name}/{number}/{place}", entry
 
 
-def lay_out_table(view: TableView) -> Table:
-    """The table as the page shows it."""
+def lay_out_tables(views: Iterable[TableView]) -> list[Table]:
+    """The tables as the page shows them."""
+    return [_table(view, f"table-{number}") for number, view in enumerate(views, 1)]
+
+
+def _table(view: TableView, id: str) -> Table:
     grid = lay_out(view, wide=True)
     headings, first = [], 1
     for text, names in grid.groups:
@@ -87,7 +93,7 @@ def lay_out_table(view: TableView) -> Table:
     words = [entry.word for entry in view.in_order()]
     counts = {word: words.count(word) for word in WORDS if word in words}
     title, corner = printable(view.title), printable(view.corner)
-    return Table(view.name, title, corner, derived, headings, rows, grid.footnotes, counts)
+    return Table(id, view.name, title, corner, derived, headings, rows, grid.footnotes, counts)
 
 
 def _parts(entry: Entry | None, key: str, names: Sequence[str], texts: Sequence[str], derived: bool) -> list[Part]:

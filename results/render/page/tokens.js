@@ -41,6 +41,7 @@ async function drawFigure(figure) {
 }
 
 function drawPatches(pen, content, size, stage, slot, mode) {
+  if (!stage) return; // nothing drops any
   const kept = stage.kept[slot];
   const map = mode === "kept" ? null : stage.maps && stage.maps[mode] && stage.maps[mode][slot];
   for (let patch = 0; patch < content.rows * content.columns; patch += 1) {
@@ -60,10 +61,12 @@ function shade(value) {
 }
 
 function sayFigure(content, stage, slot) {
+  const all = content.rows * content.columns;
+  const where = `slot ${slot + 1} of ${content.slots.length} (frame ${content.slots[slot].frame})`;
+  if (!content.stages.length) return `no stage, ${where}: ${all} of ${all} patches kept`;
   const { block, kept } = content.stages[stage];
   const left = [...kept[slot]].filter((one) => one === "1").length;
-  return `stage ${stage + 1} after block ${block}, slot ${slot + 1} of ${content.slots.length} ` +
-    `(frame ${content.slots[slot].frame}): ${left} of ${content.rows * content.columns} patches kept`;
+  return `stage ${stage + 1} after block ${block}, ${where}: ${left} of ${all} patches kept`;
 }
 
 async function imageOf(jpeg) {

@@ -1,0 +1,212 @@
+"""What the HTML report shows, gathered: values, the records, jobs and logs behind them, and figures.
+
+A page has room for so much: of many logs and figures the ends and pictures of some are left out, and named.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import listing
+from harness.logs import log_files, tail
+from harness.plan import measured_cell
+from harness.profiles import Profile
+from harness.tables import Table
+from harness.views import attempts_by_cell
+from results.files import read_json
+from results.progress import JobProgress
+from results.provenance import utc_now
+from results.records import CellKey, Record, cell_key
+from results.render.page.content import Figure, Job, Log, Page, Place
+from results.render.view import TableView
+
+if TYPE_CHECKING:
+    from results.render.plot import Plot
+
+LOGS = 300_000
+"""Characters of all logs together."""
+LINES, LINES_FAILED = 20, 100
+"""Of the end of a log; of a job that failed more of them help."""
+LONGEST, LONGEST_FAILED = 2_000, 12_000
+"""Characters of the end of a log."""
+LOGS_OF_A_JOB = 3
+FIGURES = 1_500_000
+"""Bytes of the files page.json of all figures together."""
+ROOM = f"the page embeds {FIGURES / 1e6:.1f} MB of figures, and this one is beyond that"
+NAMED_FILES = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+
+
+def build_page(
+    tables: Sequence[Table],
+    profile: Profile,
+    records: Iterable[Record],
+    best: Mapping[CellKey, Record],
+    jobs: Iterable[JobProgress],
+    runs: Path,
+    views: Sequence[TableView],
+    plots: Sequence["Plot"],
+    warnings: Sequence[str] = (),
+    live: bool = False,
+) -> Page:
+    """Gather the page of `tables`, of which `views` are what is shown, with tables derived from them.
+
+    A live page says nothing that changes by itself, as the time or ages do.
+    """
+    by_id = {record.id: record for record in records}
+    shown = [by_id[id] for id in _shown(views, plots) if id in by_id]
+    by_job = {job.id: job for job in jobs}
+    names = {view.name for view in views}
+    attempts = _attempts([table for table in tables if table.name in names], profile, best, by_job.values())
+    wanted = dict.fromkeys([*attempts.values(), *(record.job for record in shown)])
+    found = [by_job[id] for id in wanted if id in by_job]
+    return Page(
+        runs=str(runs),
+        profile=profile.name,
+        views=views,
+        records=shown,
+        total=len(by_id),
+        jobs=_jobs(found, runs),
+        attempts=attempts,
+        plots=plots,
+        figures=_figures(shown, runs),
+        warnings=warnings,
+        made="" if live else utc_now(),
+        live=live,
+    )
+
+
+def _shown(views: Iterable[TableView], plots: Iterable["Plot"]) -> list[str]:
+    """The ids of the records behind what is shown, in the order of the page."""
+    in_tables = [entry.record for view in views for entry in view.in_order()]
+    in_plots = [point.record for plot in plots for series in plot.series for point in series.points]
+    return [id for id in dict.fromkeys([*in_tables, *in_plots]) if id]
+
+
+def _attempts(
+    tables: Iterable[Table], profile: Profile, best: Mapping[CellKey, Record], jobs: Iterable[JobProgress]
+) -> dict[Place, str]:
+    """The id of the job that says most about each cell of the tables, where there is one."""
+    keys = {
+        (table.name, entry.row, entry.column): cell_key(measured_cell(entry.cell, profile)[0])
+        for table in tables
+        for entry in table.entries
+    }
+    found = attempts_by_cell(jobs, set(keys.values()), best)
+    return {place: found[key][0].id for place, key in keys.items() if key in found}
+
+
+def _jobs(jobs: Sequence[JobProgress], runs: Path) -> dict[str, Job]:
+    """The jobs with the ends of their logs; those of jobs that failed come first, should there be no room for all."""
+    by_id = {job.id: job for job in jobs}
+    lines, _ = listing.lines(jobs, runs)
+    left, seen = LOGS, dict[Path, Log]()
+    found = {}
+    for line in sorted(lines, key=lambda line: line.state in ("done", "queued", "pending")):
+        files = log_files(by_id[line.job], runs)
+        logs = []
+        for path, task in files[:LOGS_OF_A_JOB]:
+            if path not in seen:  # one process may run several jobs
+                seen[path] = _log(path, task, runs, line.state, left)
+                left -= len(seen[path].text)
+            logs.append(replace(seen[path], task=task))
+        said = "; ".join(filter(None, [f"waits: {line.waits_for}" if line.waits_for else "", line.text]))
+        more = len(files) - len(logs)
+        found[line.job] = Job(line.job, line.kind, line.state, said, line.nodes, line.restarts, logs, more)
+    return {job.id: found[job.id] for job in jobs}
+
+
+def _log(path: Path, task: int, runs: Path, state: str, room: int) -> Log:
+    failed = state in ("failed", "lost", "stopped")
+    text, longest = "", min(room, LONGEST_FAILED if failed else LONGEST)
+    if longest > 0:
+        try:
+            text = "\n".join(tail(path, LINES_FAILED if failed else LINES))
+        except OSError as error:
+            text = f"cannot be read: {error.strerror}"
+        text = _without_colours(text)[-longest:]
+    return Log(str(path.relative_to(runs)), task, text)
+
+
+def _without_colours(text: str) -> str:
+    """A log as text: no escape sequences of terminals, nor other control characters than tabs and ends of lines."""
+    text = re.sub(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)", "", text)
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "�", text)
+
+
+def _figures(records: Iterable[Record], runs: Path) -> list[Figure]:
+    """The figures of the records; where not all have room, those of each record's first video come first."""
+    figures = [list(_figures_of(record)) for record in records]
+    room, contents = FIGURES, dict[tuple[str, str], Figure]()
+    for figure in (one for turn in zip_longest(*figures) for one in turn if one):
+        found, size = _with_content(figure, runs, room)
+        contents[figure.record, figure.folder] = found
+        room -= size
+    return [contents[figure.record, figure.folder] for one in figures for figure in one]
+
+
+def _figures_of(record: Record) -> Iterator[Figure]:
+    listed = record.samples.get("figures")
+    for one in listed if isinstance(listed, list) else ():
+        try:
+            stages = [(int(stage["block"]), int(stage["kept"])) for stage in one["stages"]]
+            files = [str(file) for file in one["files"] if NAMED_FILES.fullmatch(str(file))]
+            yield Figure(record.id, str(one["video"]), str(one["folder"]), files, stages, _said(one))
+        except (KeyError, TypeError, ValueError):
+            continue
+
+
+def _said(figure: Mapping[str, Any]) -> str:
+    """What the model took the video for."""
+    predicted, label = figure.get("predicted"), figure.get("label")
+    if predicted is None:
+        return ""
+    sure = figure.get("probability")
+    said = f"taken for class {predicted}" + (f" ({sure:.0%})" if isinstance(sure, float) else "")
+    return said + (f", labelled {label}" if label is not None else "")
+
+
+def _with_content(figure: Figure, runs: Path, room: int) -> tuple[Figure, int]:
+    """The figure with what its page.json holds, or why not; and how many bytes that took."""
+    path = runs / figure.folder / "page.json"
+    try:
+        # A record may come from elsewhere; it must not name any file of this machine.
+        if not path.resolve().is_relative_to(runs.resolve()):
+            raise ValueError("it lies outside the runs folder")
+        size = path.stat().st_size
+        if size > room:
+            return replace(figure, missing=ROOM), 0
+        content = read_json(path)
+        if problem := _problem(content):
+            raise ValueError(problem)
+    except FileNotFoundError:
+        return replace(figure, missing=f"{figure.folder}/page.json is not there"), 0
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        return replace(figure, missing=f"{figure.folder}/page.json is ignored: {reason}"), 0
+    return replace(figure, content=content), size
+
+
+def _problem(content: Mapping[str, Any]) -> str:
+    """Say what keeps a page.json from being drawn; empty where nothing does."""
+    try:
+        rows, columns, slots, stages = (content[name] for name in ("rows", "columns", "slots", "stages"))
+        whole = all(type(number) is int and 0 < number <= 1000 for number in (rows, columns))
+        if (
+            not whole
+            or not slots
+            or not all(isinstance(content[name], str) for name in ("video", "model", "reduction"))
+        ):
+            return "rows, columns, slots, video, model or reduction is not what it should be"
+        if not all(type(slot["frame"]) is int and re.fullmatch(r"[A-Za-z0-9+/]+=*", slot["jpeg"]) for slot in slots):
+            return "a frame is not a JPEG in base64"
+        for stage in stages:
+            maps = [one for one in stage.get("maps", {}).values() if one is not None]
+            lengths = {len(part) for slots_of in (stage["kept"], *maps) for part in slots_of}
+            if type(stage["block"]) is not int or lengths != {rows * columns} or len(stage["kept"]) != len(slots):
+                return "a stage has not one value a patch and slot"
+    except (KeyError, TypeError, AttributeError) as error:
+        return f"it has not the form of a figure: {error!s:.80}"
+    return ""
