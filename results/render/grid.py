@@ -38,7 +38,7 @@ def lay_out(view: TableView, wide: bool) -> Grid:
         for column, shown in groups:
             texts = ["", "", ""]
             if cell := view.entries.get((row, column)):
-                printed = "" if cell.published is None else f"{cell.published:.{digits[cell.metric]}f}"
+                printed = cell.published_text(digits[cell.metric])
                 texts = [_measured(cell, wide, letters), printed, cell.difference_text]
             line += texts[: len(shown)]
         lines.append([printable(text) for text in line])

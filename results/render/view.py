@@ -39,6 +39,8 @@ class Entry:
     """Doubts about the value."""
     cancelled: bool = False
     """Of a failed cell: whether that was the user's wish."""
+    signed: bool = False
+    """Whether the values are changes, and shown with their signs."""
 
     def __post_init__(self) -> None:
         assert self.status in STATUSES, self.status
@@ -84,15 +86,21 @@ class Entry:
         if self.metric in _DECIMALS and 0 < abs(self.value) < 10:
             # Three digits that say something, as the hours of a training of minutes.
             digits = max(digits, 2 - math.floor(math.log10(abs(self.value))))
-        return f"{self.value:.{min(digits, _MOST)}f}"
+        return self._text(self.value, min(digits, _MOST))
+
+    def published_text(self, digits: int | None = None) -> str:
+        """The printed value with so many decimals, else as many as its metric deserves, empty without one."""
+        if self.published is None:
+            return ""
+        return self._text(self.published, decimals(self.metric) if digits is None else digits)
 
     @property
     def difference_text(self) -> str:
         """The difference with its sign, empty without one."""
-        if self.difference is None:
-            return ""
-        text = f"{self.difference:+.{decimals(self.metric)}f}"
-        return text.replace("-", "+") if float(text) == 0 else text
+        return "" if self.difference is None else _signed(self.difference, decimals(self.metric))
+
+    def _text(self, value: float, digits: int) -> str:
+        return _signed(value, digits) if self.signed else f"{value:.{digits}f}"
 
 
 @dataclass(frozen=True)
@@ -119,6 +127,11 @@ class TableView:
 def decimals(metric: str) -> int:
     """Return how many decimals a metric is shown with: percentages 2, others 1."""
     return _DECIMALS.get(metric, 2)
+
+
+def _signed(value: float, digits: int) -> str:
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", "+") if float(text) == 0 else text
 
 
 def to_json(views: Iterable[TableView]) -> list[dict[str, Any]]:
