@@ -25,7 +25,7 @@ def settings_of(cell: Cell, planner: Planner) -> dict[str, Any]:
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_expected_settings_are_those_that_the_planner_gives(tmp_path: Path, metric: str) -> None:
     planner = make_planner(tmp_path)
-    dataset = "motion" if metric in (*TRAINED, "top1", "top5", "clips_per_s_e2e") else ""
+    dataset = "motion" if metric in (*TRAINED, "top1", "top5", "clips_per_s_e2e", "tokens_kept") else ""
     views = "2x3" if metric in ("top1_trained", "top1", "top5", "clips_per_s_e2e") else ""
     cell = Cell("vit_demo", "none", dataset, views, metric)
     record = put_record(tmp_path / "runs", cell, settings=settings_of(cell, planner))
@@ -39,6 +39,7 @@ def test_the_expected_settings_are_those_that_the_planner_gives(tmp_path: Path, 
         "gflops": {"counter"},
         "clips_per_s": {"precision", "batch_size"},
         "clips_per_s_e2e": {"precision", "batch_size", "dataset.root"},
+        "tokens_kept": {"precision", "checkpoint.path", "dataset.root", "videos"},
     }
     assert set(expected) == names.get(metric, {"precision", "checkpoint.path", "dataset.root"})
 

@@ -161,7 +161,7 @@ def test_a_dry_run_shows_jobs_and_changes_nothing(tmp_path: Path, capsys: pytest
     ("arguments", "expected"),
     [
         ([], "the following arguments are required: TABLE"),
-        (["table9"], "unknown table 'table9'; valid tables: table1, table2, table3, or your own TOML file"),
+        (["table9"], "unknown table 'table9'; valid tables: figure1, figure2, table1, table2, table3, or your"),
         (["nowhere.toml"], "cannot read table nowhere.toml: No such file or directory"),
         (["bad.toml"], "table bad.toml: "),
         (["table2", "--profile", "cluster"], "unknown profile 'cluster'; valid profiles: demo, v100, or your own TOML"),

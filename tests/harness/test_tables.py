@@ -6,6 +6,7 @@ import pytest
 
 from harness.tables import load_table, table_names
 from harness.views import view_table
+from jobs.cells import Cell
 from results.published import load_published
 from tests.harness.made import small_profile
 
@@ -21,11 +22,19 @@ OURS = ("Projected (h)", "Step (s)", "GFLOPs")
 
 
 def test_every_built_in_table_has_a_printed_number_for_each_cell() -> None:
-    assert table_names() == ["table1", "table2", "table3"]
-    for name in table_names():
+    assert table_names() == ["figure1", "figure2", "table1", "table2", "table3"]
+    for name in ("table1", "table2", "table3"):
         metrics = {(entry.row, entry.column): entry.cell.metric for entry in load_table(name).entries}
         papers = {place: metric for place, metric in metrics.items() if name != "table1" or place[1] not in OURS}
         assert papers == {place: printed.metric for place, printed in load_published(name).items()}
+
+
+def test_figures_are_of_what_the_supplements_show_and_have_no_numbers() -> None:
+    for name, dataset in (("figure1", "k400"), ("figure2", "ssv2")):
+        (entry,) = load_table(name).entries
+        assert entry.cell == Cell("vit_base", "sta:r=64", dataset, "", "tokens_kept")
+        assert "not known" in entry.inferred
+        assert load_published(name) == {}
 
 
 def test_table1_compares_two_trainings() -> None:
@@ -109,7 +118,7 @@ def test_a_mistake_is_one_line_that_names_the_file(tmp_path: Path, text: str, ex
 
 
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="unknown table 'table9'; valid tables: table1, table2, table3, or your own"):
+    with pytest.raises(ValueError, match="unknown table 'table9'; valid tables: figure1, figure2, table1, "):
         load_table("table9")
     with pytest.raises(ValueError, match=r"cannot read table nowhere\.toml: No such file"):
         load_table("nowhere.toml")

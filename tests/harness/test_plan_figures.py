@@ -1,0 +1,72 @@
+"""Figures as jobs: which videos they are of, and what makes two of them the same."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.plan import make_plan
+from harness.profiles import load_profile
+from harness.settings import departures, expected_settings
+from harness.tables import load_table
+from jobs.cells import Cell
+from jobs.spec import Visualize, from_dict, to_dict
+from tests.harness.made import make_planner, make_table, put_record
+
+CELL = Cell("vit_demo", "sta:r=16", "motion", "", "tokens_kept")
+
+
+def planned(folder: Path, *overrides: str) -> Visualize:
+    job = make_planner(folder, overrides=overrides).job([CELL])
+    assert isinstance(job, Visualize)
+    assert from_dict(to_dict(job)) == job
+    return job
+
+
+def test_reductions_of_a_model_share_what_is_read(tmp_path: Path) -> None:
+    cells = [Cell("vit_demo", reduction, "motion", "", "tokens_kept") for reduction in ("sta:r=16", "random:r=16")]
+    plan = make_plan([make_table(cells)], make_planner(tmp_path), ())
+    assert [(job.kind, len(job.cells)) for job in plan.jobs] == [("visualize", 2)]
+    assert plan.tasks == {plan.jobs[0].id: 1}
+
+
+def test_a_given_video_takes_the_place_of_the_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "bikes.mp4").write_bytes(b"one")
+    job = planned(tmp_path / "here", "video=bikes.mp4")  # beside the caller, not beside the profile
+    assert (job.video, job.dataset.labels, job.dataset.num_classes) == (str(tmp_path / "bikes.mp4"), "", 16)
+    (tmp_path / "here" / "val.txt").write_text("other.mp4 0\n")
+    assert planned(tmp_path / "here", "video=bikes.mp4").record_id(CELL) == job.record_id(CELL)
+    (tmp_path / "bikes.mp4").write_bytes(b"two")
+    assert planned(tmp_path / "here", "video=bikes.mp4").record_id(CELL) != job.record_id(CELL)
+
+
+def test_other_videos_are_another_figure(tmp_path: Path) -> None:
+    ids = {planned(tmp_path, *overrides).record_id(CELL) for overrides in ((), ("figures.videos=5",))}
+    (tmp_path / "val.txt").write_text("0.mp4 0\n")
+    ids.add(make_planner(tmp_path / "more", videos=5).job([CELL]).record_id(CELL))
+    assert len(ids) == 3
+
+
+def test_a_video_that_is_not_there_is_said_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^cannot read the video /nowhere/bikes\.mp4: No such file or directory$"):
+        planned(tmp_path, "video=/nowhere/bikes.mp4")
+    with pytest.raises(ValueError, match=r"figures\.videos must be at least 1, not 0"):
+        planned(tmp_path, "figures.videos=0")
+
+
+def test_the_report_prefers_the_figure_that_was_asked_for_and_says_so_otherwise(tmp_path: Path) -> None:
+    planner = make_planner(tmp_path)
+    settings = planner.job([CELL]).settings(CELL)
+    record = put_record(planner.runs, CELL, settings=settings | {"videos": "/clips/bikes.mp4"})
+    wanted = load_profile(str(tmp_path / "small.toml"), ["video=/clips/bikes.mp4"])
+    assert expected_settings(record.cell, wanted, planner.runs)["videos"] == "/clips/bikes.mp4"
+    assert departures([record], wanted, planner.runs) == []
+    (said,) = departures([record], planner.profile, planner.runs)
+    assert "videos /clips/bikes.mp4, not 3 of its label file" in said
+
+
+def test_the_papers_figures_are_planned_on_the_papers_data(tmp_path: Path) -> None:
+    planner = make_planner(tmp_path)
+    (job,) = make_plan([load_table("figure1")], planner, ()).jobs
+    assert [cell.reduction for cell in job.cells] == ["sta:r=16"]  # in the demo's stand-in
