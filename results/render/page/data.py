@@ -76,7 +76,7 @@ def _cells(view: TableView, page: Page) -> Iterable[tuple[str, dict[str, Any]]]:
         printed = "" if entry.published is None else f"{entry.published:.{decimals(entry.metric)}f}"
         cell = {
             "metric": entry.metric,
-            "value": entry.measured_text,
+            "change" if entry.signed else "value": entry.measured_text,
             "published": printed,
             "difference": entry.difference_text,
             "status": entry.word,

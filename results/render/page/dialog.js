@@ -13,9 +13,13 @@ function openRecord(key, id) {
   document.getElementById("record-body").scrollTop = 0;
 }
 
+// What has not changed stays, with the place that was read and the words that were marked.
 function fillDialog() {
+  const body = document.getElementById("record-body");
+  const parts = make("div");
+  parts.append(...describe(opened.key, opened.id));
   document.getElementById("record-title").textContent = titleOf(opened.key, opened.id);
-  document.getElementById("record-body").replaceChildren(...describe(opened.key, opened.id));
+  if (body.textContent !== parts.textContent) body.replaceChildren(parts);
 }
 
 function openerOf({ key, id, marker }) {

@@ -93,12 +93,18 @@ function setFigure(figure, { stage, slot, mode }) {
   drawFigure(figure);
 }
 
-// Of a button, by what it is about; of a marker or a region, by its id.
+// Of a cell or a copy button by what it is about, of a marker by its id, of others by their place.
 function selectorOf(element) {
-  if (!element || !element.closest("main")) return "";
-  const named = ["cell", "record", "table", "format"].filter((name) => element.dataset[name]);
+  const main = document.getElementById("main");
+  if (!element || !main.contains(element)) return "";
+  const named = ["cell", "record", "format", "table"].filter((name) => element.dataset[name]);
   if (named.length) return named.map((name) => `[data-${name}="${CSS.escape(element.dataset[name])}"]`).join("");
-  return element.id ? `#${CSS.escape(element.id)}` : "";
+  if (element.id) return `#${CSS.escape(element.id)}`;
+  const steps = [];
+  for (let at = element; at !== main; at = at.parentElement) {
+    steps.unshift(`:nth-child(${1 + [...at.parentElement.children].indexOf(at)})`);
+  }
+  return ["#main", ...steps].join(" > ");
 }
 
 function startLive() {

@@ -3,43 +3,41 @@
 function describe(key, id) {
   const cell = lookUp(data.cells, key) || {};
   const record = recordOf(id);
-  const job = jobOf(cell.job || (record && record.job));
-  const parts = [sayValue(cell, record), ...sayRemarks(cell, record)];
+  const parts = [...sayValue(cell, record), ...sayRemarks(cell, record)];
   if (record) parts.push(...sayRecord(record));
-  parts.push(...sayJob(job, record));
-  if (record) parts.push(...saySection("Provenance", pairs(flat(record.provenance))));
-  return parts.filter(Boolean);
+  if (cell.job) parts.push(...sayJob(record ? "Newer attempt" : "Job", cell.job));
+  if (!record) return parts;
+  return [...parts, ...sayJob("Job", record.job), ...saySection("Provenance", pairs(flat(record.provenance)))];
 }
 
 function titleOf(key, id) {
   const [, name, row, column] = /^(.*)\/(\d+)\/(\d+)$/s.exec(key || "") || [];
   const table = lookUp(data.tables, name);
-  return table ? `${table.rows[row]}, ${table.columns[column]} (${table.title})` : `Record ${id}`;
+  if (table) return `${table.rows[row]}, ${table.columns[column]} (${table.title})`;
+  const record = recordOf(id);
+  return record ? Object.values(record.cell).filter(Boolean).join(", ") : "Record";
 }
 
 function sayValue(cell, record) {
-  const holder = make("div");
-  const text = cell.value || (record && String(record.value)) || cell.status || "";
-  const unit = record && cell.value !== undefined ? ` ${record.unit}` : "";
-  holder.append(make("p", `${text}${text === cell.status ? "" : unit}`, { class: "value" }));
-  holder.append(pairs([
+  const number = cell.value || (record && String(record.value));
+  const text = number ? `${number} ${record ? record.unit : ""}` : cell.status || "";
+  const facts = pairs([
     ["status", record && record.status],
-    ["published", cell.published],
+    [cell.change ? "published change" : "published", cell.published],
+    ["change from r = 0", cell.change],
     ["difference", cell.difference],
     ["unrounded", record && `${record.value} ${record.unit}`],
     ["file", record && `${data.runs}/records/${record.id}.json`],
-  ]));
-  return holder;
+  ]);
+  return [make("p", text.trim(), { class: "value" }), facts];
 }
 
 function sayRemarks(cell, record) {
-  const flags = (record && record.flags) || [];
-  const notes = (record && record.notes) || [];
   return [
     ...sayList(record ? "Remarks" : "Why", cell.remark ? [cell.remark] : []),
     ...sayList("Inferred", cell.inferred ? [cell.inferred] : []),
-    ...sayList("Flags", flags),
-    ...sayList("Notes", notes),
+    ...sayList("Flags", record ? record.flags : []),
+    ...sayList("Notes", record ? record.notes : []),
   ];
 }
 
@@ -55,8 +53,9 @@ function sayRecord(record) {
   ];
 }
 
-function sayJob(job, record) {
-  if (!job) return record ? saySection("Job", pairs([["id", record.job]])) : [];
+function sayJob(title, id) {
+  const job = jobOf(id);
+  if (!job) return saySection(title, pairs([["id", id]]));
   const holder = make("div");
   holder.append(pairs([
     ["id", job.id],
@@ -71,7 +70,7 @@ function sayJob(job, record) {
     holder.append(make("pre", log.text || "the page had no room for its end"));
   }
   if (job.more_logs) holder.append(make("p", `and ${job.more_logs} more log files`, { class: "hint" }));
-  return saySection("Job", holder);
+  return saySection(title, holder);
 }
 
 function saySection(title, content) {

@@ -1,6 +1,7 @@
 // Figures of pruned tokens: the frame of a slot, and which of its patches are left after a stage.
 
 const PATCH = 336; // pixels of a frame's longer side, about
+const SCALE = "; from the lowest of the slot in dark blue to the highest in yellow, white without a value";
 const images = new Map();
 
 function startFigures(root) {
@@ -27,7 +28,7 @@ function chosen(figure) {
 async function drawFigure(figure) {
   const content = data.figures[figure.dataset.figure];
   const { stage, slot, mode } = chosen(figure);
-  figure.querySelector("output").textContent = sayFigure(content, stage, slot);
+  figure.querySelector("output").textContent = sayFigure(content, stage, slot) + (mode === "kept" ? "" : SCALE);
   const image = await imageOf(content.slots[slot].jpeg);
   const now = chosen(figure);
   if (now.stage !== stage || now.slot !== slot || now.mode !== mode) return;

@@ -62,8 +62,11 @@ def accuracies() -> TableView:
 
 def drops() -> TableView:
     entries = {
-        (grid, name): Entry(grid, name, "top1", -1.5625 * place, -0.13 * place, "done")
-        for grid in GRIDS
+        (grid, name): Entry(
+            *(grid, name, "top1", -1.5625 * place, -0.13 * place),
+            **{"status": "done", "record": f"top1-{row}-{place}", "signed": True},
+        )
+        for row, grid in enumerate(GRIDS)
         for place, name in enumerate(COLUMNS[1:], 1)
     }
     return TableView("table2-drops", "Table 2. Drops", "Views", list(GRIDS), list(COLUMNS[1:]), entries)

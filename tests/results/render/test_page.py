@@ -119,7 +119,9 @@ def test_each_cell_opens_its_record_or_what_became_of_it(text: str, page: Reader
     assert "out of memory" in content["cells"]["mixed/1/2"]["remark"]
     logs = [content["parts"][number] for number in content["jobs"]["job-failed"]["logs"]]
     assert logs[0]["text"].endswith(f"MemoryError: {HOSTILE}")
-    assert not page.having("button", data_cell="table2-drops/0/0")
+    (change,) = page.having("button", data_cell="table2-drops/0/0")
+    assert change["data-record"] == "top1-0-1"
+    assert content["cells"]["table2-drops/0/0"]["change"] == "-1.56"
 
 
 def test_numbers_to_sort_by_are_unrounded(text: str) -> None:
