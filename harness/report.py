@@ -1,17 +1,42 @@
 """python -m harness.report [TABLE…]: the tables, measured beside published, from records and printed numbers alone."""
 
+import argparse
 import json
+import os
+import shutil
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.arguments import Parser, add_common, command, profile_options, run, stop
-from harness.profiles import load_profile
+from harness.arguments import Parser, add_common, command, profile_options, run, stop, whole_number
+from harness.drops import drops
+from harness.profiles import Profile, load_profile
 from harness.settings import expected_settings
-from harness.tables import load_table, table_names
+from harness.tables import Table, load_table, table_names
 from harness.views import view_table
-from results.progress import read_progress
-from results.records import best_by_cell, read_records
+from results.files import replacing
+from results.progress import JobProgress, read_progress
+from results.records import CellKey, Record, best_by_cell, read_records
 from results.render import formats, render, to_json
+from results.render.plot import Plot, write_plots
+from results.render.view import TableView
+
+PORT = 8000
+CELLS_ONLY = ("csv",)
+"""Formats for programs: each cell once, and no tables derived from others."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the runs folder holds at one moment, and what the tables make of it."""
+
+    records: Sequence[Record]
+    best: dict[CellKey, Record]
+    jobs: Sequence[JobProgress]
+    views: dict[str, TableView]
+    """By the table's name."""
+    warnings: Sequence[str]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,31 +44,111 @@ def main(arguments: list[str] | None = None) -> int:
     names = ", ".join(table_names())
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"{names}, or a TOML file; all that have results")
     add_common(parser)
-    parser.add_argument("--format", choices=formats(), default="github", help="how to print the tables (github)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a cell instead")
+    how = parser.add_mutually_exclusive_group()
+    told = "how to print the tables; without it in colour on a terminal, else as github; html is a page of its own"
+    how.add_argument("--format", choices=sorted([*formats(), "html"]), help=told)
+    how.add_argument("--json", action="store_true", help="print one JSON object a cell instead")
+    how.add_argument("--serve", action="store_true", help="show the page live, to browsers on this machine alone")
+    parser.add_argument("--port", type=whole_number, default=PORT, metavar="N", help=f"of --serve ({PORT})")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write the plots as PDF and SVG into DIR, too")
     options = parser.parse_args(arguments)
-    runs: Path = options.runs
     try:
         profile = load_profile(options.profile, options.set)
         tables = [load_table(name) for name in dict.fromkeys(options.tables or table_names())]
-        records, warnings = read_records(runs)
-        best = best_by_cell(records, lambda cell: expected_settings(cell, profile, runs.absolute()))
-        jobs = read_progress(runs)
-        views = [view_table(table, profile, best, jobs, runs) for table in tables]
+        if options.serve:
+            _serve(tables, profile, options)
+            return 0
+        found = look(tables, profile, options.runs, all_of_them=bool(options.tables))
+        for warning in found.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        if options.plots:
+            files = write_plots(_plots(tables, profile, found, options.runs), options.plots)
+            print(f"{len(files)} files of plots are in {options.plots}", file=sys.stderr)
+        if options.json:
+            print(json.dumps(to_json(found.views.values()), indent=1))
+        elif not found.views:
+            first = command("sweep", "table2", *profile_options(options), runs=options.runs)
+            print(f"no results in {options.runs} yet; begin with {first}", file=sys.stderr)
+        else:
+            _print(tables, profile, found, options)
     except (ValueError, OSError) as error:
         return stop(error)
-    for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    if not options.tables:
-        views = [view for view in views if any(entry.status != "pending" for entry in view.in_order())]
-    if options.json:
-        print(json.dumps(to_json(views), indent=1))
-    elif views:
-        print(render(views, options.format), end="")
-    else:
-        first = command("sweep", "table2", *profile_options(options), runs=runs)
-        print(f"no results in {runs} yet; begin with {first}", file=sys.stderr)
     return 0
+
+
+def look(tables: Sequence[Table], profile: Profile, runs: Path, all_of_them: bool) -> Found:
+    """Read the runs folder; of the tables those that have results, or all. ValueError where a cell is not valid."""
+    records, warnings = read_records(runs)
+    best = best_by_cell(records, lambda cell: expected_settings(cell, profile, runs.absolute()))
+    jobs = read_progress(runs)
+    views = {table.name: view_table(table, profile, best, jobs, runs) for table in tables}
+    if not all_of_them:
+        views = {name: view for name, view in views.items() if any(one.status != "pending" for one in view.in_order())}
+    return Found(records, best, jobs, views, warnings)
+
+
+def page_text(tables: Sequence[Table], profile: Profile, found: Found, runs: Path, live: bool = False) -> str:
+    """The report as one HTML page."""
+    from harness.page import build_page
+    from results.render.page import render_page
+
+    views = _with_drops(tables, profile, found)
+    plots = _plots(tables, profile, found, runs)
+    return render_page(
+        build_page(
+            tables, profile, found.records, found.best, found.jobs, runs, views, plots, found.warnings, live=live
+        )
+    )
+
+
+def _with_drops(tables: Sequence[Table], profile: Profile, found: Found) -> list[TableView]:
+    """Each table, and after it the one of what its reductions change."""
+    views = []
+    for table in tables:
+        if view := found.views.get(table.name):
+            views += [view, drops(table, view, profile)]
+    return [view for view in views if view]
+
+
+def _plots(tables: Sequence[Table], profile: Profile, found: Found, runs: Path) -> list[Plot]:
+    from harness.trends import plots
+
+    return plots([table for table in tables if table.name in found.views], profile, found.best, runs)
+
+
+def _print(tables: Sequence[Table], profile: Profile, found: Found, options: argparse.Namespace) -> None:
+    if options.format == "html":
+        _print_page(page_text(tables, profile, found, options.runs), options.runs)
+        return
+    views = list(found.views.values()) if options.format in CELLS_ONLY else _with_drops(tables, profile, found)
+    if options.format or not sys.stdout.isatty():
+        print(render(views, options.format or "github"), end="")
+        return
+    from results.render import terminal
+
+    width = shutil.get_terminal_size().columns
+    print(terminal.render(views, width, colour="NO_COLOR" not in os.environ), end="")
+
+
+def _print_page(text: str, runs: Path) -> None:
+    """To a pipe or a file the page goes as it is; on a terminal, which it would flood, to a file that is named."""
+    if not sys.stdout.isatty():
+        print(text, end="")
+        return
+    path = runs / "report.html"
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(f"the report is in {path}; a browser opens it as it is")
+
+
+def _serve(tables: Sequence[Table], profile: Profile, options: argparse.Namespace) -> None:
+    from harness.serve import serve
+
+    def make_page() -> str:
+        found = look(tables, profile, options.runs, all_of_them=bool(options.tables))
+        return page_text(tables, profile, found, options.runs, live=True)
+
+    serve(make_page, options.port)
 
 
 if __name__ == "__main__":
