@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TextIO
 
 from rich.cells import cell_len
@@ -33,7 +34,6 @@ STYLES = {
 }
 """Of a value by its status, and of what stands beside it. They say nothing that words and marks do not say as well."""
 
-
 Wrap = Callable[[str, int], list[Text]]
 """Breaks text into lines of at most so many cells, at blanks where it can."""
 
@@ -47,13 +47,13 @@ class Column:
     cells: Sequence[Sequence[Text]]
     """By row, then by sub-column."""
 
-    @property
+    @cached_property
     def widths(self) -> list[int]:
         """Of the sub-columns, in terminal cells."""
         heads = [len(part) for part in self.parts] if len(self.parts) > 1 else [min(cell_len(self.name), NAME)]
         return [max(head, *(text.cell_len for text in texts)) for head, *texts in zip(heads, *self.cells, strict=True)]
 
-    @property
+    @cached_property
     def width(self) -> int:
         return sum(self.widths) + GAP * (len(self.parts) - 1)
 
