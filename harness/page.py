@@ -164,7 +164,7 @@ def _said(figure: Mapping[str, Any]) -> str:
     if predicted is None:
         return ""
     sure = figure.get("probability")
-    said = f"taken for class {predicted}" + (f" ({sure:.0%})" if isinstance(sure, float) else "")
+    said = f"taken for class {predicted}" + (f" ({100 * sure:.0f} %)" if isinstance(sure, float) else "")
     return said + (f", labelled {label}" if label is not None else "")
 
 

@@ -18,6 +18,8 @@ NESTED = ("settings", "samples", "provenance")
 SKIPPED_MOST = 1000
 """Videos left out that are named for a record; its file names all."""
 
+as_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 def payload(page: Page, tips: Mapping[str, Any]) -> str:
     """Return the JSON for a <script> element; whatever the texts in it hold, it does not end one."""
@@ -33,7 +35,7 @@ def payload(page: Page, tips: Mapping[str, Any]) -> str:
         "tips": tips,
         "figures": [figure.content for figure in page.figures],
     }
-    text = f'{{"parts":[{",".join(parts.texts)}],{_text(content)[1:]}'
+    text = f'{{"parts":[{",".join(parts.texts)}],{as_text(content)[1:]}'
     return text.replace("<", "\\u003c")
 
 
@@ -45,7 +47,7 @@ class _Parts:
         self._numbers: dict[str, int] = {}
 
     def add(self, value: Any) -> int:
-        text = _text(value)
+        text = as_text(value)
         if text not in self._numbers:
             self._numbers[text] = len(self.texts)
             self.texts.append(text)
@@ -90,7 +92,3 @@ def _cells(view: TableView, page: Page) -> Iterable[tuple[str, dict[str, Any]]]:
 
 def _job(job: Job, parts: _Parts) -> dict[str, Any]:
     return asdict(job) | {"logs": [parts.add(asdict(log)) for log in job.logs]}
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -26,7 +26,8 @@ async function takeOver() {
   shownState = stateOf(page);
   document.getElementById("data").textContent = page.getElementById("data").textContent;
   document.getElementById("main").replaceWith(document.importNode(page.getElementById("main"), true));
-  prepare(document);
+  prepare();
+  hideTip();
   restore(before);
   const lead = document.querySelector("#summary .lead");
   announce(`Updated. ${lead ? lead.textContent.split(".")[0] : ""}.`);

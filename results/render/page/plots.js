@@ -2,12 +2,14 @@
 
 const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
+let tipped = null; // the marker that the tip is of
+
 function markersOf(plot) {
   return [...plot.querySelectorAll("[id]")].filter((element) => Object.hasOwn(data.tips, element.id));
 }
 
-function makeReachable(root) {
-  for (const plot of root.querySelectorAll("figure.plot")) {
+function makeReachable() {
+  for (const plot of document.querySelectorAll("figure.plot")) {
     markersOf(plot).forEach((marker, place) => {
       const { text, record } = data.tips[marker.id];
       marker.setAttribute("tabindex", place ? "-1" : "0");
@@ -23,12 +25,19 @@ function markerAt(event) {
 }
 
 function showTip(event) {
-  const marker = markerAt(event);
-  if (!marker) return hideTip();
+  tipped = markerAt(event);
   const tip = document.getElementById("tip");
-  tip.textContent = data.tips[marker.id].text;
-  tip.hidden = false;
-  const at = marker.getBoundingClientRect();
+  tip.hidden = !tipped;
+  if (!tipped) return;
+  tip.textContent = data.tips[tipped.id].text;
+  placeTip();
+}
+
+// Above the marker, else below it, and within the window.
+function placeTip() {
+  if (!tipped) return;
+  const tip = document.getElementById("tip");
+  const at = tipped.getBoundingClientRect();
   const left = at.left + at.width / 2 - tip.offsetWidth / 2;
   const above = at.top - tip.offsetHeight - 8;
   tip.style.left = `${Math.max(8, Math.min(left, document.documentElement.clientWidth - tip.offsetWidth - 8))}px`;
@@ -36,6 +45,7 @@ function showTip(event) {
 }
 
 function hideTip() {
+  tipped = null;
   document.getElementById("tip").hidden = true;
 }
 
@@ -69,5 +79,5 @@ function startPlots() {
   document.addEventListener("focusin", showTip);
   document.addEventListener("keydown", moveMarker);
   document.addEventListener("click", openMarker);
-  document.addEventListener("scroll", hideTip, { capture: true, passive: true });
+  document.addEventListener("scroll", placeTip, { capture: true, passive: true });
 }

@@ -31,8 +31,8 @@ function sortedBy(table) {
   return heading && { column: heading.dataset.column, order: heading.getAttribute("aria-sort") };
 }
 
-function markSortable(root) {
-  for (const button of root.querySelectorAll("button.sort")) button.closest("th").setAttribute("aria-sort", "none");
+function markSortable() {
+  for (const button of document.querySelectorAll("button.sort")) button.closest("th").setAttribute("aria-sort", "none");
 }
 
 function sortAgain(table, { column, order }) {

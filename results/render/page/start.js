@@ -1,9 +1,9 @@
 // All of it, once the page is there.
 
-function prepare(root) {
-  markSortable(root);
-  makeReachable(root);
-  startFigures(root);
+function prepare() {
+  markSortable();
+  makeReachable();
+  startFigures();
 }
 
 // On paper nothing can be unfolded.
@@ -17,7 +17,7 @@ function startPrinting() {
 }
 
 document.documentElement.classList.add("js");
-prepare(document);
+prepare();
 startDialog();
 startSorting();
 startCopying();

@@ -1,11 +1,11 @@
 // Figures of pruned tokens: the frame of a slot, and which of its patches are left after a stage.
 
-const PATCH = 336; // pixels of a frame's longer side, about
+const SIDE = 336; // pixels of a frame's longer side, about
 const SCALE = "; from the lowest of the slot in dark blue to the highest in yellow, white without a value";
 const images = new Map();
 
-function startFigures(root) {
-  for (const figure of root.querySelectorAll("figure.tokens")) {
+function startFigures() {
+  for (const figure of document.querySelectorAll("figure.tokens")) {
     const content = data.figures[figure.dataset.figure];
     if (!content) continue;
     dropModes(figure, content);
@@ -33,7 +33,7 @@ async function drawFigure(figure) {
   const now = chosen(figure);
   if (now.stage !== stage || now.slot !== slot || now.mode !== mode) return;
   const canvas = figure.querySelector("canvas");
-  const size = Math.round(PATCH / Math.max(content.columns, content.rows));
+  const size = Math.round(SIDE / Math.max(content.columns, content.rows));
   canvas.width = size * content.columns;
   canvas.height = size * content.rows;
   const pen = canvas.getContext("2d");

@@ -217,7 +217,7 @@ def figures() -> list[Figure]:
     files = ("tokens.png", "tokens.pdf", "heat.png", "heat.pdf", "clip.gif", "kept.npz", "page.json")
     stages = ((1, 328), (5, 256), (11, 64))
     common = {"record": "figure", "files": files, "stages": stages}
-    said = "Taken for class 3 (91.2 %), labelled 3"
+    said = "taken for class 3 (91.2 %), labelled 3"
     return [
         Figure(video=HOSTILE, folder="jobs/j/figures/a", said=said, content=figure_content(HOSTILE), **common),
         Figure(video="left.mp4", folder="jobs/j/figures/b", missing="the page had no room for it", **common),
