@@ -36,7 +36,7 @@ LOGS_OF_A_JOB = 3
 FIGURES = 1_500_000
 """Bytes of the files page.json of all figures together."""
 ROOM = f"the page embeds {FIGURES / 1e6:.1f} MB of figures, and this one is beyond that"
-NAMED_FILES = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+FILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
 def build_page(
@@ -152,7 +152,7 @@ def _figures_of(record: Record) -> Iterator[Figure]:
     for one in listed if isinstance(listed, list) else ():
         try:
             stages = [(int(stage["block"]), int(stage["kept"])) for stage in one["stages"]]
-            files = [str(file) for file in one["files"] if NAMED_FILES.fullmatch(str(file))]
+            files = [str(file) for file in one["files"] if FILE_NAME.fullmatch(str(file))]
             yield Figure(record.id, str(one["video"]), str(one["folder"]), files, stages, _said(one))
         except (KeyError, TypeError, ValueError):
             continue

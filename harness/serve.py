@@ -136,7 +136,7 @@ class Server(ThreadingHTTPServer):
             super().__init__((HOST, port), Handler)
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) else "a port is a number from 0 to 65535"
-            raise ValueError(f"cannot serve on port {port} of {HOST}: {reason}; choose another") from None
+            raise ValueError(f"cannot serve on port {port} of {HOST}: {reason}; choose another (--port)") from None
 
     def server_bind(self) -> None:
         TCPServer.server_bind(self)  # http.server's own asks the network for this host's name

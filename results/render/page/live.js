@@ -22,6 +22,7 @@ async function takeOver() {
   if (!answer.ok) return pulse(text.trim());
   const page = new DOMParser().parseFromString(text, "text/html");
   const before = remember();
+  const values = valuesOf(data);
   data = readData(page);
   shownState = stateOf(page);
   document.getElementById("data").textContent = page.getElementById("data").textContent;
@@ -29,9 +30,13 @@ async function takeOver() {
   prepare();
   hideTip();
   restore(before);
-  const lead = document.querySelector("#summary .lead");
-  announce(`Updated. ${lead ? lead.textContent.split(".")[0] : ""}.`);
+  if (values !== valuesOf(data)) announce(`Updated. ${document.querySelector("#summary .lead").textContent.split(".")[0]}.`);
   pulse(`Live: updated ${new Date().toLocaleTimeString("en-GB")}.`);
+}
+
+// What is worth to be told of: that a job has come a little further is not.
+function valuesOf({ cells }) {
+  return JSON.stringify(Object.entries(cells).map(([key, cell]) => [key, cell.value, cell.change, cell.status]));
 }
 
 function stateOf(page) {
