@@ -52,6 +52,15 @@ class Place:
         return f"{text} ({said})" if said else text
 
     @property
+    def tag(self) -> str:
+        """The settings of the reduction that ran, as `r=12`."""
+        return _settings(self.cell)
+
+    @property
+    def paper_tag(self) -> str:
+        return _settings(self.wanted)
+
+    @property
     def paper(self) -> str:
         """What the paper has, whole."""
         return "paper: " + ", ".join(filter(None, [self.asked, self.wanted.reduction, self.wanted.views]))
@@ -82,6 +91,10 @@ def quartiles(record: Record) -> tuple[float, float] | tuple[None, None]:
         return None, None
     low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
     return (low, high) if low <= record.value <= high else (None, None)
+
+
+def _settings(cell: Cell) -> str:
+    return cell.reduction.partition(":")[2] or cell.reduction
 
 
 def _on(cell: Cell) -> str:

@@ -37,7 +37,7 @@ def speed_ups(name: str, places: list[Place], best: Mapping[CellKey, Record]) ->
             return None
         assert place.record
         speed, fewer = speed_up(place.record.samples, base.samples)
-        return Point(fewer, speed, place.label, record=place.record.id)
+        return Point(fewer, speed, place.label, record=place.record.id, tag=place.tag)
 
     series = _lines("clips/s", timed, timing, lambda place: _printed(place, timed))
     series += _lines("training step", trained, training)
@@ -95,7 +95,7 @@ def _of_timing(place: Place, base: Record) -> Point | None:
         return None
     low, high = (None if end is None else end / base.value for end in quartiles(place.record))
     speed = place.record.value / base.value
-    return Point(fewer, speed, place.label, y_low=low, y_high=high, record=place.record.id)
+    return Point(fewer, speed, place.label, y_low=low, y_high=high, record=place.record.id, tag=place.tag)
 
 
 def _printed(place: Place, timed: Iterable[Place]) -> Point | None:
@@ -105,7 +105,7 @@ def _printed(place: Place, timed: Iterable[Place]) -> Point | None:
     fewer = _fewer(place.wanted.model, place.wanted.reduction)
     if not base or place.printed is None or fewer is None:
         return None
-    return Point(fewer, place.printed / base, place.paper, published=True)
+    return Point(fewer, place.printed / base, place.paper, published=True, tag=place.paper_tag)
 
 
 def _fewer(model: str, reduction: str) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from math import sqrt
 from pathlib import Path
+from typing import Any
 
 from harness.curves import curves
 from harness.places import Place, places_of, quartiles, stand_ins
@@ -64,13 +65,15 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
             return None
         x_low, x_high = quartiles(paid)
         y_low, y_high = _interval(place.record)
-        return Point(paid.value, place.record.value, place.label, x_low, x_high, y_low, y_high, place.record.id)
+        bars = {"x_low": x_low, "x_high": x_high, "y_low": y_low, "y_high": y_high}
+        about: dict[str, Any] = {"record": place.record.id, "tag": place.tag} | bars
+        return Point(paid.value, place.record.value, place.label, **about)
 
     def printed_point(place: Place) -> Point | None:
         paid = printed.get(_what(place))
         if place.printed is None or paid is None:
             return None
-        return Point(paid, place.printed, place.paper, published=True)
+        return Point(paid, place.printed, place.paper, published=True, tag=place.paper_tag)
 
     accuracies = [place for place in places if place.wanted.metric == metric]
     series = _lines(accuracies, measured_point, printed_point)

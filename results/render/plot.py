@@ -26,6 +26,8 @@ class Point:
     """The id of the record behind it."""
     published: bool = False
     """Printed by the paper, not measured: drawn hollow."""
+    tag: str = ""
+    """A word or two that stand beside its marker where there is room."""
 
     def __post_init__(self) -> None:
         ends = (self.x_low, self.x_high, self.y_low, self.y_high)

@@ -29,6 +29,10 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", BLACK, "#E69F00", "#56B4E
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", "p", ">")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (9, 2)))
 """As many as go into the number of neither colours nor markers: 7 × 10 × 5 series before two look the same."""
+Box = tuple[float, float, float, float]
+"""Left, low, right, high, in points of the figure."""
+TAGGED = 60
+"""Where there are more points, none has its tag."""
 WIDTH, AXES, MARGIN = 6.4, 3.4, 0.08
 """Inches; AXES is the height with ticks and labels, without title, legend and notes."""
 TITLE, TEXT, LEGEND, SMALL = 10, 9, 8, 7
@@ -102,6 +106,7 @@ def draw(plot: Plot, bare: bool = False) -> Figure:
     axes.autoscale_view()
     text: dict[str, Any] = {"fontsize": SMALL, "verticalalignment": "bottom", "linespacing": SPACING}
     figure.text(MARGIN / WIDTH, MARGIN / 2 / height, "\n".join(notes), **text)
+    _tag(axes, plot)
     return figure
 
 
@@ -148,6 +153,36 @@ def _bars(axes: "Axes", series: Series, colour: str) -> None:
         if found:
             xs, ys, below, above = zip(*found, strict=True)
             axes.errorbar(xs, ys, zorder=3, **style | {f"{along}err": (below, above)})
+
+
+def _tag(axes: "Axes", plot: Plot) -> None:
+    """Write the points' tags beside their markers, where they meet no marker, no other tag and no edge; the measured
+    ones first, as room gets scarce."""
+    marked = sorted((point for _, _, point in plot.marked()), key=lambda point: point.published)
+    if not any(point.tag for point in marked) or len(marked) > TAGGED:
+        return
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # only then are the places known
+    scale = 72 / axes.figure.dpi
+    places = [tuple(float(at) * scale for at in axes.transData.transform((point.x, point.y))) for point in marked]
+    edges = [float(at) * scale for at in axes.bbox.extents]
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in places]
+    for point, (x, y) in zip(marked, places, strict=True):
+        text = printable(point.tag)
+        wide = 0.62 * SMALL * len(text)
+        for right, up in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+            left, low = x + 5 * right - wide * (right < 0), y + 3 * up - SMALL * (up < 0)
+            box = (left, low, left + wide, low + SMALL)
+            inside = edges[0] < box[0] and edges[1] < box[1] and box[2] < edges[2] and box[3] < edges[3]
+            if text and inside and not any(_meet(box, other) for other in taken):
+                taken.append(box)
+                align: dict[str, Any] = {"ha": "left" if right > 0 else "right", "va": "bottom" if up > 0 else "top"}
+                place: dict[str, Any] = {"xytext": (5 * right, 3 * up), "textcoords": "offset points"}
+                axes.annotate(text, (point.x, point.y), fontsize=SMALL, **align, **place).set_in_layout(False)
+                break
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _along(points: Sequence[Point]) -> tuple[list[float], list[float]]:

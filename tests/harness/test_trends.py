@@ -97,6 +97,7 @@ def test_accuracy_stands_against_the_gflops_of_the_same_reduction(tmp_path: Path
     assert plot.series[0].line
     assert plot.series[0].points[0].record == "vit_demo-sta_r12-motion-5x3-top1"
     assert plot.series[0].points[0].label == "vit_demo on motion for vit_base, sta:r=12, 5x3"
+    assert [point.tag for point in plot.series[0].points] == ["r=12", "none", "r=16"]
     assert (plot.x_label, plot.y_label, plot.diagonal) == ("GFLOPs a clip", "top-1 (%)", False)
     notes = "\n".join(plot.notes)
     assert (

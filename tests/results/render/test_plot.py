@@ -17,10 +17,8 @@ from results.render.plot import Plot, Point, Series, pdf, svg, tips, write_plots
 from results.render.plot_figure import BLACK, COLOURS, DASHES, GROUND, INK, MARKERS, STYLE, draw
 
 NASTY = [
-    "<script>alert(1)</script>",
-    "$\\frac{1$ a_b^{c $",
-    "a\"b'c & d",
-    "]]> --> <!--",
+    "<script>alert(1)</script> $\\frac{1$ a_b^{c $",
+    "a\"b'c & d ]]> --> <!--",
     "\x00\x1b[31m\ud800\n\ttab",
     "视频 😀",
 ]
@@ -140,7 +138,7 @@ def test_inline_svg_takes_the_colours_of_the_page() -> None:
 
 @pytest.mark.parametrize("nasty", NASTY)
 def test_hostile_text_is_text(nasty: str) -> None:
-    point = Point(1, 2, nasty)
+    point = Point(1, 2, nasty, tag=nasty)
     plot = small(title=nasty, x_label=nasty, y_label=nasty, notes=(nasty,), series=(Series(nasty, (point,)),))
     for inline in (False, True):
         text = svg(plot, inline)
@@ -150,7 +148,6 @@ def test_hostile_text_is_text(nasty: str) -> None:
         assert len(set(plain)) == 1
     if nasty.isprintable():
         assert plain[0] == nasty
-    assert pdf(plot).startswith(b"%PDF")
 
 
 def test_a_line_break_in_the_middle_of_a_long_name_loses_nothing() -> None:
@@ -189,7 +186,7 @@ def test_nothing_of_the_callers_matplotlib_is_used_or_altered() -> None:
 def test_no_warning_reaches_the_user() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        pdf(small(title="视频", series=(Series("𒀀", (Point(1, 1, ""),)),)))
+        pdf(small(title=NASTY[0], x_label=NASTY[2], series=(Series("𒀀", (Point(1, 1, ""),)),)))
 
 
 @pytest.mark.parametrize("count", [1, 12, 40])
@@ -209,6 +206,25 @@ def test_the_legend_and_the_notes_stand_below_the_axes(count: int) -> None:
     assert legend.x1 <= figure.bbox.x1
     assert notes.x1 <= figure.bbox.x1
     assert axes.height > 0.85 * 3.4 * figure.dpi
+
+
+def test_tags_stand_where_they_hide_nothing() -> None:
+    rows = tuple(Point(n % 5, n // 5, "", tag=f"r={n}", published=n % 2 == 0) for n in range(10))
+    crowd = tuple(Point(2 + n / 1000, 0.5, "", tag="lost in the crowd") for n in range(6))
+    with matplotlib.rc_context(STYLE):
+        figure = draw(small(series=(Series("rows", rows), Series("crowd", crowd))))
+        figure.draw_without_rendering()
+        renderer = figure._get_renderer()  # type: ignore[attr-defined]
+        axes = figure.axes[0]
+        tags = {text.get_window_extent(renderer): text.get_text() for text in axes.texts}
+        marks = [line.get_window_extent(renderer).padded(2) for line in axes.lines if line.get_gid()]
+    assert set(tags.values()) == {*(f"r={n}" for n in range(10)), "lost in the crowd"}
+    assert 10 < len(tags) < 16
+    boxes = list(tags)
+    for number, box in enumerate(boxes):
+        assert axes.bbox.x0 <= box.x0 <= box.x1 <= axes.bbox.x1
+        assert axes.bbox.y0 <= box.y0 <= box.y1 <= axes.bbox.y1
+        assert not any(box.overlaps(other) for other in boxes[:number] + marks)
 
 
 def test_a_curve_has_no_markers_and_no_tips() -> None:
