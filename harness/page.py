@@ -33,9 +33,8 @@ LINES, LINES_FAILED = 20, 100
 LONGEST, LONGEST_FAILED = 2_000, 12_000
 """Characters of the end of a log."""
 LOGS_OF_A_JOB = 3
-FIGURES = 1_500_000
-"""Bytes of the files page.json of all figures together."""
-ROOM = f"the page embeds {FIGURES / 1e6:.1f} MB of figures, and this one is beyond that"
+FIGURES, RECORDS = 1_500_000, 1_000
+"""Bytes of the files page.json of all figures together, on a page without records; with so many of them half."""
 FILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
@@ -139,9 +138,10 @@ def _without_colours(text: str) -> str:
 def _figures(records: Iterable[Record], runs: Path) -> list[Figure]:
     """The figures of the records; where not all have room, those of each record's first video come first."""
     figures = [list(_figures_of(record)) for record in records]
-    room, contents = FIGURES, dict[tuple[str, str], Figure]()
+    room, contents = int(FIGURES * RECORDS / (RECORDS + len(figures))), dict[tuple[str, str], Figure]()
+    full = f"the page embeds {room / 1e6:.1f} MB of figures, and this one is beyond that"
     for figure in (one for turn in zip_longest(*figures) for one in turn if one):
-        found, size = _with_content(figure, runs, room)
+        found, size = _with_content(figure, runs, room, full)
         contents[figure.record, figure.folder] = found
         room -= size
     return [contents[figure.record, figure.folder] for one in figures for figure in one]
@@ -168,8 +168,8 @@ def _said(figure: Mapping[str, Any]) -> str:
     return said + (f", labelled {label}" if label is not None else "")
 
 
-def _with_content(figure: Figure, runs: Path, room: int) -> tuple[Figure, int]:
-    """The figure with what its page.json holds, or why not; and how many bytes that took."""
+def _with_content(figure: Figure, runs: Path, room: int, full: str) -> tuple[Figure, int]:
+    """The figure with what its page.json holds, or why not: `full` beyond `room`; and how many bytes it took."""
     path = runs / figure.folder / "page.json"
     try:
         # A record may come from elsewhere; it must not name any file of this machine.
@@ -177,7 +177,7 @@ def _with_content(figure: Figure, runs: Path, room: int) -> tuple[Figure, int]:
             raise ValueError("it lies outside the runs folder")
         size = path.stat().st_size
         if size > room:
-            return replace(figure, missing=ROOM), 0
+            return replace(figure, missing=full), 0
         content = read_json(path)
         if problem := _problem(content):
             raise ValueError(problem)

@@ -155,8 +155,8 @@ def _resumed(
 
 
 def _groups(cells: Iterable[Cell], fuse: bool) -> list[list[Cell]]:
-    """The cells that share a job: those of one training, of one pass over a dataset, of figures from the same videos, all
-    GFLOPs; each timing alone."""
+    """The cells that share a job: those of one training, of one pass over a dataset, of figures of the same videos,
+    all GFLOPs; each timing alone."""
     shared: dict[tuple[str, ...], list[Cell]] = {}
     for number, cell in enumerate(cells):
         if cell.metric in TRAINED:

@@ -133,7 +133,8 @@ def _print(tables: Sequence[Table], profile: Profile, found: Found, options: arg
 def _print_page(text: str, runs: Path) -> None:
     """To a pipe or a file the page goes as it is; on a terminal, which it would flood, to a file that is named."""
     if not sys.stdout.isatty():
-        print(text, end="")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())  # as its head says, whatever the terminal's encoding
         return
     path = runs / "report.html"
     with replacing(path) as temporary:

@@ -170,7 +170,7 @@ def _figures(records: Iterable[Record], runs: Path) -> list[str]:
     """Say where the pictures of each video lie."""
     notes = []
     for record in records:
-        for one in record.samples.get("figures", []):
+        for one in record.samples["figures"] if record.cell["metric"] == "tokens_kept" else ():
             files = ", ".join(file for file in one["files"] if not file.endswith((".npz", ".json")))
             notes.append(f"{one['video']}, {record.cell['reduction']}: {runs / one['folder']}/ has {files}")
     return notes

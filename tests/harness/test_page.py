@@ -141,7 +141,7 @@ def test_figures_are_embedded_as_they_are(tmp_path: Path) -> None:
 def test_figures_beyond_the_room_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_figures(tmp_path, "a", "b", "c")
     size = max([write_figure(tmp_path, name) for name in ("a", "b", "c")])
-    monkeypatch.setattr(gathering, "FIGURES", 2 * size)
+    monkeypatch.setattr(gathering, "FIGURES", 2.5 * size)
     found = build(tmp_path).figures
     assert [bool(figure.content) for figure in found] == [True, True, False]
     assert "embeds" in found[2].missing
