@@ -158,7 +158,8 @@ def _bars(axes: "Axes", series: Series, colour: str) -> None:
 def _tag(axes: "Axes", plot: Plot) -> None:
     """Write the points' tags beside their markers, where they meet no marker, no other tag and no edge; the measured
     ones first, as room gets scarce."""
-    marked = sorted((point for _, _, point in plot.marked()), key=lambda point: point.published)
+    points = dict.fromkeys(point for _, _, point in plot.marked())  # one that is of several series is tagged once
+    marked = sorted(points, key=lambda point: point.published)
     if not any(point.tag for point in marked) or len(marked) > TAGGED:
         return
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # only then are the places known

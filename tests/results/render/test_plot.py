@@ -212,7 +212,7 @@ def test_tags_stand_where_they_hide_nothing() -> None:
     rows = tuple(Point(n % 5, n // 5, "", tag=f"r={n}", published=n % 2 == 0) for n in range(10))
     crowd = tuple(Point(2 + n / 1000, 0.5, "", tag="lost in the crowd") for n in range(6))
     with matplotlib.rc_context(STYLE):
-        figure = draw(small(series=(Series("rows", rows), Series("crowd", crowd))))
+        figure = draw(small(series=(Series("rows", rows), Series("crowd", crowd), Series("again", rows[:2]))))
         figure.draw_without_rendering()
         renderer = figure._get_renderer()  # type: ignore[attr-defined]
         axes = figure.axes[0]
