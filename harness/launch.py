@@ -21,7 +21,8 @@ from harness.profiles import Profile
 from harness.queue import on_its_way, queued_tasks
 from harness.site import check_site
 from harness.submission import Start
-from jobs.spec import Job, Train, to_dict
+from jobs.spec import Job, Train
+from jobs.wire import to_dict
 from results.attempts import Tries, submission_folder
 from results.files import private_folder, write_json
 from results.progress import JobProgress, job_folder, read_job

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from harness.profiles import Launch
 from harness.queue import process_of
-from jobs.spec import KINDS
+from jobs.wire import KINDS
 from results.progress import lives, read_progress
 from results.provenance import cores
 

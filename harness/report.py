@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import os
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -126,8 +124,7 @@ def _print(tables: Sequence[Table], profile: Profile, found: Found, options: arg
         return
     from results.render import terminal
 
-    width = shutil.get_terminal_size().columns
-    print(terminal.render(views, width, colour="NO_COLOR" not in os.environ), end="")
+    terminal.show(views, sys.stdout)
 
 
 def _print_page(text: str, runs: Path) -> None:

@@ -13,8 +13,9 @@ import psutil
 
 from jobs.requeue import leave, timed_out
 from jobs.signals import Told
-from jobs.spec import KINDS, Train
+from jobs.spec import Train
 from jobs.task import Cancelled, Stopped, Task, load_job
+from jobs.wire import KINDS
 from results.attempts import Started, Submission, Unit, read_started, read_submission, submission_folder, write_started
 from results.progress import ProgressWriter, TaskProgress, lives, read_job
 from results.provenance import git_state

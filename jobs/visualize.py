@@ -32,9 +32,7 @@ GRID = "1x1"
 """The central view."""
 SIDE = 288
 """Pixels of a frame in a figure, or what comes nearest to it in whole patches."""
-SCALE = (
-    "importance and score: lowest to highest of the tokens that compete in a slot; grey: dropped before, or no score"
-)
+SCALE = "lowest to highest among the tokens of a slot; grey: dropped before, or without a score"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from harness.profiles import load_profile
 from harness.settings import departures, expected_settings
 from harness.tables import load_table
 from jobs.cells import Cell
-from jobs.spec import Visualize, from_dict, to_dict
+from jobs.spec import Visualize
+from jobs.wire import from_dict, to_dict
 from tests.harness.made import make_planner, make_table, put_record
 
 CELL = Cell("vit_demo", "sta:r=16", "motion", "", "tokens_kept")

@@ -11,7 +11,8 @@ from typing import Any
 
 from jobs.cells import Cell
 from jobs.recipe import Recipe
-from jobs.spec import Checkpoint, Train, to_dict
+from jobs.spec import Checkpoint, Train
+from jobs.wire import to_dict
 from results.files import write_json
 from results.progress import job_folder
 from tests.jobs.small_set import make_dataset, make_job

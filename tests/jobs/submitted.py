@@ -11,8 +11,9 @@ import pytest
 
 from jobs.cells import Cell
 from jobs.run import run_submission
-from jobs.spec import Count, Job, to_dict
+from jobs.spec import Count, Job
 from jobs.task import Task
+from jobs.wire import to_dict
 from results.attempts import Submission, Unit, write_submission
 from results.files import write_json
 from results.progress import TaskProgress, job_folder, read_job

@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from jobs.cells import Cell
 from jobs.scores import Block, BlockStore
-from jobs.spec import Evaluate, split, to_dict
+from jobs.spec import Evaluate, split
+from jobs.wire import to_dict
 from models import create_model, load_checkpoint
 from results.files import write_json
 from results.progress import job_folder, read_job

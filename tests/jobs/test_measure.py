@@ -9,7 +9,8 @@ import torch
 
 from jobs import measure
 from jobs.cells import Cell
-from jobs.spec import Measure, to_dict
+from jobs.spec import Measure
+from jobs.wire import to_dict
 from results.files import write_json
 from results.progress import job_folder, read_job
 from results.records import Record, read_records

@@ -14,7 +14,8 @@ from PIL import Image
 
 from jobs.cells import Cell
 from jobs.figures.drawing import GAP, HEADER, LABELS
-from jobs.spec import Checkpoint, Dataset, Visualize, to_dict
+from jobs.spec import Checkpoint, Dataset, Visualize
+from jobs.wire import to_dict
 from models.reduction.random import RandomDropping
 from models.reduction.sta import STA
 from results.files import read_json, write_json
@@ -172,7 +173,14 @@ def test_pictures_for_print(drawn):
             assert drawing.startswith(b"%PDF")
             assert len(re.findall(rb"/Subtype /Image", drawing)) == 4 * 8
             assert b"/CreationDate" not in drawing
-            assert round(Image.open(folder / "tokens.png").info["dpi"][0]) == 360
+            for name in set(figure["files"]) & {"tokens.png", "heat.png"}:
+                picture = Image.open(folder / name)
+                assert round(picture.info["dpi"][0]) == 360
+                pixels = np.asarray(picture.convert("RGB"))
+                # No label reaches the edge, where it would be cut.
+                assert (pixels[:, :4] == 255).all()
+                assert (pixels[-4:] == 255).all()
+                assert (pixels[-64:, -4:] == 255).all() or name == "tokens.png"
 
 
 def test_the_record_says_what_is_left_and_what_was_predicted(drawn):

@@ -75,11 +75,10 @@ def _table(view: TableView) -> dict[str, Any]:
 
 def _cells(view: TableView, page: Page) -> Iterable[tuple[str, dict[str, Any]]]:
     for key, entry in cell_ids(view):
-        printed = "" if entry.published is None else f"{entry.published:.{decimals(entry.metric)}f}"
         cell = {
             "metric": entry.metric,
             "change" if entry.signed else "value": entry.measured_text,
-            "published": printed,
+            "published": entry.published_text(),
             "difference": entry.difference_text,
             "status": entry.word,
             "remark": entry.remark,
