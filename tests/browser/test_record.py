@@ -1,0 +1,68 @@
+"""The record behind a value, in a dialog."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Shot
+from tests.results.render.made_page import HOSTILE, timing
+
+
+def test_a_value_shows_its_samples_and_where_they_are_from(report: Page, shot: Shot) -> None:
+    button = report.locator('button.record[data-record="clips-2"]').first
+    button.click()
+    expect(report.locator("dialog#record")).to_be_visible()
+    body = report.locator("#record-body").inner_text()
+    record = timing("clips-2", "sta:r=12", 5)
+    for rate in record.samples["clips_per_s"]:
+        assert str(rate) in body
+    assert f"{record.value} clips/s" in body
+    for text in ("30 samples", "AMD EPYC", "abcdef0123456789", "runs/records/clips-2.json", "IQR is 14 %"):
+        assert text in body, text
+    shot(report, "record")
+    report.keyboard.press("Escape")
+    expect(report.locator("dialog#record")).to_be_hidden()
+    expect(button).to_be_focused()
+
+
+def test_skipped_videos_and_notes_are_in_the_dialog(report: Page) -> None:
+    report.locator('button.record[data-record="top1-0-0"]').first.click()
+    expect(report.locator("#record-body")).to_contain_text(f"{HOSTILE}: truncated")
+    expect(report.locator("#record-body")).to_contain_text("bad/2.mp4: no frames")
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "texts"),
+    [
+        (1, "clips/s", ("out of memory", "MemoryError", "runs/logs/one/7_0_log.err", "and 3 more", "2 times")),
+        (1, "Top-1", ("24 of 64 videos", "node1, node2")),
+        (2, "clips/s", ("cancelled",)),
+    ],
+)
+def test_a_cell_without_a_value_shows_how_its_job_does(
+    row: int, column: str, texts: tuple[str, ...], report: Page
+) -> None:
+    place = ["GFLOPs", "Top-1", "clips/s"].index(column)
+    button = report.locator(f'button.record[data-cell="mixed/{row}/{place}"]').first
+    button.focus()
+    report.keyboard.press("Enter")
+    for text in texts:
+        expect(report.locator("#record-body")).to_contain_text(text)
+    report.keyboard.press("Escape")
+    expect(button).to_be_focused()
+
+
+def test_the_dialog_is_closed_by_its_button_and_by_a_click_beside_it(report: Page) -> None:
+    button = report.locator('button.record[data-record="gflops-2"]').first
+    for close in (lambda: report.locator("#record-close").click(), lambda: report.mouse.click(5, 5)):
+        button.click()
+        expect(report.locator("dialog#record")).to_be_visible()
+        close()
+        expect(report.locator("dialog#record")).to_be_hidden()
+        expect(button).to_be_focused()
+
+
+def test_the_keyboard_stays_in_the_dialog(report: Page) -> None:
+    report.locator('button.record[data-record="gflops-2"]').first.click()
+    for _ in range(6):
+        report.keyboard.press("Tab")
+        assert report.evaluate("document.activeElement === document.body || !!document.activeElement.closest('dialog')")
