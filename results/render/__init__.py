@@ -8,7 +8,7 @@ from results.render.view import Entry, TableView, to_json
 
 __all__ = ["Entry", "TableView", "formats", "render", "to_json"]
 
-_NO_FORMATS = ("view", "grid", "plot", "plot_figure", "plot_inline", "terminal", "page")
+_NO_FORMATS = ("view", "grid", "plot", "terminal", "page")
 
 
 def formats() -> list[str]:

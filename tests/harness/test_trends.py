@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import curves
 from harness.tables import Table, load_table
 from harness.trends import plots, wilson
 from jobs.cells import Cell
@@ -239,7 +238,7 @@ def test_times_taken_unlike_are_not_compared(tmp_path: Path) -> None:
 def test_a_reduction_whose_flops_are_not_known_beforehand_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.speed_ups.multiply_adds", lambda model, reduction: None)
+    monkeypatch.setattr("harness.trends.speed.multiply_adds", lambda model, reduction: None)
     put_timing(tmp_path / "runs", "none", [1.0, 1.0])
     put_timing(tmp_path / "runs", "sta:r=48", [2.0, 2.0])
     assert "table1-speed-up" not in drawn(tmp_path, load_table("table1"))
@@ -262,7 +261,7 @@ def test_curves_of_the_trainings_behind_a_table(tmp_path: Path) -> None:
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60), st.integers(1, 20))
 def test_thinning_takes_the_medians_of_blocks(values: list[float], block: int) -> None:
-    found, rest = curves.thinned(values, block), list(values)
+    found, rest = course.thinned(values, block), list(values)
     for one in found:
         head, rest = sorted(rest[:block]), rest[block:]
         middle = len(head) // 2

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from results.render.plot import Plot, Point, Series, pdf, svg, tips, write_plots
-from results.render.plot_figure import BLACK, COLOURS, DASHES, GROUND, INK, MARKERS, STYLE, draw
+from results.render.plot.figure import BLACK, COLOURS, DASHES, GROUND, INK, MARKERS, STYLE, draw
 
 NASTY = [
     "<script>alert(1)</script> $\\frac{1$ a_b^{c $",

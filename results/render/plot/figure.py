@@ -14,7 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from results.render.grid import printable
-from results.render.plot import Plot, Point, Series
+from results.render.plot.data import Plot, Point, Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

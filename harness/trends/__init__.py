@@ -8,11 +8,11 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from harness.curves import curves
 from harness.places import Place, places_of, quartiles, stand_ins
 from harness.profiles import Profile
-from harness.speed_ups import speed_ups
 from harness.tables import Table
+from harness.trends.course import curves
+from harness.trends.speed import speed_ups
 from results.records import CellKey, Record
 from results.render.plot import Plot, Point, Series
 

@@ -5,8 +5,8 @@ from typing import Any
 from xml.dom import minidom
 
 from results.render.grid import printable
-from results.render.plot import Plot
-from results.render.plot_figure import BLACK, GROUND, INK
+from results.render.plot.data import Plot
+from results.render.plot.figure import BLACK, GROUND, INK
 
 PAGE = {INK: "currentColor", BLACK: "currentColor", GROUND: "var(--ground, Canvas)"}
 """What a page has instead of these colours."""
