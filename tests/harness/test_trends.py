@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.tables import Table, load_table
-from harness.trends import plots, wilson
+from harness.trends import course, plots, wilson
 from jobs.cells import Cell
 from jobs.cost import multiply_adds
 from jobs.training.steps import Step, StepLog
