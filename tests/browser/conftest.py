@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, Route, sync_playwright
 
 from results.render.page import render_page
 from tests.results.render.made_page import make_page
@@ -41,49 +41,74 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+class Window:
+    """A window of the browser. What its page writes to the console, throws, or asks for beside itself is `heard`."""
+
+    def __init__(self, browser: Browser, **settings: Any) -> None:
+        self.heard: list[str] = []
+        self._address = ""
+        self.context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | settings))
+        self.context.set_default_timeout(TIMEOUT_MS)
+        self.context.on("console", lambda message: self.heard.append(f"{message.type}: {message.text}"))
+        self.context.on("weberror", lambda error: self.heard.append(f"error: {error.error}"))
+        self.context.on("dialog", self._dialog)
+        self.context.route("**/*", self._route)
+        self.page = self.context.new_page()
+
+    def open(self, address: str, heard: list[str]) -> Page:
+        self.heard, self._address = heard, address
+        self.page.goto(address)
+        return self.page
+
+    def _dialog(self, dialog: Dialog) -> None:
+        self.heard.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def _route(self, route: Route) -> None:
+        if route.request.url.startswith(self._address):
+            route.continue_()
+        else:
+            self.heard.append(f"asked for {route.request.url}")
+            route.abort()
+
+
 @pytest.fixture
 def heard() -> list[str]:
-    """What the pages of a test wrote to the console, threw, or asked for beside themselves; it must end empty."""
+    """What the pages of a test were heard with; it must end empty."""
     return []
+
+
+@pytest.fixture(scope="session")
+def usual(browser: Browser) -> Window:
+    """The window for all that needs no settings of its own: to make one takes longer than most tests."""
+    return Window(browser)
 
 
 Open = Callable[..., Page]
 
 
 @pytest.fixture
-def open_page(browser: Browser, heard: list[str]) -> Iterator[Open]:
-    """Opens an address in a window of its own, with Playwright's settings for that; `script` runs before the page's
-    own, and the time of a page with `clock` goes on as its test says."""
-    contexts: list[BrowserContext] = []
+def open_page(browser: Browser, usual: Window, heard: list[str]) -> Iterator[Open]:
+    """Opens an address, in a window of its own where Playwright's settings for one are given. `script` runs before the
+    page's own, and the time of a page with `clock` goes on as its test says."""
+    own: list[Window] = []
 
     def opened(address: str, script: str = "", clock: bool = False, **settings: Any) -> Page:
-        context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | settings))
-        contexts.append(context)
-        context.set_default_timeout(TIMEOUT_MS)
-        context.on("console", lambda message: heard.append(f"{message.type}: {message.text}"))
-        context.on("weberror", lambda error: heard.append(f"error: {error.error}"))
-        context.on("dialog", lambda dialog: (heard.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        context.route("**/*", lambda route: _let_pass(route, address, heard))
-        page = context.new_page()
+        if not (script or clock or settings):
+            return usual.open(address, heard)
+        own.append(Window(browser, **settings))
         if script:
-            page.add_init_script(script)
+            own[-1].page.add_init_script(script)
         if clock:
-            page.clock.install()
-        page.goto(address)
-        return page
+            own[-1].page.clock.install()
+        return own[-1].open(address, heard)
 
     yield opened
-    for context in contexts:
-        context.close()
+    for window in own:
+        window.context.close()
+    usual.page.mouse.move(0, 0)
+    usual.page.goto("about:blank")
     assert heard == []
-
-
-def _let_pass(route: Route, address: str, heard: list[str]) -> None:
-    if route.request.url.startswith(address):
-        route.continue_()
-    else:
-        heard.append(f"asked for {route.request.url}")
-        route.abort()
 
 
 @pytest.fixture(scope="session")

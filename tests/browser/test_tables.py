@@ -1,5 +1,6 @@
 """Tables as a reader works with them: sorted, copied, a thousand rows long."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -76,10 +77,9 @@ def test_rows_are_sorted_by_the_number_in_their_label(open_page: Open, tmp_path:
     assert rows(table) == ["r=4", "r=8", "r=16", "r=128"]
 
 
-@pytest.mark.parametrize("format", COPIED)
-def test_a_table_is_copied_as_the_command_line_prints_it(format: str, open_page: Open, written: str) -> None:
+def test_tables_are_copied_as_the_command_line_prints_them(open_page: Open, written: str) -> None:
     page = open_page(written, permissions=["clipboard-read", "clipboard-write"])
-    for view in (accuracies(), mixed()):
+    for format, view in itertools.product(COPIED, (accuracies(), mixed())):
         page.locator(f'button.copy[data-table="{view.name}"][data-format="{format}"]').click()
         expect(page.locator("#live")).to_contain_text(f"Copied {view.title}")
         assert page.evaluate("navigator.clipboard.readText()") == render([view], format)
