@@ -7,8 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -105,11 +106,26 @@ def literal_scores(labels: Path, weights: Path) -> tuple[dict[tuple[int, str, st
     return found, truth
 
 
-def test_one_pass_is_the_protocol(labels: Path, weights: Path, tmp_path: Path) -> None:
-    job = make_job(labels, weights, CELLS)
-    values = start(job, tmp_path)
+@dataclass
+class Pass:
+    """The one pass over all cells, undisturbed and in one process."""
+
+    job: Evaluate
+    values: dict[Cell, float]
+    scores: dict[tuple[int, str, str], np.ndarray]
+    samples: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def fused(labels: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Pass:
+    job, runs = make_job(labels, weights, CELLS), tmp_path_factory.mktemp("fused")
+    values = start(job, runs)
+    return Pass(job, values, video_scores(job, runs, 5), read_records(runs)[0][0].samples)
+
+
+def test_one_pass_is_the_protocol(labels: Path, weights: Path, fused: Pass) -> None:
     expected, truth = literal_scores(labels, weights)
-    found = video_scores(job, tmp_path, len(truth))
+    found, values = fused.scores, fused.values
     assert found.keys() == expected.keys()
     for key, score in expected.items():
         assert np.abs(found[key] - score).max() < 2e-3, key  # the two decoders round colours differently
@@ -122,31 +138,23 @@ def test_one_pass_is_the_protocol(labels: Path, weights: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize(("tasks", "apart"), [(3, start_apart), (7, start)])
 def test_any_number_of_tasks_gives_the_same_scores(
-    labels: Path, weights: Path, tmp_path: Path, tasks: int, apart: Callable[..., dict[Cell, float]]
+    fused: Pass, tmp_path: Path, tasks: int, apart: Callable[..., dict[Cell, float]]
 ) -> None:
-    job = make_job(labels, weights, CELLS[::2])
-    one, many = start(job, tmp_path / "one"), apart(job, tmp_path / "many", tasks)
-    assert one == many
-    before, after = video_scores(job, tmp_path / "one", 5), video_scores(job, tmp_path / "many", 5)
-    assert before.keys() == after.keys()
-    assert max(np.abs(before[key] - after[key]).max() for key in before) < 1e-5
+    assert apart(fused.job, tmp_path, tasks) == fused.values
+    scores = video_scores(fused.job, tmp_path, 5)
+    assert scores.keys() == fused.scores.keys()
+    assert max(np.abs(score - scores[key]).max() for key, score in fused.scores.items()) < 1e-5
 
 
-def test_every_cell_alone_gives_the_same(labels: Path, weights: Path, tmp_path: Path) -> None:
-    job = make_job(labels, weights, CELLS)
-    fused, shared = start(job, tmp_path / "fused"), video_scores(job, tmp_path / "fused", 5)
+def test_every_cell_alone_gives_the_same(labels: Path, weights: Path, fused: Pass, tmp_path: Path) -> None:
     for cell in CELLS[::5]:
         alone = make_job(labels, weights, (cell,))
-        assert start(alone, tmp_path / "alone")[cell] == fused[cell]
-        for key, score in video_scores(alone, tmp_path / "alone", 5).items():
-            assert np.abs(score - shared[key]).max() < 1e-5
+        assert start(alone, tmp_path)[cell] == fused.values[cell]
+        for key, score in video_scores(alone, tmp_path, 5).items():
+            assert np.abs(score - fused.scores[key]).max() < 1e-5
 
 
-def test_each_distinct_view_runs_once_and_each_video_is_decoded_once(
-    labels: Path, weights: Path, tmp_path: Path
-) -> None:
-    start(make_job(labels, weights, CELLS), tmp_path)
-    samples = read_records(tmp_path)[0][0].samples
+def test_each_distinct_view_runs_once_and_each_video_is_decoded_once(fused: Pass) -> None:
     distinct = 0
     for length in (90, 97, 104, 111, 118):
         strided = -(-length // 4)
@@ -157,8 +165,8 @@ def test_each_distinct_view_runs_once_and_each_video_is_decoded_once(
             lefts = [j * 18 // (crops - 1) if crops > 1 else 9 for j in range(crops)]
             views |= set(itertools.product(starts, lefts))
         distinct += len(views)
-    assert samples["forwards"] == len(REDUCTIONS) * distinct
-    assert samples["decodes"] == 5
+    assert fused.samples["forwards"] == len(REDUCTIONS) * distinct
+    assert fused.samples["decodes"] == 5
 
 
 def test_finished_blocks_are_not_done_again(labels: Path, weights: Path, tmp_path: Path) -> None:
