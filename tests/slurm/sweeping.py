@@ -14,7 +14,7 @@ from tests.jobs.small_set import make_set, make_weights
 from tests.slurm.cluster import Cluster
 
 ROOT = Path(__file__).parents[2]
-VIDEOS = 20
+VIDEOS = 12
 PROFILE = """
 [launch]
 executor = "slurm"
@@ -33,7 +33,7 @@ nodes = 2
 tasks_per_node = 1
 batch = 4
 micro_batch = 1
-epochs = 4
+epochs = 3
 warmup_epochs = 0.5
 mixup = 0.0
 cutmix = 0.0
