@@ -31,6 +31,7 @@ def test_paper_is_white_and_has_no_controls(scheme: str, open_page: Open, writte
     look = cell.evaluate("(one) => [getComputedStyle(one).borderTopWidth, getComputedStyle(one).textDecorationLine]")
     assert look == ["0px", "none"]
     expect(page.locator('table[data-table="table2"]')).to_be_visible()
+    expect(page.locator("figure.tokens output")).to_be_visible()
     shot(page, f"print-{scheme}", whole=True)
 
 

@@ -33,6 +33,7 @@ def test_the_keyboard_reaches_each_point(report: Page) -> None:
         report.keyboard.press("ArrowRight")
         expect(report.locator(f"[id='{name}']")).to_be_focused()
         expect(tip).to_have_text(TIPS[0][name]["text"])
+        expect(tip).to_be_in_viewport()
     report.keyboard.press("ArrowLeft")
     expect(tip).to_have_text(TIPS[0][names[-1]]["text"])
     report.keyboard.press("Escape")

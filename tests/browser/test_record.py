@@ -61,6 +61,15 @@ def test_the_dialog_is_closed_by_its_button_and_by_a_click_beside_it(report: Pag
         expect(button).to_be_focused()
 
 
+def test_who_opens_a_record_from_elsewhere_than_its_table_is_back_there(report: Page) -> None:
+    for place in ("#failures", "figure.tokens"):
+        button = report.locator(f"{place} button.record").first
+        button.click()
+        expect(report.locator("dialog#record")).to_be_visible()
+        report.keyboard.press("Escape")
+        expect(button).to_be_focused()
+
+
 def test_the_keyboard_stays_in_the_dialog(report: Page) -> None:
     report.locator('button.record[data-record="gflops-2"]').first.click()
     for _ in range(6):

@@ -1,4 +1,4 @@
-// The dialog that shows a record. It remembers by name what opened it, as a live page may put another in its place.
+// The dialog that shows a record. It remembers what opened it, also by name, as a live page may put another in its place.
 
 let opened = null;
 
@@ -6,8 +6,8 @@ function dialogBox() {
   return document.getElementById("record");
 }
 
-function openRecord(key, id) {
-  opened = { key, id };
+function openRecord(opener, key, id) {
+  opened = { opener, key, id };
   fillDialog();
   if (!dialogBox().open) dialogBox().showModal();
   document.getElementById("record-body").scrollTop = 0;
@@ -22,8 +22,9 @@ function fillDialog() {
   if (body.textContent !== parts.textContent) body.replaceChildren(parts);
 }
 
-function openerOf({ key, id, marker }) {
-  if (marker) return document.getElementById(marker);
+function openerOf({ opener, key, id }) {
+  if (opener.isConnected) return opener;
+  if (opener.id) return document.getElementById(opener.id);
   const [name, value] = key ? ["cell", key] : ["record", id];
   return document.querySelector(`button.record[data-${name}="${CSS.escape(value)}"]`);
 }
@@ -41,6 +42,6 @@ function startDialog() {
   box.addEventListener("click", (event) => { if (event.target === box) box.close(); });
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button.record");
-    if (button) openRecord(button.dataset.cell, button.dataset.record);
+    if (button) openRecord(button, button.dataset.cell, button.dataset.record);
   });
 }

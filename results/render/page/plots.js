@@ -55,8 +55,7 @@ function openMarker(event) {
   if (!record) return;
   event.preventDefault();
   hideTip();
-  openRecord("", record);
-  opened.marker = marker.id;
+  openRecord(marker, "", record);
 }
 
 function moveMarker(event) {
