@@ -40,6 +40,7 @@ def drops(table: Table, view: TableView, profile: Profile) -> TableView | None:
     rows, columns = {row for row, _ in entries}, {column for _, column in entries}
     return TableView(
         name=f"{view.name}-drops",
+        derived=view.name,
         title=f"{view.title}: change from r = 0, in points",
         corner=view.corner,
         rows=[row for row in view.rows if row in rows],

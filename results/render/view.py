@@ -117,6 +117,10 @@ class TableView:
     """By (row, column)."""
     notes: list[str] = field(default_factory=list)
     """Shown under the table: what was skipped, that the paper's model is another one than the demo's."""
+    of_changes: list[str] = field(default_factory=list)
+    """Those of the notes that bear on the differences between its values as well."""
+    derived: str = ""
+    """The name of the table that this one is derived from; empty for a declared one."""
 
     def in_order(self) -> Iterable[Entry]:
         """Return the entries row by row."""
