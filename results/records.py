@@ -150,6 +150,11 @@ def setting(record: Record, name: str) -> Any:
     return value
 
 
+def as_dict(value: Any) -> dict[str, Any]:
+    """Return a part of a record where it is the dict that it should be, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
 def load_frame(runs: Path) -> pandas.DataFrame:
     """Return one row per record with flat columns, the settings as `settings.<name>`.
 
@@ -236,7 +241,7 @@ def _problem(content: Mapping[str, Any]) -> str:
 
 
 def _row(record: Record) -> dict[str, Any]:
-    machine, git, slurm = (_dict(record.provenance.get(name)) for name in ("machine", "git", "slurm"))
+    machine, git, slurm = (as_dict(record.provenance.get(name)) for name in ("machine", "git", "slurm"))
     return {
         **{name: getattr(record, name) for name in ("id", "value", "unit", "status", "profile", "job")},
         **record.cell,
@@ -257,5 +262,6 @@ def _row(record: Record) -> dict[str, Any]:
     }
 
 
-def _dict(obj: Any) -> dict[str, Any]:
-    return obj if isinstance(obj, dict) else {}
+def as_dict(part: Any) -> dict[str, Any]:
+    """Return a part of a record as it is, or nothing where it is no dict: only what `Record` types is checked."""
+    return part if isinstance(part, dict) else {}
