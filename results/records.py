@@ -150,11 +150,6 @@ def setting(record: Record, name: str) -> Any:
     return value
 
 
-def as_dict(value: Any) -> dict[str, Any]:
-    """Return a part of a record where it is the dict that it should be, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
 def load_frame(runs: Path) -> pandas.DataFrame:
     """Return one row per record with flat columns, the settings as `settings.<name>`.
 
