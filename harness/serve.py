@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import HTTP_PORT
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
@@ -78,13 +79,20 @@ class Handler(BaseHTTPRequestHandler):
             return False
         if self.command not in ("GET", "HEAD"):
             self._say(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD\n", Allow="GET, HEAD")
-        elif self.headers.get_all("Host") not in [[f"{name}:{self.server.server_port}"] for name in NAMES]:
+        elif not self._asked_by_name():
             self._say(HTTPStatus.FORBIDDEN, f"this is http://{HOST}:{self.server.server_port}/\n")
         elif self.path not in ("/", "/state"):
             self._say(HTTPStatus.NOT_FOUND, "only / and /state\n")
         else:
             return True
         return False
+
+    def _asked_by_name(self) -> bool:
+        """Whether there is one Host, and it is this server's; a browser leaves out the usual port."""
+        port = self.server.server_port
+        ours = [f"{name}:{port}" for name in NAMES] + [name for name in NAMES if port == HTTP_PORT]
+        asked = self.headers.get_all("Host", [])
+        return len(asked) == 1 and asked[0].lower() in ours
 
     def do_GET(self) -> None:
         made = self.server.pages.current()

@@ -7,6 +7,7 @@ is written beside its place and moved in, so a reader never sees half of one.
 import contextlib
 import errno
 import json
+import math
 import os
 import stat
 import tempfile
@@ -93,15 +94,28 @@ def read_json(path: Path) -> dict[str, Any]:
     if len(content) > MAX_BYTES:
         raise ValueError(f"larger than {MAX_BYTES >> 20} MiB")
     try:
-        obj = json.loads(content)
+        obj = json.loads(content, parse_float=_finite, parse_constant=_finite)
         if b"\\ud" in content.lower():
             # A lone surrogate parses, then breaks whatever prints it.
             json.dumps(obj, ensure_ascii=False).encode()
+    except _NotFinite:
+        raise ValueError("not JSON: a number in it is not finite") from None
     except (ValueError, RecursionError):
         raise ValueError("empty" if not content else "not whole JSON") from None
     if not isinstance(obj, dict):
         raise ValueError("not a JSON object")
     return obj
+
+
+class _NotFinite(ValueError):
+    """Python reads and writes NaN and infinities where JSON has none; a browser, say, would refuse the whole file."""
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _NotFinite
+    return value
 
 
 def _open_regular(path: str, flags: int) -> int:

@@ -98,11 +98,19 @@ def test_nothing_else_is_served(server: Server, maker: Maker, path: str) -> None
 def test_only_by_its_own_name(server: Server, maker: Maker) -> None:
     port = server.server_port
     assert ask(server, host=f"localhost:{port}")[0].status == 200
+    assert ask(server, host=f"LocalHost:{port}")[0].status == 200
     before = maker.count
     for host in ("evil.example", f"evil.example:{port}", HOST, f"{HOST}:{port + 1}", f"{HOST}:{port}.evil.example"):
         answer, text = ask(server, host=host)
         assert (answer.status, text) == (403, f"this is http://{HOST}:{port}/\n")
     assert maker.count == before
+
+
+def test_the_usual_port_need_not_be_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "server_port", 80)
+    with socket.create_connection(server.server_address, timeout=10) as connection:
+        connection.sendall(f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        assert connection.makefile("rb").readline().split()[1] == b"200"
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,9 @@ def test_write_once_where_the_file_system_has_no_links(tmp_path, monkeypatch):
         (b'{"n": ' + b"9" * 10_000 + b"}", "not whole JSON"),
         (b'{"text": "\\uD800"}', "not whole JSON"),
         (b"[1, 2]", "not a JSON object"),
+        (b'{"value": NaN}', "not JSON: a number in it is not finite"),
+        (b'{"samples": [1.5, -Infinity]}', "a number in it is not finite"),
+        (b'{"value": 1e999}', "a number in it is not finite"),
         (b"\x80\x04cos\nsystem\n(S'touch pwned'\ntR.", "not whole JSON"),
     ],
 )

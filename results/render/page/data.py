@@ -18,7 +18,7 @@ NESTED = ("settings", "samples", "provenance")
 SKIPPED_MOST = 1000
 """Videos left out that are named for a record; its file names all."""
 
-as_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+as_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def payload(page: Page, tips: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from results.records import Record
+from results.records import Record, as_dict
 from results.render.grid import printable
 from results.render.page.content import Page
 from results.render.page.layout import DROPS, VALUES, WORDS, Table, cell_ids
@@ -102,7 +102,7 @@ def _machines(records: Iterable[Record]) -> list[Machine]:
     hosts: dict[str, dict[str, None]] = {}
     values: Counter[str] = Counter()
     for record in records:
-        machine = _dict(record.provenance.get("machine"))
+        machine = as_dict(record.provenance.get("machine"))
         if not machine:
             continue
         what = _machine(machine)
@@ -133,7 +133,7 @@ def _versions(records: Iterable[Record]) -> list[tuple[str, str]]:
     for record in records:
         python = record.provenance.get("python")
         versions = {"Python": python} if python else {}
-        for name, version in (versions | _dict(record.provenance.get("versions"))).items():
+        for name, version in (versions | as_dict(record.provenance.get("versions"))).items():
             found.setdefault(printable(str(name)), Counter())[str(version)] += 1
     return [(name, _several(counts)) for name, counts in found.items()]
 
@@ -141,7 +141,7 @@ def _versions(records: Iterable[Record]) -> list[tuple[str, str]]:
 def _commits(records: Iterable[Record]) -> list[str]:
     found: Counter[str] = Counter()
     for record in records:
-        git = _dict(record.provenance.get("git"))
+        git = as_dict(record.provenance.get("git"))
         if git.get("commit"):
             found[f"{str(git['commit'])[:10]}{' with changes' if git.get('dirty') else ''}"] += 1
         else:
@@ -152,7 +152,7 @@ def _commits(records: Iterable[Record]) -> list[str]:
 def _slurm(records: Iterable[Record]) -> list[str]:
     found: Counter[str] = Counter()
     for record in records:
-        slurm = _dict(record.provenance.get("slurm"))
+        slurm = as_dict(record.provenance.get("slurm"))
         named = [f"{name} {slurm[key]}" for name, key in _SLURM if slurm.get(key)]
         if named:
             found[", ".join(named)] += 1
@@ -204,7 +204,3 @@ def _named(hosts: Iterable[str]) -> str:
 
 def _values(count: int) -> str:
     return f"{count} value{'s' * (count != 1)}"
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
