@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.reduction import Choice
 from models.vit import VisionTransformer, take
 
 
@@ -29,18 +28,18 @@ class Stage:
 def trace(model: VisionTransformer, video: Tensor) -> tuple[Tensor, list[Stage]]:
     """One forward pass of clips (B, 3, T, H, W): its logits (B, classes), and the stages that ran in it.
 
-    Nothing is chosen for the sake of the trace: each token carries its place along through the same choices.
+    Nothing is chosen for the sake of the trace: each token carries its place along through the model's own choices.
     """
     arch, blocks = model.arch, model.reduction.stages(model.arch.depth)
     places = torch.arange(arch.slots * arch.tokens_per_slot, device=video.device).expand(len(video), -1)
     stages: list[Stage] = []
 
-    def observe(stage: int, choice: Choice) -> None:
+    def observe(stage: int, kept: Tensor, maps: dict[str, Tensor]) -> None:
         nonlocal places
-        seen, slots = places, choice.kept.shape[1]
-        places = take(seen.unflatten(1, (slots, -1)), choice.kept)
-        maps = {name: values.flatten(1) for name, values in choice.maps.items()}
-        stages.append(Stage(blocks[stage - 1], slots, seen, places, maps))
+        seen, slots = places, kept.shape[1]
+        places = take(seen.unflatten(1, (slots, -1)), kept)
+        flat = {name: values.flatten(1) for name, values in maps.items()}
+        stages.append(Stage(blocks[stage - 1], slots, seen, places, flat))
 
     model.observer = observe
     try:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from models.catalog import Architecture, architecture
-from models.reduction import Choice, Reduction, parse
+from models.reduction import Reduction, parse
 
 
 class Attention(nn.Module):
@@ -100,8 +100,8 @@ class VisionTransformer(nn.Module):
     from 0 at the first (Huang et al., "Deep Networks with Stochastic Depth", 2016)."""
     activation_checkpointing: bool
     """Whether, in training, a block's activations are computed again in the backward pass instead of kept."""
-    observer: Callable[[int, Choice], None] | None
-    """Told of each stage in a forward pass: its number, counted from 1, and what was chosen."""
+    observer: Callable[[int, Tensor, dict[str, Tensor]], None] | None
+    """Told of each stage in a forward pass: its number, counted from 1, what was kept, and the reduction's `maps`."""
 
     def __init__(self, arch: Architecture, num_classes: int) -> None:
         super().__init__()
@@ -193,10 +193,11 @@ class VisionTransformer(nn.Module):
         dtype = torch.promote_types(tokens.dtype, torch.float32)
         with torch.no_grad(), _full_precision(tokens.device.type):
             m = F.normalize(keys.to(dtype).mean(1), dim=-1).unflatten(1, tokens.shape[1:3])
-            choice = self.reduction.choose(tokens.to(dtype), m, stage)
-        if self.observer:
-            self.observer(stage, choice)
-        return take(tokens, choice.kept)
+            given = tokens.to(dtype), m, stage
+            kept = self.reduction.keep(*given)
+            if self.observer:
+                self.observer(stage, kept, self.reduction.maps(*given, kept))
+        return take(tokens, kept)
 
 
 def take(tokens: Tensor, kept: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
 
-from models.reduction._base import REGISTRY, Choice, Reduction
+from models.reduction._base import REGISTRY, Reduction
 
-__all__ = ["Choice", "Reduction", "methods", "parse", "source_digest"]
+__all__ = ["Reduction", "methods", "parse", "source_digest"]
 
 
 def methods() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from models.catalog import Architecture
 
@@ -19,15 +19,6 @@ def register(method: Method) -> Method:
     method.name = method.__module__.rpartition(".")[2]
     REGISTRY[method.name] = method
     return method
-
-
-class Choice(NamedTuple):
-    """Which tokens a stage keeps, and what that rests on."""
-
-    kept: Tensor
-    """(B, T, kept): positions into N, in the order in which the tokens go on."""
-    maps: dict[str, Tensor]
-    """For figures, by name: a value of every token looked at, (B, T, N); not a number where one has none."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +46,10 @@ class Reduction:
         """
         raise NotImplementedError
 
-    def choose(self, tokens: Tensor, keys: Tensor, stage: int) -> Choice:
-        """What the model asks for: `keep` of the same arguments, for methods that have more to show with it."""
-        return Choice(self.keep(tokens, keys, stage), {})
+    def maps(self, tokens: Tensor, keys: Tensor, stage: int, kept: Tensor) -> dict[str, Tensor]:
+        """For figures, by name, what a stage that kept `kept` went by: a value of each token, (B, T, N), not a number
+        where one has none. The other arguments are those of `keep`."""
+        return {}
 
     def fit(self, source: Architecture, target: Architecture) -> tuple[Reduction, str]:
         """The same reduction for a model of another size, and a note where it could not be carried over exactly."""

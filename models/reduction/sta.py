@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.reduction._base import Choice, Staged, register
+from models.reduction._base import Staged, register
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,33 +17,46 @@ class STA(Staged):
     """Drops tokens that repeat earlier slots (high accumulated mass) and carry little content (low importance)."""
 
     def keep(self, tokens: Tensor, keys: Tensor, stage: int) -> Tensor:
-        return self.choose(tokens, keys, stage).kept
+        kept, _ = self._visit(tokens, keys, stage)
+        out = kept[0].new_empty((*tokens.shape[:2], tokens.shape[2] - self.r))
+        for slot, positions in enumerate(kept):
+            out[:, slot] = positions
+        return out
 
-    def choose(self, tokens: Tensor, keys: Tensor, stage: int) -> Choice:
-        """The kept tokens; `importance` and `score` of all, the latter none in the slot visited first."""
-        slots, count = tokens.shape[1:3]
+    def maps(self, tokens: Tensor, keys: Tensor, stage: int, kept: Tensor) -> dict[str, Tensor]:
         importance = semantic_importance(tokens)
         scores = importance.new_full(importance.shape, float("nan"))
+        for slot, score in self._visit(tokens, keys, stage, kept)[1].items():
+            scores[:, slot] = score
+        return {"importance": importance, "score": scores}
+
+    def _visit(
+        self, tokens: Tensor, keys: Tensor, stage: int, given: Tensor | None = None
+    ) -> tuple[list[Tensor], dict[int, Tensor]]:
+        """Go from slot to slot: by slot the kept positions, which may be given, and the scores of all but the first."""
+        slots, count = tokens.shape[1:3]
+        importance = semantic_importance(tokens)
         kept: list[Tensor] = [tokens] * slots
+        scores: dict[int, Tensor] = {}
+
+        def lowest(score: Tensor) -> Tensor:
+            return score.argsort(dim=-1, stable=True)[:, : count - self.r] if given is None else given[:, slot]
+
         # Slots are visited forward, backward, forward, … (F-B-F, section 3.3).
         for step, slot in enumerate(range(slots) if stage % 2 else reversed(range(slots))):
             current = keys[:, slot]
             if step == 0:
-                score = similarity_to_odd(current)
-                kept[slot] = score.argsort(dim=-1, stable=True)[:, : count - self.r]
+                kept[slot] = lowest(similarity_to_odd(current))
                 # As in the reference code, the first slot's dropped tokens too spread their mass to the second slot.
                 previous, mass = current, current.new_ones(current.shape[:2])
                 continue
             mass = accumulate(current, previous, mass)
-            score = scores[:, slot] = mass * (1 - importance[:, slot])
-            kept[slot] = score.argsort(dim=-1, stable=True)[:, : count - self.r]
+            scores[slot] = mass * (1 - importance[:, slot])
+            kept[slot] = lowest(scores[slot])
             mass = mass.gather(1, kept[slot])
             mass = mass / mass.sum(dim=-1, keepdim=True)
             previous = current.gather(1, kept[slot][..., None].expand(-1, -1, current.shape[-1]))
-        out = kept[0].new_empty((*tokens.shape[:2], count - self.r))
-        for slot, positions in enumerate(kept):
-            out[:, slot] = positions
-        return Choice(out, {"importance": importance, "score": scores})
+        return kept, scores
 
 
 def semantic_importance(tokens: Tensor) -> Tensor:

@@ -66,8 +66,8 @@ def test_importance_spans_0_to_1_in_each_slot(traced):
 
 def test_nothing_is_chosen_for_the_sake_of_a_trace(clips, monkeypatch):
     asked = []
-    choose = STA.choose
-    monkeypatch.setattr(STA, "choose", lambda self, *given: asked.append(given[2]) or choose(self, *given))
+    keep = STA.keep
+    monkeypatch.setattr(STA, "keep", lambda self, *given: asked.append(given[2]) or keep(self, *given))
     model = create_model("vit_demo", "sta:r=12")
     trace(model, clips)
     assert asked == [1, 2, 3]
@@ -79,3 +79,19 @@ def test_the_plain_model_and_methods_with_nothing_more_to_show(clips):
     assert trace(create_model("vit_demo"), clips)[1] == []
     stages = trace(create_model("vit_demo", "random:r=12"), clips)[1]
     assert [stage.maps for stage in stages] == [{}, {}, {}]
+
+
+def test_a_method_built_on_another_is_asked_itself(clips, monkeypatch):
+    """Its `keep` decides, with or without a trace, and what it inherits to show follows what it kept."""
+
+    class Leading(STA):
+        def keep(self, tokens, keys, stage):
+            return torch.arange(tokens.shape[2] - self.r).expand(*tokens.shape[:2], -1)
+
+    model = create_model("vit_demo", "sta:r=12").eval()
+    model.reduction = Leading(12)
+    with torch.inference_mode():
+        logits, stages = trace(model, clips)
+        assert torch.equal(logits, model(clips))
+    assert stages[0].kept.unflatten(1, (8, -1))[0].tolist() == [[49 * t + n for n in range(37)] for t in range(8)]
+    assert not torch.isnan(stages[0].maps["score"][:, 49:]).any()

@@ -197,13 +197,13 @@ def test_short_clips_that_do_not_fit_leave_the_model_as_it_was(demo, clips):
 @pytest.mark.parametrize("positions", [True, False])
 def test_a_converted_model_still_scores_in_full_precision(demo, clips, dtype, positions, monkeypatch):
     """Converted with or without its positions; DeepSpeed leaves buffers as they are."""
-    seen, choose = [], STA.choose
+    seen, keep = [], STA.keep
 
     def spy(self, tokens, keys, stage):
         seen.append((tokens.dtype, keys.dtype))
-        return choose(self, tokens, keys, stage)
+        return keep(self, tokens, keys, stage)
 
-    monkeypatch.setattr(STA, "choose", spy)
+    monkeypatch.setattr(STA, "keep", spy)
     table = demo.positions
     demo.train().to(dtype).set_reduction("sta:r=12")
     if not positions:

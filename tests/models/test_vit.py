@@ -100,13 +100,13 @@ def test_gradients_reach_every_weight(demo):
 @torch.no_grad()
 def test_mixed_precision_does_not_reach_the_choice_of_tokens(tiny, monkeypatch):
     seen = []
-    choose = STA.choose
+    keep = STA.keep
 
     def spy(self, tokens, keys, stage):
         seen.append((tokens.dtype, keys.dtype, torch.is_autocast_enabled("cpu")))
-        return choose(self, tokens, keys, stage)
+        return keep(self, tokens, keys, stage)
 
-    monkeypatch.setattr(STA, "choose", spy)
+    monkeypatch.setattr(STA, "keep", spy)
     tiny.set_reduction("sta:r=4")
     with torch.autocast("cpu", torch.bfloat16):
         tiny(golden.clips(1, side=32))
