@@ -4,11 +4,11 @@ A page has room for so much: of many logs and figures the ends and pictures of s
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness import listing
 from harness.logs import log_files, tail
@@ -16,11 +16,14 @@ from harness.plan import measured_cell
 from harness.profiles import Profile
 from harness.tables import Table
 from harness.views import attempts_by_cell
+from results.figures import figures_of
 from results.files import read_json
 from results.progress import JobProgress
 from results.provenance import utc_now
 from results.records import CellKey, Record, cell_key
 from results.render.page.content import Figure, Job, Log, Page, Place
+from results.render.page.data import as_text
+from results.render.page.drawable import problem_of
 from results.render.view import TableView
 
 if TYPE_CHECKING:
@@ -34,8 +37,7 @@ LONGEST, LONGEST_FAILED = 2_000, 12_000
 """Characters of the end of a log."""
 LOGS_OF_A_JOB = 3
 FIGURES, RECORDS = 1_500_000, 1_000
-"""Bytes of the files page.json of all figures together, on a page without records; with so many of them half."""
-FILE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+"""Bytes of all figures together, on a page without records; with so many of them half."""
 
 
 def build_page(
@@ -137,7 +139,10 @@ def _without_colours(text: str) -> str:
 
 def _figures(records: Iterable[Record], runs: Path) -> list[Figure]:
     """The figures of the records; where not all have room, those of each record's first video come first."""
-    figures = [list(_figures_of(record)) for record in records]
+    figures = [
+        [Figure(record.id, one.video, one.folder, one.files, one.stages, one.said) for one in figures_of(record)]
+        for record in records
+    ]
     room, contents = int(FIGURES * RECORDS / (RECORDS + len(figures))), dict[tuple[str, str], Figure]()
     full = f"the page embeds {room / 1e6:.1f} MB of figures, and this one is beyond that"
     for figure in (one for turn in zip_longest(*figures) for one in turn if one):
@@ -147,39 +152,19 @@ def _figures(records: Iterable[Record], runs: Path) -> list[Figure]:
     return [contents[figure.record, figure.folder] for one in figures for figure in one]
 
 
-def _figures_of(record: Record) -> Iterator[Figure]:
-    listed = record.samples.get("figures")
-    for one in listed if isinstance(listed, list) else ():
-        try:
-            stages = [(int(stage["block"]), int(stage["kept"])) for stage in one["stages"]]
-            files = [str(file) for file in one["files"] if FILE_NAME.fullmatch(str(file))]
-            yield Figure(record.id, str(one["video"]), str(one["folder"]), files, stages, _said(one))
-        except (KeyError, TypeError, ValueError):
-            continue
-
-
-def _said(figure: Mapping[str, Any]) -> str:
-    """What the model took the video for."""
-    predicted, label = figure.get("predicted"), figure.get("label")
-    if predicted is None:
-        return ""
-    sure = figure.get("probability")
-    said = f"taken for class {predicted}" + (f" ({100 * sure:.0f} %)" if isinstance(sure, float) else "")
-    return said + (f", labelled {label}" if label is not None else "")
-
-
 def _with_content(figure: Figure, runs: Path, room: int, full: str) -> tuple[Figure, int]:
-    """The figure with what its page.json holds, or why not: `full` beyond `room`; and how many bytes it took."""
+    """The figure with what its page.json holds, or why not: `full` beyond `room`; and how many bytes it takes."""
     path = runs / figure.folder / "page.json"
     try:
         # A record may come from elsewhere; it must not name any file of this machine.
         if not path.resolve().is_relative_to(runs.resolve()):
             raise ValueError("it lies outside the runs folder")
-        size = path.stat().st_size
+        content = read_json(path)
+        # The file is indented; the page is not.
+        size = len(as_text(content).encode())
         if size > room:
             return replace(figure, missing=full), 0
-        content = read_json(path)
-        if problem := _problem(content):
+        if problem := problem_of(content):
             raise ValueError(problem)
     except FileNotFoundError:
         return replace(figure, missing=f"{figure.folder}/page.json is not there"), 0
@@ -187,26 +172,3 @@ def _with_content(figure: Figure, runs: Path, room: int, full: str) -> tuple[Fig
         reason = error.strerror if isinstance(error, OSError) else error
         return replace(figure, missing=f"{figure.folder}/page.json is ignored: {reason}"), 0
     return replace(figure, content=content), size
-
-
-def _problem(content: Mapping[str, Any]) -> str:
-    """Say what keeps a page.json from being drawn; empty where nothing does."""
-    try:
-        rows, columns, slots, stages = (content[name] for name in ("rows", "columns", "slots", "stages"))
-        whole = all(type(number) is int and 0 < number <= 1000 for number in (rows, columns))
-        if (
-            not whole
-            or not slots
-            or not all(isinstance(content[name], str) for name in ("video", "model", "reduction"))
-        ):
-            return "rows, columns, slots, video, model or reduction is not what it should be"
-        if not all(type(slot["frame"]) is int and re.fullmatch(r"[A-Za-z0-9+/]+=*", slot["jpeg"]) for slot in slots):
-            return "a frame is not a JPEG in base64"
-        for stage in stages:
-            maps = [one for one in stage.get("maps", {}).values() if one is not None]
-            lengths = {len(part) for slots_of in (stage["kept"], *maps) for part in slots_of}
-            if type(stage["block"]) is not int or lengths != {rows * columns} or len(stage["kept"]) != len(slots):
-                return "a stage has not one value a patch and slot"
-    except (KeyError, TypeError, AttributeError) as error:
-        return f"it has not the form of a figure: {error!s:.80}"
-    return ""

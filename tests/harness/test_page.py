@@ -23,6 +23,7 @@ from tests.results.render.made_page import HOSTILE, figure_content
 
 GFLOPS = Cell("vit_large", "sta:r=64", "", "", "gflops")
 """Of table3: 3 stages, and the same spelled out."""
+STAGE = {"block": 1, "kept": ["01" * 24 + "1"] * 8, "maps": {}}
 PLACE = ("table3", "3 stages", "GFLOPs")
 
 
@@ -123,9 +124,10 @@ def put_figures(tmp_path: Path, *names: str, record: str = "figure", **changes: 
 
 
 def write_figure(tmp_path: Path, name: str, **changes: Any) -> int:
-    path = tmp_path / "runs" / "jobs" / "j" / "figures" / name / "page.json"
-    write_json(path, figure_content(f"{name}.mp4") | changes)
-    return path.stat().st_size
+    """Returns how many bytes of a page it takes."""
+    content = figure_content(f"{name}.mp4") | changes
+    write_json(tmp_path / "runs" / "jobs" / "j" / "figures" / name / "page.json", content)
+    return len(json.dumps(content, separators=(",", ":")))
 
 
 def test_figures_are_embedded_as_they_are(tmp_path: Path) -> None:
@@ -156,6 +158,14 @@ def test_figures_beyond_the_room_are_named(tmp_path: Path, monkeypatch: pytest.M
         ({"stages": [{"block": 1, "kept": ["01"] * 8, "maps": {}}]}, "a stage has not one value a patch and slot"),
         ({"stages": [{"block": 1}]}, "it has not the form of a figure: 'kept'"),
         ({"stages": 3}, "it has not the form of a figure"),
+        ({"slots": [{"frame": 1, "jpeg": "A"}] * 8}, "a frame is not a JPEG in base64"),
+        ({"slots": [{"frame": 1, "jpeg": "R0lGODlh"}] * 8}, "a frame is not a JPEG in base64"),
+        ({"stages": [STAGE | {"kept": ["2" * 49] * 8}]}, "what a stage keeps is not said in 0 and 1"),
+        ({"stages": [STAGE | {"maps": {"score": [[1] * 49] * 3}}]}, "a stage has not one value a patch and slot"),
+        ({"stages": [STAGE | {"maps": {"score": [["1"] * 49] * 8}}]}, "a map holds other values than numbers from"),
+        ({"stages": [STAGE | {"maps": {"score": [[100] * 49] * 8}}]}, "a map holds other values than numbers from"),
+        ({"stages": [STAGE | {"maps": {"score": [[True] * 49] * 8}}]}, "a map holds other values than numbers from"),
+        ({"stages": [STAGE | {"maps": [1]}]}, "it has not the form of a figure"),
     ],
 )
 def test_a_figure_of_another_form_is_named_and_left_out(tmp_path: Path, changes: dict[str, Any], said: str) -> None:

@@ -66,7 +66,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Page:
-    """The report. Derived tables, whose name ends in -drops, follow the table that they are of."""
+    """The report. Derived tables follow the table that they are of."""
 
     runs: str
     """The runs folder, as it is named to the user."""

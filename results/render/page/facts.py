@@ -8,7 +8,7 @@ from typing import Any
 from results.records import Record, as_dict
 from results.render.grid import printable
 from results.render.page.content import Page
-from results.render.page.layout import DROPS, VALUES, WORDS, Table, cell_ids
+from results.render.page.layout import VALUES, WORDS, Table, cell_ids
 
 NAMED = 6
 """Hosts that are named rather than counted."""
@@ -166,7 +166,7 @@ def _failures(page: Page) -> list[Failure]:
     cells: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
     for view in page.views:
         for key, entry in cell_ids(view):
-            if entry.status == "failed" and not view.name.endswith(DROPS):
+            if entry.status == "failed" and not view.derived:
                 job = page.attempts.get((view.name, entry.row, entry.column), "")
                 name = printable(f"{view.name}: {entry.row}, {entry.column}")
                 cells.setdefault((entry.word, printable(entry.note), job), []).append((key, name))

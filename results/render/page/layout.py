@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from results.render.grid import lay_out, printable
 from results.render.view import Entry, TableView
 
-DROPS = "-drops"
-"""How the name of a table ends that is derived from the one it follows."""
-
 
 @dataclass(frozen=True)
 class Part:
@@ -81,7 +78,7 @@ def _table(view: TableView, id: str) -> Table:
     for text, names in grid.groups:
         headings.append(Heading(printable(text), names, first))
         first += len(names)
-    derived = view.name.endswith(DROPS)
+    derived = bool(view.derived)
     keys = {(entry.row, entry.column): key for key, entry in cell_ids(view)}
     rows = []
     for row, (label, *texts) in zip(view.rows, grid.lines, strict=True):

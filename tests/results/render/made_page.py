@@ -69,7 +69,8 @@ def drops() -> TableView:
         for row, grid in enumerate(GRIDS)
         for place, name in enumerate(COLUMNS[1:], 1)
     }
-    return TableView("table2-drops", "Table 2. Drops", "Views", list(GRIDS), list(COLUMNS[1:]), entries)
+    columns = list(COLUMNS[1:])
+    return TableView("table2-drops", "Table 2. Drops", "Views", list(GRIDS), columns, entries, derived="table2")
 
 
 def mixed() -> TableView:

@@ -124,6 +124,17 @@ def test_each_cell_opens_its_record_or_what_became_of_it(text: str, page: Reader
     assert content["cells"]["table2-drops/0/0"]["change"] == "-1.56"
 
 
+def test_a_declared_table_is_one_whatever_its_name() -> None:
+    waiting = Entry("a", "Top-1", "top1")
+    view = TableView("my-drops", "Mine", "", ["a"], ["Top-1"], {("a", "Top-1"): waiting})
+    text = render_page(Page(runs="runs", profile="demo", views=[view], records=[]))
+    assert "<b>0 of 1</b> cells have a value, 1 not begun." in text
+    assert Reader(text).having("button", data_cell="my-drops/0/0")
+    derived = render_page(Page(runs="runs", profile="demo", views=[replace(view, derived="my")], records=[]))
+    assert "<b>0 of 0</b>" in derived
+    assert not Reader(derived).having("button", data_cell="my-drops/0/0")
+
+
 def test_numbers_to_sort_by_are_unrounded(text: str) -> None:
     assert '<td class="measured done" data-value="302.84">' in text
     assert '<td class="paper" data-value="302.0">302</td>' in text
