@@ -1,8 +1,5 @@
 """Figures of tokens: the canvas shows as white exactly the patches that are dropped, wherever the sliders stand."""
 
-from typing import Any
-
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Shot
@@ -63,17 +60,6 @@ def test_the_sliders_by_mouse(report: Page) -> None:
         assert box
         slider.click(position={"x": share * box["width"], "y": box["height"] / 2})
         expect_patches(report, stage, slot)
-
-
-@pytest.mark.parametrize("mode", ["importance", "score"])
-def test_maps_colour_what_has_a_value_and_leave_the_rest_white(mode: str, report: Page) -> None:
-    report.locator("figure.tokens .mode").select_option(mode)
-    expect(report.locator("figure.tokens output")).to_contain_text("patches kept; from the lowest")
-    values: list[Any] = CONTENT["stages"][0]["maps"][mode][0]
-    expected = "".join("0" if value is None else "1" for value in values)
-    report.wait_for_function(WHITE, arg=[CONTENT["rows"], CONTENT["columns"], expected])
-    report.locator("figure.tokens .mode").select_option("kept")
-    expect_patches(report, 0, 0)
 
 
 def test_a_figure_that_the_page_does_not_hold_is_named_with_its_files(report: Page) -> None:

@@ -16,6 +16,8 @@ from tests.results.render.made_page import accuracies, make_page
 
 LOOK_MS = 4000
 """Longer than the page waits before it looks again."""
+ANSWER_MS = 31_000
+"""Longer than it waits for an answer."""
 
 
 class Runs:
@@ -24,12 +26,15 @@ class Runs:
     def __init__(self) -> None:
         self.view: TableView = accuracies()
         self.error = ""
+        self.answers = threading.Event()
+        self.answers.set()
 
     def put(self, row: str, column: str, value: float) -> None:
         entry = replace(self.view.entries[row, column], value=value)
         self.view = replace(self.view, entries=self.view.entries | {(row, column): entry})
 
     def page(self) -> str:
+        self.answers.wait(20)
         if self.error:
             raise ValueError(self.error)
         _, *others = make_page(live=True).views
@@ -93,6 +98,16 @@ def test_a_new_value_appears_and_the_reader_is_not_disturbed(live: Page, runs: R
     shot(live, "live")
     live.keyboard.press("Escape")
     expect(opened).to_be_focused()
+
+
+def test_a_server_that_stalls_is_said_and_asked_again(live: Page, runs: Runs) -> None:
+    runs.answers.clear()
+    later(live)
+    live.clock.run_for(ANSWER_MS)
+    expect(live.locator("#pulse")).to_contain_text("The server does not answer")
+    runs.answers.set()
+    later(live)
+    expect(live.locator("#pulse")).to_have_text("Live: up to date.")
 
 
 def test_an_error_and_a_server_that_is_gone_are_said_and_borne(

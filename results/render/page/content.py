@@ -63,6 +63,12 @@ class Figure:
     missing: str = ""
     """Why it is not."""
 
+    @property
+    def maps(self) -> list[str]:
+        """The names of the maps that some stage of its content has."""
+        stages = self.content["stages"] if self.content else []
+        return list(dict.fromkeys(name for stage in stages for name in stage.get("maps", {})))
+
 
 @dataclass(frozen=True)
 class Page:

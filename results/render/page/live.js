@@ -1,14 +1,14 @@
 // A served page follows the runs folder: where the server's digest changes, the report is put in the old one's place.
 
 const LOOK_MS = 3000;
+const ANSWER_MS = 30000; // a large report takes seconds to make
 let shownState = "";
 
 async function look() {
   try {
-    const answer = await fetch("/state", { cache: "no-store" });
-    const text = (await answer.text()).trim();
-    if (!answer.ok) pulse(text);
-    else if (text !== shownState) await takeOver();
+    const { answer, text } = await ask("/state");
+    if (!answer.ok) pulse(text.trim());
+    else if (text.trim() !== shownState) await takeOver();
     else pulse("Live: up to date.");
   } catch {
     pulse("The server does not answer; this is the report as it last was.");
@@ -16,9 +16,20 @@ async function look() {
   setTimeout(look, LOOK_MS);
 }
 
+// A server that takes the question and says no more is as good as gone.
+async function ask(path) {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), ANSWER_MS);
+  try {
+    const answer = await fetch(path, { cache: "no-store", signal: late.signal });
+    return { answer, text: await answer.text() };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 async function takeOver() {
-  const answer = await fetch("/", { cache: "no-store" });
-  const text = await answer.text();
+  const { answer, text } = await ask("/");
   if (!answer.ok) return pulse(text.trim());
   const page = new DOMParser().parseFromString(text, "text/html");
   const before = remember();
@@ -95,7 +106,7 @@ function setFigure(figure, { stage, slot, mode }) {
   if (!figure.querySelector(".mode")) return;
   figure.querySelector(".stage").value = stage + 1;
   figure.querySelector(".slot").value = slot + 1;
-  figure.querySelector(".mode").value = mode;
+  figure.querySelector(".mode").selectedIndex = mode;
   drawFigure(figure);
 }
 

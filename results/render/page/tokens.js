@@ -1,64 +1,76 @@
 // Figures of pruned tokens: the frame of a slot, and which of its patches are left after a stage.
 
 const SIDE = 336; // pixels of a frame's longer side, about
-const SCALE = "; from the lowest of the slot in dark blue to the highest in yellow, white without a value";
+// Of the maps, as in the figures for print: cividis, and light grey where there is no value.
+const CIVIDIS = "00224e 002e6a 1a386f 32436d 434e6c 535a6d 61656f 6f7073 7d7c78 8c8878 9b9476 aba072 bcae6c cdbb63 dec958 f0d846 fee838"
+  .split(" ").map((colour) => [0, 2, 4].map((at) => parseInt(colour.slice(at, at + 2), 16)));
+const ABSENT = 235;
+const HIGHEST = 99; // value of a map
 const images = new Map();
 
 function startFigures() {
+  const scale = CIVIDIS.map((colour) => `rgb(${colour})`);
   for (const figure of document.querySelectorAll("figure.tokens")) {
-    const content = data.figures[figure.dataset.figure];
-    if (!content) continue;
-    dropModes(figure, content);
+    if (!data.figures[figure.dataset.figure]) continue;
+    figure.querySelector(".scale").style.background = `linear-gradient(to right, ${scale})`;
     drawFigure(figure);
   }
 }
 
-function dropModes(figure, content) {
-  for (const option of [...figure.querySelector(".mode").options]) {
-    const known = option.value === "kept" || content.stages.some((stage) => stage.maps && stage.maps[option.value]);
-    if (!known) option.remove();
-  }
-}
-
+// `map` is the name of the one that is shown; undefined where it is the frame.
 function chosen(figure) {
   const number = (name) => Number(figure.querySelector(`.${name}`).value) - 1;
-  return { stage: number("stage"), slot: number("slot"), mode: figure.querySelector(".mode").value };
+  const { selectedIndex: mode, selectedOptions: [{ dataset: { map } }] } = figure.querySelector(".mode");
+  return { stage: number("stage"), slot: number("slot"), mode, map };
 }
 
 async function drawFigure(figure) {
   const content = data.figures[figure.dataset.figure];
-  const { stage, slot, mode } = chosen(figure);
-  figure.querySelector("output").textContent = sayFigure(content, stage, slot) + (mode === "kept" ? "" : SCALE);
+  const { stage, slot, mode, map } = chosen(figure);
+  const values = map === undefined ? undefined : valuesOfMap(content.stages[stage], map, slot);
+  const output = figure.querySelector("output");
+  output.textContent = sayFigure(content, stage, slot) + (values ? `; ${sayMap(content.stages[stage].kept[slot], map, values)}` : "");
+  figure.querySelector(".key").hidden = !values;
   const image = await imageOf(content.slots[slot].jpeg);
   const now = chosen(figure);
   if (now.stage !== stage || now.slot !== slot || now.mode !== mode) return;
+  if (!image) output.textContent += "; the picture of this frame is damaged";
   const canvas = figure.querySelector("canvas");
   const size = Math.round(SIDE / Math.max(content.columns, content.rows));
   canvas.width = size * content.columns;
   canvas.height = size * content.rows;
   const pen = canvas.getContext("2d");
-  pen.drawImage(image, 0, 0, canvas.width, canvas.height);
-  drawPatches(pen, content, size, content.stages[stage], slot, mode);
+  pen.fillStyle = "#808080";
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  if (image) pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+  paintPatches(pen, content.columns, size, values ? values.map(colourOf) : coversOf(content.stages[stage], slot));
 }
 
-function drawPatches(pen, content, size, stage, slot, mode) {
-  if (!stage) return; // nothing drops any
-  const kept = stage.kept[slot];
-  const map = mode === "kept" ? null : stage.maps && stage.maps[mode] && stage.maps[mode][slot];
-  for (let patch = 0; patch < content.rows * content.columns; patch += 1) {
-    const colour = map ? shade(map[patch]) : kept[patch] === "1" ? "" : "#ffffff";
+function valuesOfMap(stage, map, slot) {
+  const slots = lookUp(stage.maps || {}, map);
+  return slots ? slots[slot] : [...stage.kept[slot]].map(() => null);
+}
+
+// Patches without a colour show the frame.
+function paintPatches(pen, columns, size, colours) {
+  for (const [patch, colour] of colours.entries()) {
     if (!colour) continue;
     pen.fillStyle = colour;
-    pen.fillRect((patch % content.columns) * size, Math.floor(patch / content.columns) * size, size, size);
+    pen.fillRect((patch % columns) * size, Math.floor(patch / columns) * size, size, size);
   }
 }
 
-// 0 to 99 from dark blue to yellow over the frame; white where there is no value.
-function shade(value) {
-  if (value === null || value === undefined) return "#ffffff";
-  const share = value / 99;
-  const [red, green, blue] = [[20, 253], [40, 220], [120, 40]].map(([from, to]) => Math.round(from + share * (to - from)));
-  return `rgb(${red} ${green} ${blue} / .72)`;
+function coversOf(stage, slot) {
+  // Without a stage nothing drops any.
+  return stage ? [...stage.kept[slot]].map((one) => (one === "1" ? "" : "#ffffff")) : [];
+}
+
+function colourOf(value) {
+  if (value === null) return `rgb(${ABSENT} ${ABSENT} ${ABSENT})`;
+  const place = (value / HIGHEST) * (CIVIDIS.length - 1);
+  const low = Math.min(Math.floor(place), CIVIDIS.length - 2);
+  const parts = CIVIDIS[low].map((from, part) => from + (place - low) * (CIVIDIS[low + 1][part] - from));
+  return `rgb(${parts.map(Math.round).join(" ")})`;
 }
 
 function sayFigure(content, stage, slot) {
@@ -70,11 +82,26 @@ function sayFigure(content, stage, slot) {
   return `stage ${stage + 1} after block ${block}, ${where}: ${left} of ${all} patches kept`;
 }
 
+function sayMap(kept, map, values) {
+  if (values.every((value) => value === null)) return `no patch of this slot has a value of ${map} here`;
+  return `${map} from the lowest in dark blue to the highest in yellow, grey without a value${sayWhich(kept, values)}`;
+}
+
+// What the choice went by shows in what it chose.
+function sayWhich(kept, values) {
+  const those = (flag) => values.filter((value, patch) => value !== null && kept[patch] === flag);
+  const [left, dropped] = [those("1"), those("0")];
+  if (!left.length || !dropped.length) return "";
+  if (Math.max(...left) <= Math.min(...dropped)) return "; the higher ones are dropped";
+  return Math.min(...left) >= Math.max(...dropped) ? "; the lower ones are dropped" : "";
+}
+
+// Null where what should be one is damaged.
 async function imageOf(jpeg) {
   if (!images.has(jpeg)) {
     const image = new Image();
     image.src = `data:image/jpeg;base64,${jpeg}`;
-    images.set(jpeg, image.decode().then(() => image));
+    images.set(jpeg, image.decode().then(() => image, () => null));
   }
   return images.get(jpeg);
 }

@@ -226,13 +226,18 @@ def figures() -> list[Figure]:
 
 
 def figure_content(video: str, slots: int = 8, side: int = 7) -> dict[str, Any]:
-    """What jobs write as page.json: three stages that each drop what the one before left, from the last patch on."""
+    """What jobs write as page.json: three stages that each drop what the one before left, from the last patch on, where
+    the scores are highest; the last slot has no scores."""
     count = side * side
     stages: list[dict[str, Any]] = []
+    before = count
     for block, left in ((1, 41), (5, 32), (11, 8)):
         kept = ["1" * left + "0" * (count - left)] * slots
-        values = [[99 * place // count if place < left else None for place in range(count)]] * slots
-        stages.append({"block": block, "kept": kept, "maps": {"importance": values, "score": values}})
+        importance = [37 * place % 100 if place < before else None for place in range(count)]
+        score = [99 * place // (before - 1) if place < before else None for place in range(count)]
+        maps = {"importance": [importance] * slots, "score": [score] * (slots - 1) + [[None] * count]}
+        stages.append({"block": block, "kept": kept, "maps": maps})
+        before = left
     frames = [{"frame": 5 + 10 * slot, "jpeg": jpeg(slot)} for slot in range(slots)]
     names = {"video": video, "model": "vit_demo", "reduction": "sta:r=12"}
     return names | {"rows": side, "columns": side, "slots": frames, "stages": stages}
