@@ -22,17 +22,23 @@ class Place:
     """What this profile measures for it."""
     record: Record | None
     printed: float | None
+    inferred: str = ""
+    """What of its settings the paper leaves out."""
+    rounded: str = ""
+    """What of them the stand-in takes only nearly."""
 
     @property
     def method(self) -> str:
-        """The name of the reduction without its settings."""
-        return self.wanted.reduction.partition(":")[0]
+        """The name of the reduction, with where it drops but without how much: what a line may join."""
+        name, _, settings = self.wanted.reduction.partition(":")
+        where = [one for one in settings.split(",") if one.startswith("at=")]
+        return " ".join([name, *where])
 
     @property
     def ran(self) -> str:
-        """What is measured, in words: the model and its data, and the model that it stands in for."""
+        """What is measured, in words: the model and its data, and those that they stand in for."""
         text = _on(self.cell)
-        return text if self.cell.model == self.wanted.model else f"{text} for {self.wanted.model}"
+        return text if text == self.asked else f"{text} for {self.asked}"
 
     @property
     def asked(self) -> str:
@@ -41,15 +47,8 @@ class Place:
 
     @property
     def label(self) -> str:
-        """What is measured, whole, with the doubts about it."""
-        assert self.record
-        status, counts = self.record.status, self.record.counts
-        doubts = [status] if status != "done" else []
-        if status == "partial" and counts:
-            doubts = [f"{counts['evaluated']} of {counts['listed']} videos"]
-        text = ", ".join(filter(None, [self.ran, self.cell.reduction, self.cell.views]))
-        said = "; ".join([*doubts, *map(str, self.record.flags)])
-        return f"{text} ({said})" if said else text
+        """What is measured, whole."""
+        return ", ".join(filter(None, [self.ran, self.cell.reduction, self.cell.views]))
 
     @property
     def tag(self) -> str:
@@ -72,10 +71,20 @@ def places_of(table: Table, profile: Profile, best: Mapping[CellKey, Record]) ->
     places = []
     for entry in table.entries:
         wanted = replace(entry.cell, reduction=canonical(entry.cell.reduction, entry.cell.model))
-        cell, _ = measured_cell(entry.cell, profile)
-        printed = published.get((entry.row, entry.column))
-        places.append(Place(wanted, cell, best.get(cell_key(cell)), printed.value if printed else None))
+        cell, rounded = measured_cell(entry.cell, profile)
+        found = published.get((entry.row, entry.column))
+        printed = found.value if found else None
+        places.append(Place(wanted, cell, best.get(cell_key(cell)), printed, entry.inferred, rounded))
     return places
+
+
+def doubts(record: Record, of: str = "") -> tuple[str, ...]:
+    """What makes a value doubtful: that it is not done, and its flags; `of` says of what it is the value."""
+    counts = record.counts
+    said = [] if record.status == "done" else [record.status]
+    if record.status == "partial" and counts:
+        said = [f"{counts['evaluated']} of {counts['listed']} videos"]
+    return tuple(f"{of}: {one}" if of else one for one in (*said, *map(str, record.flags)))
 
 
 def stand_ins(places: list[Place]) -> list[str]:

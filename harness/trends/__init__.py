@@ -8,13 +8,13 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from harness.places import Place, places_of, quartiles, stand_ins
+from harness.places import Place, doubts, places_of, quartiles, stand_ins
 from harness.profiles import Profile
 from harness.tables import Table
 from harness.trends.course import curves
 from harness.trends.speed import speed_ups
 from results.records import CellKey, Record
-from results.render.plot import Plot, Point, Series
+from results.render.plot import Plot, Point, Series, marked_notes
 
 ACCURACIES = {"top1": "top-1 (%)", "top5": "top-5 (%)", "top1_trained": "top-1 after training (%)"}
 COSTS = {"gflops": "GFLOPs a clip", "clips_per_s": "clips/s"}
@@ -66,14 +66,16 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
         x_low, x_high = quartiles(paid)
         y_low, y_high = _interval(place.record)
         bars = {"x_low": x_low, "x_high": x_high, "y_low": y_low, "y_high": y_high}
-        about: dict[str, Any] = {"record": place.record.id, "tag": place.tag} | bars
+        doubtful = doubts(place.record) + doubts(paid, COSTS[cost])
+        about: dict[str, Any] = {"record": place.record.id, "tag": place.tag, "doubts": doubtful} | bars
         return Point(paid.value, place.record.value, place.label, **about)
 
     def printed_point(place: Place) -> Point | None:
         paid = printed.get(_what(place))
         if place.printed is None or paid is None:
             return None
-        return Point(paid, place.printed, place.paper, published=True, tag=place.paper_tag)
+        about: dict[str, Any] = {"tag": place.paper_tag, "inferred": place.inferred}
+        return Point(paid, place.printed, place.paper, published=True, **about)
 
     accuracies = [place for place in places if place.wanted.metric == metric]
     series = _lines(accuracies, measured_point, printed_point)
@@ -86,11 +88,13 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
     if any(point.x_low is not None for point in points):
         notes.append("level bars: the middle half of a timing's samples")
     if any(point.published for point in points):
-        notes.append(f"hollow: the paper's numbers, of its own model{', data and machine' * (cost != 'gflops')}")
+        own = "model and data" if cost == "gflops" else "model, data and machine"
+        notes.append(f"hollow: the paper's numbers, of its own {own}")
     if other := stand_ins(accuracies):
         notes.append(f"{'; '.join(other)}: compare the shapes of the lines, not their levels")
         if cost == "gflops":
             notes.append("GFLOPs are those of the paper's models, not of what stands in for them")
+    notes += marked_notes(points)
     title = f"{ACCURACIES[metric].removesuffix(' (%)')} against {COSTS[cost]}"
     return Plot(name, title, COSTS[cost], ACCURACIES[metric], tuple(series), tuple(notes))
 

@@ -3,12 +3,13 @@ its model has."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
-from harness.places import Place, quartiles, stand_ins
+from harness.places import Place, doubts, quartiles, stand_ins
 from harness.training import TIMES, speed_up
 from jobs.cost import multiply_adds
 from results.records import CellKey, Record, cell_key, setting
-from results.render.plot import Plot, Point, Series
+from results.render.plot import Plot, Point, Series, marked_notes
 
 TIMED_ALIKE = ("precision", "batch_size", "threads", "gpus", "device")
 TRAINED_ALIKE = (
@@ -37,7 +38,7 @@ def speed_ups(name: str, places: list[Place], best: Mapping[CellKey, Record]) ->
             return None
         assert place.record
         speed, fewer = speed_up(place.record.samples, base.samples)
-        return Point(fewer, speed, place.label, record=place.record.id, tag=place.tag)
+        return Point(fewer, speed, place.label, record=place.record.id, tag=place.tag, doubts=_doubts(place, base))
 
     series = _lines("clips/s", timed, timing, lambda place: _printed(place, timed))
     series += _lines("training step", trained, training)
@@ -49,7 +50,7 @@ def speed_ups(name: str, places: list[Place], best: Mapping[CellKey, Record]) ->
         notes.append("bars: the middle half of a timing's samples, over the median of r = 0")
     if any(point.published for point in points):
         notes.append("hollow: from the clips/s that the paper prints, and the FLOPs of its model")
-    notes += [*stand_ins([*timed, *trained]), *left_out]
+    notes += [*stand_ins([*timed, *trained]), *marked_notes(points), *left_out]
     labels = "FLOPs ratio: those of r = 0 over these", "speed-up over r = 0"
     return Plot(name, "speed-up against FLOPs", *labels, tuple(series), tuple(notes), diagonal=True)
 
@@ -95,7 +96,14 @@ def _of_timing(place: Place, base: Record) -> Point | None:
         return None
     low, high = (None if end is None else end / base.value for end in quartiles(place.record))
     speed = place.record.value / base.value
-    return Point(fewer, speed, place.label, y_low=low, y_high=high, record=place.record.id, tag=place.tag)
+    about: dict[str, Any] = {"record": place.record.id, "tag": place.tag, "doubts": _doubts(place, base)}
+    return Point(fewer, speed, place.label, y_low=low, y_high=high, **about)
+
+
+def _doubts(place: Place, base: Record) -> tuple[str, ...]:
+    """About a ratio: those about its two values."""
+    assert place.record
+    return doubts(place.record) + doubts(base, "r = 0")
 
 
 def _printed(place: Place, timed: Iterable[Place]) -> Point | None:
@@ -105,7 +113,8 @@ def _printed(place: Place, timed: Iterable[Place]) -> Point | None:
     fewer = _fewer(place.wanted.model, place.wanted.reduction)
     if not base or place.printed is None or fewer is None:
         return None
-    return Point(fewer, place.printed / base, place.paper, published=True, tag=place.paper_tag)
+    about: dict[str, Any] = {"tag": place.paper_tag, "inferred": place.inferred}
+    return Point(fewer, place.printed / base, place.paper, published=True, **about)
 
 
 def _fewer(model: str, reduction: str) -> float | None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.profiles import load_profile
 from harness.tables import Table, load_table
 from harness.trends import course, plots, wilson
 from jobs.cells import Cell
@@ -18,8 +19,8 @@ from jobs.cost import multiply_adds
 from jobs.training.steps import Step, StepLog
 from results.progress import job_folder
 from results.records import Record, best_by_cell, read_records
-from results.render.plot import Plot, Series
-from tests.harness.made import make_table, put_record, small_profile
+from results.render.plot import Plot, Series, tips
+from tests.harness.made import make_profile, make_table, put_record, small_profile
 from tests.harness.test_training import SAMPLES
 
 WHOLE = {"evaluated": 64, "listed": 64}
@@ -88,14 +89,14 @@ def test_accuracy_stands_against_the_gflops_of_the_same_reduction(tmp_path: Path
         put_gflops(runs, reduction, 100 + number)
     plot = drawn(tmp_path, grid(*DROPPED))["grid-top1-gflops"]
     assert [one.name for one in plot.series] == [
-        "vit_demo on motion for vit_base, sta, 5x3",
-        "vit_demo on motion for vit_base, random, 5x3",
+        "vit_demo on motion for vit_base on k400, sta, 5x3",
+        "vit_demo on motion for vit_base on k400, random, 5x3",
     ]
     assert places(plot.series[0]) == [(100, 93.75), (101, 92.1875), (103, 89.0625)]
     assert places(plot.series[1]) == [(101, 92.1875), (102, 90.625)]
     assert plot.series[0].line
     assert plot.series[0].points[0].record == "vit_demo-sta_r12-motion-5x3-top1"
-    assert plot.series[0].points[0].label == "vit_demo on motion for vit_base, sta:r=12, 5x3"
+    assert plot.series[0].points[0].label == "vit_demo on motion for vit_base on k400, sta:r=12, 5x3"
     assert [point.tag for point in plot.series[0].points] == ["r=12", "none", "r=16"]
     assert (plot.x_label, plot.y_label, plot.diagonal) == ("GFLOPs a clip", "top-1 (%)", False)
     notes = "\n".join(plot.notes)
@@ -128,7 +129,10 @@ def test_printed_pairs_stand_beside_measured_ones(tmp_path: Path) -> None:
     put_timing(runs, "none", [35.0, 36.0, 37.0])
     plot = drawn(tmp_path, load_table("table1"))["table1-top1_trained-clips_per_s"]
     measured, printed = plot.series
-    assert (measured.name, places(measured)) == ("vit_demo on motion for vit_base, none, 5x3", [(36.0, 85.9375)])
+    assert (measured.name, places(measured)) == (
+        "vit_demo on motion for vit_base on k400, none, 5x3",
+        [(36.0, 85.9375)],
+    )
     assert (printed.name, places(printed)) == ("paper: vit_base on k400, sta, 5x3", [(53, 81.2), (96, 80.6)])
     assert all(point.published and not point.record and point.y_low is None for point in printed.points)
     assert any(note.startswith("hollow: the paper's numbers") for note in plot.notes)
@@ -143,9 +147,50 @@ def test_two_rows_with_the_same_cell_are_one_point(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     put_record(runs, Cell("vit_large", "sta:r=64", "", "", "gflops"), 308.7)
     put_accuracy(runs, "sta:r=64", 60)
-    measured, printed = drawn(tmp_path, load_table("table3"))["table3-top1-gflops"].series
+    measured, printed, *_ = drawn(tmp_path, load_table("table3"))["table3-top1-gflops"].series
     assert places(measured) == [(308.7, 93.75)]
-    assert places(printed) == [(302, 84.5), (305, 84.8), (308, 85.0), (339, 85.0), (370, 85.1)]
+    assert places(printed) == [(308, 85.0)]
+
+
+def test_no_line_joins_what_drops_at_other_blocks(tmp_path: Path) -> None:
+    put_record(tmp_path / "runs", Cell("vit_large", "sta:r=64", "", "", "gflops"), 308.7)
+    put_accuracy(tmp_path / "runs", "sta:r=64", 60)
+    printed = [one for one in drawn(tmp_path, load_table("table3"))["table3-top1-gflops"].series if "paper" in one.name]
+    assert {one.name: places(one) for one in printed} == {
+        "paper: vit_large on k400, sta at=1-13, 5x3": [(302, 84.5)],
+        "paper: vit_large on k400, sta, 5x3": [(308, 85.0)],
+        "paper: vit_large on k400, sta at=1-7-13-19, 5x3": [(305, 84.8)],
+        "paper: vit_large on k400, sta at=3-11-19, 5x3": [(339, 85.0)],
+        "paper: vit_large on k400, sta at=5-13-21, 5x3": [(370, 85.1)],
+    }
+
+
+def test_settings_that_the_paper_leaves_out_are_marked(tmp_path: Path) -> None:
+    put_record(tmp_path / "runs", Cell("vit_large", "sta:r=64", "", "", "gflops"), 308.7)
+    put_accuracy(tmp_path / "runs", "sta:r=64", 60)
+    plot = drawn(tmp_path, load_table("table3"))["table3-top1-gflops"]
+    points = [point for one in plot.series for point in one.points]
+    inferred = {point.tag for point in points if point.marks == "†"}
+    assert inferred == {"r=74,at=1-13", "r=60,at=1-7-13-19"}
+    said = "r and locations are not in the paper; r = 74 after blocks 1 and 13 is inferred from the printed GFLOPs"
+    assert f"† paper: vit_large on k400, sta:r=74,at=1-13, 5x3: inferred, {said}" in plot.notes
+    assert any(f"sta:r=74,at=1-13, 5x3 († inferred: {said})" in tip["text"] for tip in tips(plot).values())
+    assert any(note == "hollow: the paper's numbers, of its own model and data" for note in plot.notes)
+
+
+def test_names_of_series_tell_the_datasets_apart_that_one_stands_in_for(tmp_path: Path) -> None:
+    with open(make_profile(tmp_path), "a") as file:
+        file.write('ssv2 = "motion"\n')
+    cells = [Cell("vit_base", "none", dataset, "5x3", "top1") for dataset in ("k400", "ssv2")]
+    put_accuracy(tmp_path / "runs", "none", 60)
+    put_gflops(tmp_path / "runs", "none", 180.5)
+    best = best_by_cell(read_records(tmp_path / "runs")[0])
+    table = make_table([*cells, Cell("vit_base", "none", "", "", "gflops")])
+    (plot,) = plots([table], load_profile(str(tmp_path / "small.toml")), best, tmp_path / "runs")
+    assert [one.name for one in plot.series] == [
+        "vit_demo on motion for vit_base on k400, none, 5x3",
+        "vit_demo on motion for vit_base on ssv2, none, 5x3",
+    ]
 
 
 def test_bars_are_intervals_of_accuracies_and_quartiles_of_timings(tmp_path: Path) -> None:
@@ -166,13 +211,33 @@ def test_a_record_whose_samples_say_something_else_has_no_bar(tmp_path: Path, sa
     assert (point.x_low, point.y_low) == (None, None)
 
 
-def test_doubts_are_part_of_a_points_label(tmp_path: Path) -> None:
+def test_doubts_about_either_value_of_a_point_are_told_and_marked(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     part: dict[str, Any] = {"counts": {"evaluated": 60, "listed": 64}, "status": "partial", "flags": ["odd"]}
     put_accuracy(runs, "none", 58, **part)
-    put_gflops(runs, "none", 180.5)
-    (point,) = drawn(tmp_path, grid("none"))["grid-top1-gflops"].series[0].points
-    assert point.label.endswith("none, 5x3 (60 of 64 videos; odd)")
+    put_timing(runs, "none", [30.0, 40.0, 50.0], flags=["IQR is 30 % of the median"])
+    plot = drawn(tmp_path, grid("none"))["grid-top1-clips_per_s"]
+    (point,) = plot.series[0].points
+    assert point.told.endswith("none, 5x3 (60 of 64 videos; odd; clips/s: IQR is 30 % of the median)")
+    assert point.marks == "!"
+    where = "! vit_demo on motion for vit_base on k400, none, 5x3: "
+    assert [note for note in plot.notes if note.startswith("!")] == [
+        f"{where}60 of 64 videos",
+        f"{where}odd",
+        f"{where}clips/s: IQR is 30 % of the median",
+    ]
+
+
+def test_doubts_about_r_0_are_doubts_about_every_speed_up(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    put_timing(runs, "none", [30.0, 40.0, 50.0], flags=["IQR is 30 % of the median"])
+    put_timing(runs, "sta:r=48", [58.0, 60.0, 61.0])
+    put_training(runs, "none", 0.5, 0.2, flags=["slow start"])
+    put_training(runs, "sta:r=48", 0.25, 0.1)
+    table = grid("none", "sta:r=48", metrics=("clips_per_s", "train_hours"))
+    timing, training = drawn(tmp_path, table)["grid-speed-up"].series
+    assert timing.points[0].doubts == ("r = 0: IQR is 30 % of the median",)
+    assert training.points[0].doubts == ("r = 0: slow start",)
 
 
 @given(st.integers(1, 10**5).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))))
@@ -217,7 +282,7 @@ def test_the_speed_up_of_a_training_step_is_that_of_the_report(tmp_path: Path) -
     put_training(runs, "none", 0.5, 0.2)
     put_training(runs, "sta:r=48", 0.25, 0.1)
     (series,) = drawn(tmp_path, grid("none", "sta:r=48", metrics=("train_hours",)))["grid-speed-up"].series
-    assert series.name == "training step, vit_demo on motion for vit_base, sta"
+    assert series.name == "training step, vit_demo on motion for vit_base on k400, sta"
     assert places(series) == [(2.0, 2.0)]
 
 
@@ -291,7 +356,7 @@ def test_a_training_without_its_steps_is_said_and_left_out(tmp_path: Path) -> No
         plot = drawn(tmp_path, load_table("table1"))["table1-loss"]
         assert len(plot.series) == 1
         (said,) = plot.notes
-        assert said.startswith("vit_demo on motion for vit_base, sta:r=12 is not drawn: ")
+        assert said.startswith("vit_demo on motion for vit_base on k400, sta:r=12 is not drawn: ")
         return said.partition("drawn: ")[2]
 
     assert note() == f"{path}: No such file or directory"

@@ -2,8 +2,11 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+NAMED = 3
+"""Points that a note names one by one."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,25 @@ class Point:
     """Printed by the paper, not measured: drawn hollow."""
     tag: str = ""
     """A word or two that stand beside its marker where there is room."""
+    doubts: tuple[str, ...] = ()
+    """What makes its value doubtful."""
+    inferred: str = ""
+    """What of its settings the paper leaves out."""
 
     def __post_init__(self) -> None:
         ends = (self.x_low, self.x_high, self.y_low, self.y_high)
         assert all(math.isfinite(number) for number in (self.x, self.y, *ends) if number is not None), self
+
+    @property
+    def marks(self) -> str:
+        """`!` of a doubtful value, `†` of inferred settings, as in a table."""
+        return "!" * bool(self.doubts) + "†" * bool(self.inferred)
+
+    @property
+    def told(self) -> str:
+        """What the point is, with what there is to say against it."""
+        said = "; ".join([*self.doubts, *([f"† inferred: {self.inferred}"] if self.inferred else [])])
+        return f"{self.label} ({said})" if said else self.label
 
 
 @dataclass(frozen=True)
@@ -74,12 +92,26 @@ def tips(plot: Plot) -> dict[str, dict[str, str]]:
     """By the id of each marker, what it shows in words and the id of its record, empty where there is none."""
     return {
         id: {
-            "text": f"{point.label}; {_told(plot.x_label, point.x, point.x_low, point.x_high)}; "
+            "text": f"{point.told}; {_told(plot.x_label, point.x, point.x_low, point.x_high)}; "
             f"{_told(plot.y_label, point.y, point.y_low, point.y_high)}",
             "record": point.record,
         }
         for id, _, point in plot.marked()
     }
+
+
+def marked_notes(points: Iterable[Point]) -> list[str]:
+    """A line for each thing that the marks of the points stand for, naming the points."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for point in points:
+        said = [("!", doubt) for doubt in point.doubts]
+        said += [("†", f"inferred, {point.inferred}")] if point.inferred else []
+        for mark_and_text in said:
+            found.setdefault(mark_and_text, {})[point.label] = None
+    return [
+        f"{mark} {'; '.join(labels) if len(labels) <= NAMED else f'{len(labels)} points'}: {text}"
+        for (mark, text), labels in found.items()
+    ]
 
 
 def _told(label: str, value: float, low: float | None, high: float | None) -> str:

@@ -31,6 +31,8 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)
 """As many as go into the number of neither colours nor markers: 7 × 10 × 5 series before two look the same."""
 Box = tuple[float, float, float, float]
 """Left, low, right, high, in points of the figure."""
+CORNERS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+"""Where a tag may stand: right or left of its marker, above or below it."""
 TAGGED = 60
 """Where there are more points, none has its tag."""
 WIDTH, AXES, MARGIN = 6.4, 3.4, 0.08
@@ -160,7 +162,7 @@ def _tag(axes: "Axes", plot: Plot) -> None:
     ones first, as room gets scarce."""
     points = dict.fromkeys(point for _, _, point in plot.marked())  # one that is of several series is tagged once
     marked = sorted(points, key=lambda point: point.published)
-    if not any(point.tag for point in marked) or len(marked) > TAGGED:
+    if not any(point.tag or point.marks for point in marked) or len(marked) > TAGGED:
         return
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # only then are the places known
     scale = 72 / axes.figure.dpi
@@ -168,9 +170,10 @@ def _tag(axes: "Axes", plot: Plot) -> None:
     edges = [float(at) * scale for at in axes.bbox.extents]
     taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in places]
     for point, (x, y) in zip(marked, places, strict=True):
-        text = printable(point.tag)
-        wide = 0.62 * SMALL * len(text)
-        for right, up in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+        tag = printable(f"{point.tag} {point.marks}".strip())
+        # Where a tag has no room, its mark may.
+        for text, (right, up) in itertools.product(dict.fromkeys([tag, point.marks]), CORNERS):
+            wide = 0.62 * SMALL * len(text)
             left, low = x + 5 * right - wide * (right < 0), y + 3 * up - SMALL * (up < 0)
             box = (left, low, left + wide, low + SMALL)
             inside = edges[0] < box[0] and edges[1] < box[1] and box[2] < edges[2] and box[3] < edges[3]

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from results.files import private_folder, replacing
 from results.render.plot.data import Plot
 
 
@@ -30,14 +29,17 @@ def pdf(plot: Plot) -> bytes:
 def write_plots(plots: Sequence[Plot], folder: Path) -> list[Path]:
     """Write each plot as NAME.pdf and NAME.svg into `folder`, which is made where it is missing; return the files.
 
-    OSError where that cannot be.
+    They are to be shown to others, and as open as the user's files are. ValueError where that cannot be.
     """
-    private_folder(folder)
     files = []
-    for plot in plots:
-        for ending, content in (("pdf", pdf(plot)), ("svg", svg(plot).encode())):
-            path = folder / f"{plot.name}.{ending}"
-            with replacing(path) as temporary:
-                temporary.write_bytes(content)
-            files.append(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for plot in plots:
+            for ending, content in (("pdf", pdf(plot)), ("svg", svg(plot).encode())):
+                path = folder / f"{plot.name}.{ending}"
+                path.write_bytes(content)
+                files.append(path)
+    except OSError as error:
+        reason = "it is not a folder" if folder.exists() and not folder.is_dir() else error.strerror
+        raise ValueError(f"cannot write plots into {folder}: {reason}") from None
     return files

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from results.render.plot import Plot, Point, Series, pdf, svg, tips, write_plots
+from results.render.plot import Plot, Point, Series, marked_notes, pdf, svg, tips, write_plots
 from results.render.plot.figure import BLACK, COLOURS, DASHES, GROUND, INK, MARKERS, STYLE, draw
 
 NASTY = [
@@ -227,6 +227,29 @@ def test_tags_stand_where_they_hide_nothing() -> None:
         assert not any(box.overlaps(other) for other in boxes[:number] + marks)
 
 
+def test_doubtful_and_inferred_points_are_marked_where_there_is_room_for_no_more() -> None:
+    wide = "a tag that no plot has room for " * 10
+    points = (
+        Point(1, 1, "one", tag="r=8", doubts=("odd", "strange")),
+        Point(2, 2, "two", tag=wide, doubts=("odd",)),
+        Point(3, 1, "three", tag="r=9", inferred="r is not in the paper", published=True),
+    )
+    plot = small(series=(Series("s", points),))
+    assert [text.get_text() for text in draw(plot).axes[0].texts] == ["r=8 !", "!", "r=9 †"]
+    assert [tip["text"].partition("; GFLOPs")[0] for tip in tips(plot).values()] == [
+        "one (odd; strange)",
+        "two (odd)",
+        "three († inferred: r is not in the paper)",
+    ]
+    assert marked_notes(points) == [
+        "! one; two: odd",
+        "! one: strange",
+        "† three: inferred, r is not in the paper",
+    ]
+    many = [Point(n, n, str(n), doubts=("odd",)) for n in range(4)]
+    assert marked_notes(many) == ["! 4 points: odd"]
+
+
 def test_a_curve_has_no_markers_and_no_tips() -> None:
     curve = Series("loss", tuple(Point(n, 1 / (n + 1), "") for n in range(400)), line=True, markers=False)
     plot = small(series=(curve, Series("end", (Point(400, 0, "end"),))))
@@ -247,9 +270,15 @@ def test_files(tmp_path: Path) -> None:
     assert sorted(files) == sorted((tmp_path / "new" / "plots").iterdir())
     assert files[0].read_bytes() == pdf(small())
     assert files[1].read_text(encoding="utf-8") == svg(small())
-    (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="file"):
-        write_plots([small()], tmp_path / "file" / "plots")
+    plain, folder = tmp_path / "file", tmp_path / "folder"
+    plain.touch()
+    folder.mkdir()
+    assert {file.stat().st_mode for file in files} == {plain.stat().st_mode}  # as open as the user has files
+    assert (tmp_path / "new" / "plots").stat().st_mode == folder.stat().st_mode
+    with pytest.raises(ValueError, match=r"^cannot write plots into .*file: it is not a folder$"):
+        write_plots([small()], plain)
+    with pytest.raises(ValueError, match=r"^cannot write plots into .*file/plots: Not a directory$"):
+        write_plots([small()], plain / "plots")
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a b", "a/b", "1a", 'a"'])
