@@ -6,13 +6,11 @@ from typing import Any
 
 from harness.places import places_of
 from harness.profiles import Profile
-from harness.tables import Table
+from harness.tables import DROPS, Table
 from jobs.cells import Cell
 from results.render.view import Entry, TableView
 
 ACCURACIES = ("top1", "top5", "top1_trained")
-SAID_AGAIN = ("accuracies over ", "not all values were measured alike")
-"""How notes of a table begin that bear on its drops as well."""
 ORDER = ("failed", "running", "pending", "partial", "projected", "done")
 """Of two statuses the first is that of the change between them; of the first three there is no value."""
 DIGITS = 9
@@ -23,30 +21,34 @@ def drops(table: Table, view: TableView, profile: Profile) -> TableView | None:
     """The changes from r = 0 of the accuracies in `view`, which is `table` as it stands; None where it has no accuracy
     of a reduction with that of r = 0 beside it.
 
-    An accuracy that a stand-in measures without any reduction, its r being too small, has none.
+    An accuracy that a stand-in measures without any reduction, its r being too small, has none, and a note says so.
     """
     cells = [(entry.row, entry.column) for entry in table.entries]
     places = dict(zip(cells, places_of(table, profile, {}), strict=True))
     starts: dict[Cell, tuple[str, str]] = {}
     for key, place in places.items():
         starts.setdefault(place.wanted, key)
-    entries = {}
+    entries, notes = {}, list(view.of_changes)
     for key, place in places.items():
         start = starts.get(replace(place.wanted, reduction="none"))
-        if place.wanted.metric in ACCURACIES and place.cell.reduction != "none" and start:
+        if place.wanted.metric not in ACCURACIES or place.wanted.reduction == "none" or not start:
+            continue
+        if place.cell.reduction == "none":
+            notes.append(f"{', '.join(key)} has no change: {place.rounded}")
+        else:
             entries[key] = change(view.entries[key], view.entries[start])
     if not entries:
         return None
     rows, columns = {row for row, _ in entries}, {column for _, column in entries}
     return TableView(
-        name=f"{view.name}-drops",
+        name=f"{view.name}{DROPS}",
         derived=view.name,
         title=f"{view.title}: change from r = 0, in points",
         corner=view.corner,
         rows=[row for row in view.rows if row in rows],
         columns=[column for column in view.columns if column in columns],
         entries=entries,
-        notes=[note for note in view.notes if note.startswith(SAID_AGAIN)],
+        notes=notes,
     )
 
 
@@ -57,7 +59,8 @@ def change(entry: Entry, start: Entry) -> Entry:
         published = round(entry.published - start.published, DIGITS)
     notes = [entry.note, f"r = 0: {start.note}" if start.note and start.note != entry.note else ""]
     flags = [*entry.flags, *(f"r = 0: {flag}" for flag in start.flags)]
-    basis = replace(entry, published=published, flags=flags, signed=True)
+    inferred = [entry.inferred, f"r = 0: {start.inferred}" if start.inferred not in ("", entry.inferred) else ""]
+    basis = replace(entry, published=published, flags=flags, inferred=_joined(inferred), signed=True)
     if entry.value is None or start.value is None:
         says = min((entry, start), key=lambda one: (one.value is not None, ORDER.index(one.status)))
         unknown: dict[str, Any] = {"status": says.status, "progress": says.progress, "cancelled": says.cancelled}

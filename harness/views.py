@@ -13,6 +13,7 @@ from harness.tables import Entry as Declared
 from harness.tables import Table
 from harness.training import TIMES, training_notes
 from jobs.cells import TRAINED, Cell, tokens_per_slot
+from results.figures import figures_of
 from results.progress import JobProgress
 from results.published import load_published
 from results.records import CELL_FIELDS, CellKey, Record, cell_key, setting
@@ -50,12 +51,22 @@ def view_table(
             if cell.metric == "top1_trained" and profile.train.measure_steps:
                 note = f"train.measure_steps = {profile.train.measure_steps} trains no more than that"
             entries[place] = _unmeasured(declared, attempt, printed, note, profile.launch, runs)
-    stand_ins = {wanted: cell for wanted, (cell, _) in measured.items()}
     used = [record for _, record in shown]
-    notes = _stand_ins(stand_ins, {item.metric for item in published.values()}) + training_notes(shown)
-    notes += _figures(used, runs) + departures(used, profile, runs.absolute()) + _coverage(used) + differences(used)
-    notes += _provenance(used)
-    return TableView(table.name, table.title, table.corner, list(table.rows), list(table.columns), entries, notes)
+    standing_in = {wanted: cell for wanted, (cell, _) in measured.items()}
+    stand_ins = _stand_ins(standing_in, {item.metric for item in published.values()})
+    counted, unlike = _counted(used), differences(used)
+    notes = stand_ins + training_notes(shown) + _figures(used, runs) + departures(used, profile, runs.absolute())
+    notes += counted + _left_out(used) + unlike + _provenance(used)
+    return TableView(
+        name=table.name,
+        title=table.title,
+        corner=table.corner,
+        rows=list(table.rows),
+        columns=list(table.columns),
+        entries=entries,
+        notes=notes,
+        of_changes=stand_ins + counted + unlike,
+    )
 
 
 def _measured(declared: Declared, record: Record, printed: float | None, note: str) -> Entry:
@@ -167,23 +178,27 @@ def _stand_ins(measured: Mapping[Cell, Cell], printed: Collection[str]) -> list[
 
 
 def _figures(records: Iterable[Record], runs: Path) -> list[str]:
-    """Say where the pictures of each video lie."""
-    notes = []
+    """Say where the pictures of each video lie, once for each."""
+    notes: dict[str, None] = {}
     for record in records:
-        for one in record.samples["figures"] if record.cell["metric"] == "tokens_kept" else ():
-            files = ", ".join(file for file in one["files"] if not file.endswith((".npz", ".json")))
-            notes.append(f"{one['video']}, {record.cell['reduction']}: {runs / one['folder']}/ has {files}")
-    return notes
+        for one in figures_of(record):
+            files = ", ".join(file for file in one.files if not file.endswith((".npz", ".json")))
+            notes[f"{one.video}, {record.cell['reduction']}: {runs / one.folder}/ has {files}"] = None
+    return list(notes)
 
 
-def _coverage(records: Iterable[Record]) -> list[str]:
-    """Say how many videos the accuracies rest on, and name those that could not be read."""
-    notes = []
+def _counted(records: Iterable[Record]) -> list[str]:
+    """Say how many videos the accuracies rest on, where these are few."""
     accuracies = [record for record in records if record.counts and record.cell["metric"] != "tokens_kept"]
     counts = dict.fromkeys(record.counts["evaluated"] for record in accuracies)
-    for count in counts:
-        if 0 < count < 1000:
-            notes.append(f"accuracies over {count} videos: one video is {100 / count:.2f} points")
+    return [
+        f"accuracies over {count} videos: one video is {100 / count:.2f} points" for count in counts if 0 < count < 1000
+    ]
+
+
+def _left_out(records: Iterable[Record]) -> list[str]:
+    """Say how many videos could not be read, and name them."""
+    notes = []
     left_out: dict[str, dict[str, str]] = {}
     for record in records:
         trained = record.cell["metric"] in TIMES

@@ -19,6 +19,7 @@ reduction, dataset, views, metric); what is common to all stands at the top:
 import itertools
 import tomllib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,8 @@ from jobs.cells import METRICS, TRAINED, Cell
 
 FIELDS = tuple(field.name for field in fields(Cell))
 FOLDER = Path(__file__).parent
+DROPS = "-drops"
+"""How the name of a table ends that is derived from another."""
 OVER_VIEWS = ("top1", "top5", "top1_trained", "clips_per_s_e2e")
 """The metrics that depend on the views; with those of trainings and figures, the ones that depend on the dataset."""
 
@@ -71,6 +74,22 @@ def load_table(name: str) -> Table:
     if path.stem in table_names():
         raise ValueError(f"{name}: {path.stem} is the name of a built-in table; give the file another name")
     return _load(path)
+
+
+def load_tables(names: Iterable[str]) -> list[Table]:
+    """The tables of these names and files, each once; ValueError where two have the same name, or one that of what is
+    derived from another."""
+    found: dict[str, tuple[str, Table]] = {}
+    for name in names:
+        table = load_table(name)
+        other, known = found.setdefault(table.name, (name, table))
+        if known != table:
+            raise ValueError(f"{other} and {name} are both called {table.name!r}; give one of the files another name")
+    for name in found:
+        if name + DROPS in found:
+            file, _ = found[name + DROPS]
+            raise ValueError(f"{file}: {name}{DROPS} is what the drops of {name} are called; give it another name")
+    return [table for _, table in found.values()]
 
 
 @cache

@@ -48,7 +48,10 @@ def test_changes_from_the_same_views_of_r_0(tmp_path: Path) -> None:
     assert (change.measured_text, change.published_text(), change.difference_text) == ("-1.56", "-0.15", "-1.41")
     assert (found.entries["2x3", "r=64"].value, found.entries["2x3", "r=64"].status) == (None, "pending")
     assert (found.entries["4x3", "r=64"].value, found.entries["4x3", "r=64"].status) == (None, "pending")
-    assert found.notes == ["accuracies over 64 videos: one video is 1.56 points"]
+    assert found.derived == "table2"
+    stand_in, videos = found.notes
+    assert stand_in.startswith("vit_demo on motion stands in for vit_large on k400; r is scaled by 49/196")
+    assert videos == "accuracies over 64 videos: one video is 1.56 points"
 
 
 def test_signs_in_the_text_formats(tmp_path: Path) -> None:
@@ -103,6 +106,16 @@ def test_what_a_stand_in_runs_as_r_0_has_no_drop(tmp_path: Path) -> None:
     found = derived(tmp_path, make_table(cells))
     assert found
     assert found.rows == ["row 2"]
+    assert "row 1, value has no change: r = 1 scales to 0.25, run as 0" in found.notes
+
+
+def test_what_the_paper_leaves_out_of_either_row_is_marked_in_the_drops(tmp_path: Path) -> None:
+    found = change(entry(inferred="r is a guess"), entry(inferred="views are a guess"))
+    assert found.inferred == "r is a guess; r = 0: views are a guess"
+    assert change(entry(inferred="the column is a guess"), entry(inferred="the column is a guess")).inferred == (
+        "the column is a guess"
+    )
+    assert change(entry(), entry(inferred="views are a guess")).inferred == "r = 0: views are a guess"
 
 
 def entry(value: float | None = 90.0, published: float | None = 85.0, status: str = "done", **content: Any) -> Entry:

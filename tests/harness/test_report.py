@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from jobs.spec import Count, Evaluate
 from results.attempts import write_ended
 from results.files import write_json
 from results.progress import job_folder, read_progress
-from results.records import best_by_cell, read_records
+from results.records import best_by_cell, cell_key, read_records
 from results.render.view import Entry, TableView
 from tests.harness.made import make_grid, make_planner, put_job, put_progress, put_record, small_profile
 
@@ -90,6 +91,42 @@ def test_what_stands_in_for_what_is_said(tmp_path: Path) -> None:
     assert rounded.inferred.startswith("r and locations are not in the paper")
     own = view(tmp_path, "table3", stand_in=False)
     assert not any("r is scaled" in note for note in own.notes)
+
+
+FIGURE = {"video": "a.mp4", "folder": "jobs/j/figures/a", "files": ["tokens.png", "kept.npz"], "stages": []}
+
+
+def test_where_a_figure_lies_is_said_once(tmp_path: Path) -> None:
+    figure = Cell("vit_demo", "sta:r=16", "motion", "", "tokens_kept")
+    put_record(tmp_path / "runs", figure, 50.0, samples={"figures": [FIGURE]})
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'metric = "tokens_kept"\ndataset = "motion"\nmodel = "vit_demo"\n'
+        '[[rows]]\nreduction = "sta:r=16"\n[[columns]]\nlabel = "one"\n[[columns]]\nlabel = "other"\n'
+    )
+    notes = [note for note in view(tmp_path, str(path)).notes if "a.mp4" in note]
+    assert notes == [f"a.mp4, sta:r=16: {tmp_path / 'runs'}/jobs/j/figures/a/ has tokens.png"]
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        *({}, {"figures": None}, {"figures": {"video": "a.mp4"}}, {"figures": 3}, {"figures": [3, "a", None]}),
+        *({"figures": [FIGURE | odd]} for odd in ({"files": 3}, {"stages": None}, {"stages": [{"block": 1e999}]})),
+        {"figures": [{name: value for name, value in FIGURE.items() if name != "folder"}]},
+    ],
+)
+def test_a_figure_of_odd_form_does_not_take_down_the_report(tmp_path: Path, samples: dict[str, Any]) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'metric = "tokens_kept"\ndataset = "motion"\n'
+        '[rows]\nreduction = ["sta:r=16"]\n[columns]\nmodel = ["vit_demo"]\n'
+    )
+    cell = Cell("vit_demo", "sta:r=16", "motion", "", "tokens_kept")
+    record = replace(put_record(tmp_path / "runs", cell, 50.0), samples=samples)
+    found = view_table(load_table(str(path)), small_profile(tmp_path), {cell_key(cell): record}, [], tmp_path / "runs")
+    assert [one.value for one in found.in_order()] == [50.0]
+    assert not any("figures" in note for note in found.notes)
 
 
 def test_gflops_are_the_papers_models_own(tmp_path: Path) -> None:
