@@ -25,7 +25,7 @@ from harness.planner import Planner
 from harness.profiles import Profile, load_profile
 from harness.sinfo import NoAnswer, ask
 from harness.site import check_site
-from harness.tables import load_table, table_names
+from harness.tables import Table, load_tables, table_names
 from harness.trial import try_out
 from jobs.spec import Train
 from results.files import write_json_once
@@ -58,18 +58,17 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     options.runs = options.runs.absolute()
     try:
-        for name in options.tables:
-            load_table(name)
+        tables = load_tables(options.tables or table_names())
     except ValueError as error:
         return stop(error)
     states = []
-    for finding in _check(options):
+    for finding in _check(options, tables):
         print(finding, flush=True)
         states.append(finding.state)
     return 1 if "wrong" in states else 0
 
 
-def _check(options: argparse.Namespace) -> Iterator[Finding]:
+def _check(options: argparse.Namespace, tables: Sequence[Table]) -> Iterator[Finding]:
     try:
         profile = load_profile(options.profile, options.set)
     except ValueError as error:
@@ -77,7 +76,6 @@ def _check(options: argparse.Namespace) -> Iterator[Finding]:
         return
     yield ok("profile", f"{profile.name}, executor {profile.launch.executor}")
     planner = Planner(profile, options.runs)
-    tables = [load_table(name) for name in dict.fromkeys(options.tables or table_names())]
     plan, findings = plan_tables(tables, planner, asked=bool(options.tables))
     yield from findings
     findings, video = check_inputs(plan, planner)

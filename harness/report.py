@@ -10,8 +10,8 @@ from pathlib import Path
 from harness.arguments import Parser, add_common, command, profile_options, run, stop, whole_number
 from harness.drops import drops
 from harness.profiles import Profile, load_profile
-from harness.settings import expected_settings
-from harness.tables import Table, load_table, table_names
+from harness.settings import answers, expected_settings
+from harness.tables import Table, load_tables, table_names
 from harness.views import view_table
 from results.files import replacing
 from results.progress import JobProgress, read_progress
@@ -47,12 +47,16 @@ def main(arguments: list[str] | None = None) -> int:
     how.add_argument("--format", choices=sorted([*formats(), "html"]), help=told)
     how.add_argument("--json", action="store_true", help="print one JSON object a cell instead")
     how.add_argument("--serve", action="store_true", help="show the page live, to browsers on this machine alone")
-    parser.add_argument("--port", type=whole_number, default=PORT, metavar="N", help=f"of --serve ({PORT})")
+    parser.add_argument("--port", type=whole_number, metavar="N", help=f"of --serve ({PORT})")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write the plots as PDF and SVG into DIR, too")
     options = parser.parse_args(arguments)
+    if options.serve and options.plots:
+        parser.error("argument --plots: not allowed with argument --serve")
+    if options.port and not options.serve:
+        parser.error("argument --port: only allowed with argument --serve")
     try:
         profile = load_profile(options.profile, options.set)
-        tables = [load_table(name) for name in dict.fromkeys(options.tables or table_names())]
+        tables = load_tables(options.tables or table_names())
         if options.serve:
             _serve(tables, profile, options)
             return 0
@@ -60,15 +64,15 @@ def main(arguments: list[str] | None = None) -> int:
         for warning in found.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         if options.plots:
-            files = write_plots(_plots(tables, profile, found, options.runs), options.plots)
-            print(f"{len(files)} files of plots are in {options.plots}", file=sys.stderr)
+            _write_plots(_plots(tables, profile, found, options.runs), options.plots)
         if options.json:
             print(json.dumps(to_json(found.views.values()), indent=1))
-        elif not found.views:
-            first = command("sweep", "table2", *profile_options(options), runs=options.runs)
-            print(f"no results in {options.runs} yet; begin with {first}", file=sys.stderr)
         else:
-            _print(tables, profile, found, options)
+            if not found.views:
+                first = command("sweep", "table2", *profile_options(options), runs=options.runs)
+                print(f"no results in {options.runs} yet; begin with {first}", file=sys.stderr)
+            if found.views or (options.format == "html" and not sys.stdout.isatty()):
+                _print(tables, profile, found, options)
     except (ValueError, OSError) as error:
         return stop(error)
     return 0
@@ -77,7 +81,8 @@ def main(arguments: list[str] | None = None) -> int:
 def look(tables: Sequence[Table], profile: Profile, runs: Path, all_of_them: bool) -> Found:
     """Read the runs folder; of the tables those that have results, or all. ValueError where a cell is not valid."""
     records, warnings = read_records(runs)
-    best = best_by_cell(records, lambda cell: expected_settings(cell, profile, runs.absolute()))
+    able = [record for record in records if answers(record, profile)]
+    best = best_by_cell(able, lambda cell: expected_settings(cell, profile, runs.absolute()))
     jobs = read_progress(runs)
     views = {table.name: view_table(table, profile, best, jobs, runs) for table in tables}
     if not all_of_them:
@@ -114,6 +119,13 @@ def _plots(tables: Sequence[Table], profile: Profile, found: Found, runs: Path) 
     return plots([table for table in tables if table.name in found.views], profile, found.best, runs)
 
 
+def _write_plots(plots: Sequence[Plot], folder: Path) -> None:
+    if not plots:
+        print(f"there is nothing to draw yet, so {folder} has no plots", file=sys.stderr)
+        return
+    print(f"{len(write_plots(plots, folder))} files of plots are in {folder}", file=sys.stderr)
+
+
 def _print(tables: Sequence[Table], profile: Profile, found: Found, options: argparse.Namespace) -> None:
     if options.format == "html":
         _print_page(page_text(tables, profile, found, options.runs), options.runs)
@@ -134,8 +146,12 @@ def _print_page(text: str, runs: Path) -> None:
         sys.stdout.buffer.write(text.encode())  # as its head says, whatever the terminal's encoding
         return
     path = runs / "report.html"
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror if runs.exists() else f"{runs} is not there"
+        raise ValueError(f"cannot write {path}: {reason}; --format html > FILE writes it elsewhere") from None
     print(f"the report is in {path}; a browser opens it as it is")
 
 
@@ -146,7 +162,7 @@ def _serve(tables: Sequence[Table], profile: Profile, options: argparse.Namespac
         found = look(tables, profile, options.runs, all_of_them=bool(options.tables))
         return page_text(tables, profile, found, options.runs, live=True)
 
-    serve(make_page, options.port)
+    serve(make_page, options.port or PORT)
 
 
 if __name__ == "__main__":

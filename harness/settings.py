@@ -1,10 +1,12 @@
 """Settings of records: what they would be under a profile, and in which of them the values of a table differ."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,33 @@ def expected_settings(cell: dict[str, str], profile: Profile, runs: Path) -> dic
         with suppress(ValueError):  # a variable in it is not set here: it says nothing
             found[name] = str(resolve(path, profile, runs))
     return found
+
+
+def answers(record: Record, profile: Profile) -> bool:
+    """Whether a record may stand in its cell: a figure of one video says nothing of another, nor of what its file holds
+    by now; where the file is no longer here, its path tells."""
+    if record.cell["metric"] != "tokens_kept":
+        return True
+    video, shown = shown_video(profile), setting(record, "video_sha256")
+    if not video:
+        return not shown
+    return setting(record, "videos") == video and _sha256(Path(video)) in (shown, "")
+
+
+def _sha256(path: Path) -> str:
+    """Of a file's content; empty where it cannot be read."""
+    try:
+        found = path.stat()
+        return _sha256_of(path, found.st_size, found.st_mtime_ns) if path.is_file() else ""
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=8)
+def _sha256_of(path: Path, size: int, modified: int) -> str:
+    """A page that is served asks for the same file again and again."""
+    with open(path, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def differences(records: Iterable[Record]) -> list[str]:

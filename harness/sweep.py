@@ -14,7 +14,7 @@ from harness.planner import Planner
 from harness.profiles import Profile, load_profile, resolve
 from harness.queue import look_up, under_way
 from harness.retries import why, wordless
-from harness.tables import Table, load_table, table_names
+from harness.tables import Table, load_tables, table_names
 from jobs.spec import Train, Visualize
 from results.progress import read_job, read_progress
 from results.records import read_records
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     runs: Path = options.runs.absolute()
     try:
         profile = load_profile(options.profile, options.set)
-        tables = [load_table(name) for name in dict.fromkeys(options.tables)]
+        tables = load_tables(options.tables)
         if options.dry_run:
             planner = Planner(profile, runs, options.limit, elsewhere=True)
             _show(_plan(tables, planner, runs, options), planner, runs)

@@ -1,16 +1,19 @@
 """Figures as jobs: which videos they are of, and what makes two of them the same."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from harness import report
 from harness.plan import make_plan
 from harness.profiles import load_profile
-from harness.settings import departures, expected_settings
+from harness.settings import answers, departures, expected_settings
 from harness.tables import load_table
 from jobs.cells import Cell
 from jobs.spec import Visualize
 from jobs.wire import from_dict, to_dict
+from results.records import Record
 from tests.harness.made import make_planner, make_table, put_record
 
 CELL = Cell("vit_demo", "sta:r=16", "motion", "", "tokens_kept")
@@ -56,15 +59,53 @@ def test_a_video_that_is_not_there_is_said_before_anything_starts(tmp_path: Path
         planned(tmp_path, "figures.videos=0")
 
 
-def test_the_report_prefers_the_figure_that_was_asked_for_and_says_so_otherwise(tmp_path: Path) -> None:
+def test_a_figure_answers_only_for_the_video_that_was_asked_for(tmp_path: Path) -> None:
+    runs, video = tmp_path / "runs", tmp_path / "bikes.mp4"
+    video.write_bytes(b"one")
+    given, other = f"video={video}", f"video={tmp_path / 'cars.mp4'}"
+    records = {}
+    for overrides in ((), ("figures.videos=5",), (given,)):
+        settings = planned(tmp_path, *overrides).settings(CELL)
+        records[overrides] = put_record(runs, CELL, id=f"r{len(records)}", settings=settings)
+
+    def able(*overrides: str) -> list[Record]:
+        profile = load_profile(str(tmp_path / "small.toml"), list(overrides))
+        return [record for record in records.values() if answers(record, profile)]
+
+    assert able() == [records[()], records[("figures.videos=5",)]]
+    assert able(given) == [records[(given,)]]
+    assert able(other) == []
+    video.write_bytes(b"another")
+    assert able(given) == []
+    video.unlink()
+    assert able(given) == [records[(given,)]]
+    accuracy = put_record(runs, Cell("vit_demo", "none", "motion", "5x3", "top1"))
+    assert answers(accuracy, load_profile(str(tmp_path / "small.toml"), [given]))
+
+
+def test_the_report_shows_no_figure_of_another_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.mp4").write_bytes(name.encode())
+    table = tmp_path / "mine.toml"
+    table.write_text(
+        'metric = "tokens_kept"\ndataset = "motion"\n'
+        '[rows]\nreduction = ["sta:r=16"]\n[columns]\nmodel = ["vit_demo"]\n'
+    )
+    put_record(tmp_path / "runs", CELL, 25.0, settings=planned(tmp_path, f"video={tmp_path}/a.mp4").settings(CELL))
+    values = []
+    for name in ("a", "b"):
+        common = ["--profile", str(tmp_path / "small.toml"), "--runs", str(tmp_path / "runs"), "--json"]
+        assert report.main([str(table), *common, "--set", f"video={tmp_path}/{name}.mp4"]) == 0
+        values += [cell["value"] for cell in json.loads(capsys.readouterr().out)]
+    assert values == [25.0, None]
+
+
+def test_the_report_says_of_how_many_videos_a_figure_is_where_fewer_are_asked_for(tmp_path: Path) -> None:
     planner = make_planner(tmp_path)
-    settings = planner.job([CELL]).settings(CELL)
-    record = put_record(planner.runs, CELL, settings=settings | {"videos": "/clips/bikes.mp4"})
-    wanted = load_profile(str(tmp_path / "small.toml"), ["video=/clips/bikes.mp4"])
-    assert expected_settings(record.cell, wanted, planner.runs)["videos"] == "/clips/bikes.mp4"
-    assert departures([record], wanted, planner.runs) == []
+    record = put_record(planner.runs, CELL, settings=planned(tmp_path, "figures.videos=5").settings(CELL))
+    assert expected_settings(record.cell, planner.profile, planner.runs)["videos"] == "3 of its label file"
     (said,) = departures([record], planner.profile, planner.runs)
-    assert "videos /clips/bikes.mp4, not 3 of its label file" in said
+    assert "videos 5 of its label file, not 3 of its label file" in said
 
 
 def test_the_papers_figures_are_planned_on_the_papers_data(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import report
+from harness import report, sweep
 from jobs.cells import Cell
 from tests.harness.made import make_profile, put_record
 
@@ -126,7 +126,64 @@ def test_plots_are_written_beside_the_tables(folder: Path, capsys: pytest.Captur
     assert "### Drop numbers" in said.out
     (folder / "file").write_text("")
     assert main("--plots", "file") == 2
-    assert capsys.readouterr().err.startswith("error: file")
+    assert capsys.readouterr().err == "error: cannot write plots into file: it is not a folder\n"
+
+
+def test_without_anything_to_draw_no_folder_is_made(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("--plots", "pictures", "--runs", "elsewhere") == 0
+    assert "there is nothing to draw yet" in capsys.readouterr().err
+    assert not (folder / "pictures").exists()
+
+
+def test_the_drops_say_what_stands_in_for_what(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("--format", "latex") == 0
+    table, drops = capsys.readouterr().out.split(r"\label{tab:grid-drops}")
+    for text in (table, drops):
+        assert "stands in for vit\\_base on k400; r is scaled by 49/196" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--serve", "--plots", "pictures"), "error: argument --plots: not allowed with argument --serve\n"),
+        (("--port", "8001"), "error: argument --port: only allowed with argument --serve\n"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(
+    folder: Path, options: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(*options)
+    assert (ended.value.code, capsys.readouterr().err) == (2, said)
+
+
+def test_without_results_a_page_is_a_page_all_the_same(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report.main(["--profile", "small.toml", "--format", "html", "--runs", "elsewhere"]) == 0
+    said = capsys.readouterr()
+    assert said.out.lower().startswith("<!doctype html>")
+    assert said.err.startswith("no results in elsewhere yet")
+
+
+def test_a_page_that_cannot_be_written_is_said_with_its_folder(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    said, code = on_a_terminal("--format", "html", "--runs", "elsewhere", columns=200)
+    assert (said, code) == ("", 2)
+    assert capfd.readouterr().err == (
+        "error: cannot write elsewhere/report.html: elsewhere is not there; --format html > FILE writes it elsewhere\n"
+    )
+
+
+def test_two_tables_of_one_name_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "other").mkdir()
+    (folder / "other" / "grid.toml").write_text(GRID.replace('"sta:r=64"', '"sta:r=80"'))
+    said = "error: grid.toml and other/grid.toml are both called 'grid'; give one of the files another name\n"
+    for tool in (report.main, sweep.main):
+        assert tool(["grid.toml", "other/grid.toml", "--profile", "small.toml"]) == 2
+        assert capsys.readouterr().err == said
+    (folder / "grid-drops.toml").write_text(GRID)
+    assert report.main(["grid.toml", "grid-drops.toml", "--profile", "small.toml"]) == 2
+    assert capsys.readouterr().err.startswith("error: grid-drops.toml: grid-drops is what the drops of grid are called")
+    assert report.main(["grid.toml", "./grid.toml", "--json", "--profile", "small.toml"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 6
 
 
 @pytest.mark.parametrize("options", [("--format", "html", "--json"), ("--serve", "--json"), ("--format", "pdf")])
