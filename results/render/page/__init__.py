@@ -17,7 +17,7 @@ from results.render.page.content import Log as Log
 from results.render.page.content import Page as Page
 from results.render.page.data import COPIED, payload
 from results.render.page.facts import gather
-from results.render.page.layout import lay_out_tables
+from results.render.page.layout import LONG, lay_out_tables
 
 if TYPE_CHECKING:
     from results.render.plot import Plot
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 SCRIPTS = ("base", "record", "samples", "dialog", "sort", "copy", "plots", "tokens", "live", "start")
 """The parts of the page's one script, in order."""
+PORTRAIT = 100
+"""Ems of the widest table whose text is of readable size on paper that stands upright."""
 STATE = '<meta name="state" content="">'
 """Of a live page, where whoever serves it puts the digest that `/state` answers."""
 
@@ -41,6 +43,8 @@ def render_page(page: Page) -> str:
         formats=dict(zip(COPIED, ("Markdown", "LaTeX", "CSV"), strict=True)),
         data=payload(page, tips),
         policy=policy(page.live),
+        portrait=PORTRAIT,
+        long=LONG,
         state=STATE if page.live else "",
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
         script=_script(),

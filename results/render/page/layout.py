@@ -53,7 +53,25 @@ class Table:
         """Whether some column has measured, paper and diff below it."""
         return any(len(heading.parts) > 1 for heading in self.headings)
 
+    @property
+    def ems(self) -> float:
+        """How wide it may be in its font's size, by which it is set to fit on paper."""
+        labels = [self.corner, *(label[:LONG] for label, _ in self.rows)]
+        total = _ems(labels)
+        for heading in self.headings:
+            names = heading.parts if len(heading.parts) > 1 else [heading.text]
+            below = [
+                _ems([name, *(parts[place].text for _, parts in self.rows)])
+                for place, name in enumerate(names, heading.first - 1)
+            ]
+            total += max(sum(below), _ems([heading.text]))
+        return round(total, 1)
 
+
+LONG = 24
+"""Characters of a row's label beyond which it is wrapped."""
+CHARACTER, PADDING = 0.65, 1.3
+"""Ems of a figure or letter, which in some fonts is less, and of a cell around its text."""
 WORDS = ("done", "partial", "projected", "running", "failed", "cancelled", "pending")
 VALUES = WORDS[:3]
 """The words of cells that have a value."""
@@ -91,6 +109,10 @@ def _table(view: TableView, id: str) -> Table:
     counts = {word: words.count(word) for word in WORDS if word in words}
     title, corner = printable(view.title), printable(view.corner)
     return Table(id, view.name, title, corner, derived, headings, rows, grid.footnotes, counts)
+
+
+def _ems(texts: Sequence[str]) -> float:
+    return CHARACTER * max(map(len, texts)) + PADDING
 
 
 def _parts(entry: Entry | None, key: str, names: Sequence[str], texts: Sequence[str], derived: bool) -> list[Part]:
