@@ -1,6 +1,7 @@
 """Jobs of cells: what a profile's settings, and its files as they are now, make of them."""
 
 import hashlib
+import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -146,6 +147,8 @@ class Planner:
 
     def _video_digest(self) -> str:
         video = shown_video(self.profile)
+        if os.path.exists(video) and not os.path.isfile(video):
+            raise ValueError(f"the video {video} is not a file")  # a pipe would be waited for, a device have no end
         try:
             with open(video, "rb") as content:
                 return hashlib.file_digest(content, "sha256").hexdigest()

@@ -119,9 +119,7 @@ class Scorer:
                 empty = np.empty((len(distinct), self.job.dataset.num_classes), np.float32)
                 content.scores[index][reduction] = ViewScores(empty, members)
             scores = self._forward(clips, videos, frames)
-            if not np.isfinite(scores).all():
-                what = f"{self.job.model} with {reduction} in {self.job.precision}"
-                raise ValueError(f"{what} gives scores that are not numbers; try --set evaluate.precision=fp32")
+            check_finite(scores, self.job.model, reduction, self.job.precision)
             content.forwards += len(clips)
             start = 0
             for index in videos:
@@ -154,6 +152,13 @@ class Scorer:
                 logits = self.model(normalise(torch.stack(batch)))
             out.append(logits.float().softmax(dim=-1))
         return torch.cat(out).cpu().numpy() if out else np.empty((0, self.job.dataset.num_classes), np.float32)
+
+
+def check_finite(scores: np.ndarray, model: str, reduction: str, precision: str) -> None:
+    """ValueError where some of the scores are not numbers."""
+    if not np.isfinite(scores).all():
+        what = f"{model} with {reduction} in {precision}"
+        raise ValueError(f"{what} gives scores that are not numbers; try --set evaluate.precision=fp32")
 
 
 def unreadable(block: Block, items: list[Item]) -> list[dict[str, str]]:

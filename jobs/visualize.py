@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,10 @@ import torch
 from jobs.cells import METRICS, Cell
 from jobs.data.labels import Item, read_labels
 from jobs.data.pool import DecodePool
-from jobs.data.reader import ClipRequest, Request, Unreadable, Video
+from jobs.data.reader import Request, Unreadable, Video
 from jobs.data.views import views_of
 from jobs.device import autocast, normalise, pick_device, ready_model
-from jobs.evaluate import check_unchanged, cut
+from jobs.evaluate import check_finite, check_unchanged, clip_request, cut
 from jobs.figures.animation import animate
 from jobs.figures.drawing import draw, heat_rows, token_rows
 from jobs.figures.page import page_data
@@ -32,7 +32,10 @@ GRID = "1x1"
 """The central view."""
 SIDE = 288
 """Pixels of a frame in a figure, or what comes nearest to it in whole patches."""
-SCALE = "lowest to highest among the tokens of a slot; grey: dropped before, or without a score"
+KEY = (
+    "lowest to highest among the tokens that compete with each other: those of a slot, after stage 1 those of joined "
+    "slots. Of scores the highest are dropped. Light grey: dropped before, or without a score"
+)
 
 
 @dataclass(frozen=True)
@@ -62,19 +65,24 @@ def run(job: Visualize, task: Task) -> None:
     items = chosen(job)
     drawn: dict[Cell, list[dict[str, Any]]] = {cell: [] for cell in job.cells}
     skipped = []
+    steps = len(items) * len(job.cells)
     with DecodePool(1, job.decode_timeout_s) as pool:
         for number, item in enumerate(items):
             task.check_told()
-            task.update(number, len(items))
+            task.update(number * len(job.cells), steps)
             clip = read(job, item.file, pool)
             if isinstance(clip, Unreadable):
                 skipped.append({"video": item.path, "reason": str(clip)})
                 continue
-            for cell, figures in drawn.items():
+            for done, (cell, figures) in enumerate(drawn.items(), 1):
+                task.check_told()
                 model.set_reduction(cell.reduction)
-                name = f"{number + 1:02d}-{_slug(Path(item.path).stem)}-{_slug(cell.reduction)}"
+                # Two names may be cut to the same; the record's is another for each cell.
+                words = f"{_slug(Path(item.path).stem)}-{_slug(cell.reduction)}-{job.record_id(cell)[:6]}"
+                name = f"{number + 1:02d}-{words}"
                 figure = _figure(job, model, item, clip, task.folder / "figures" / name)
                 figures.append({"folder": f"jobs/{job.id}/figures/{name}"} | figure)
+                task.update(number * len(job.cells) + done, steps)
     if len(skipped) == len(items):
         raise ValueError(f"no video could be read; the first: {skipped[0]['video']} ({skipped[0]['reason']})")
     provenance = task.provenance() | {"checkpoint_sha256": file_sha256(Path(job.checkpoint.path))}
@@ -97,7 +105,7 @@ def run(job: Visualize, task: Task) -> None:
                 ended=task.now(),
             )
         )
-    task.update(len(items), len(items))
+    task.update(steps, steps)
 
 
 def chosen(job: Visualize) -> list[Item]:
@@ -113,7 +121,7 @@ def read(job: Visualize, file: str, pool: DecodePool[Request, Video]) -> Clip | 
     """The central view of a video as the model takes it, and larger, for the eye; or why there is none."""
     arch, pictures = architecture(job.model), []
     for side in (arch.image, _side(arch)):
-        request = ClipRequest(job.dataset.sampling, (GRID,), side, arch.frames, job.dataset.stride)
+        request = replace(clip_request(job.dataset, arch, (GRID,)), short_side=side)
         video = pool.submit(file, request).result()
         if isinstance(video, Unreadable):
             return video
@@ -127,11 +135,13 @@ def read(job: Visualize, file: str, pool: DecodePool[Request, Video]) -> Clip | 
 
 @torch.inference_mode()
 def look(job: Visualize, model: VisionTransformer, clip: Clip) -> tuple[torch.Tensor, list[Stage]]:
-    """The softmax (classes,) of the clip, and the stages that ran on the way."""
+    """The softmax (classes,) of the clip, and the stages that ran on the way. ValueError where it is no numbers."""
     device = next(model.parameters()).device
     with autocast(job.precision, device):
         logits, stages = trace(model, normalise(clip.taken[None].to(device)))
-    return logits[0].float().softmax(dim=-1), stages
+    scores = logits[0].float().softmax(dim=-1)
+    check_finite(scores.cpu().numpy(), job.model, model.reduction.canonical(model.arch), job.precision)
+    return scores, stages
 
 
 def _figure(job: Visualize, model: VisionTransformer, item: Item, clip: Clip, folder: Path) -> dict[str, Any]:
@@ -153,7 +163,7 @@ def _figure(job: Visualize, model: VisionTransformer, item: Item, clip: Clip, fo
     files = ["tokens.png", "tokens.pdf", "clip.gif", "kept.npz", "page.json"]
     draw(token_rows(shown), firsts, [folder / "tokens.png", folder / "tokens.pdf"])
     if any(stage.maps for stage in stages):
-        draw(heat_rows(shown), firsts, [folder / "heat.png", folder / "heat.pdf"], SCALE)
+        draw(heat_rows(shown), firsts, [folder / "heat.png", folder / "heat.pdf"], KEY)
         files += ["heat.png", "heat.pdf"]
     animate(shown, folder / "clip.gif")
     _write_places(folder / "kept.npz", clip, stages)
@@ -171,12 +181,12 @@ def _figure(job: Visualize, model: VisionTransformer, item: Item, clip: Clip, fo
 
 def _write_places(file: Path, clip: Clip, stages: Sequence[Stage]) -> None:
     """The frames' numbers and of each stage the places (models/tracing.py) seen and kept, and the maps as they are."""
-    arrays = {"frames": np.array(clip.numbers)}
+    arrays: dict[str, Any] = {"frames": np.array(clip.numbers)}
     for number, stage in enumerate(stages, 1):
         parts = {"seen": stage.seen, "kept": stage.kept} | stage.maps
         arrays |= {f"stage{number}_{name}": values[0].cpu().numpy() for name, values in parts.items()}
     with replacing(file) as temporary, open(temporary, "wb") as content:
-        np.savez_compressed(content, allow_pickle=False, **arrays)
+        np.savez_compressed(content, **arrays)
 
 
 def _left(figure: dict[str, Any]) -> float:

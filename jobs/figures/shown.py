@@ -73,6 +73,6 @@ def _shown_stage(stage: Stage, arch: Architecture) -> ShownStage:
 
 
 def _spread(values: np.ndarray) -> np.ndarray:
-    """(slots, N) with each slot's lowest value at 0 and its highest at 1; slots without values stay without."""
-    low, high = values.min(axis=1, keepdims=True), values.max(axis=1, keepdims=True)
+    """(slots, N) with each slot's lowest value at 0 and its highest at 1; what has no value stays without."""
+    low, high = (take.reduce(values, axis=1, keepdims=True) for take in (np.fmin, np.fmax))
     return (values - low) / np.maximum(high - low, np.finfo(np.float32).tiny)

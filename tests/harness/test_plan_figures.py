@@ -1,6 +1,7 @@
 """Figures as jobs: which videos they are of, and what makes two of them the same."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,10 @@ def test_other_videos_are_another_figure(tmp_path: Path) -> None:
 def test_a_video_that_is_not_there_is_said_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^cannot read the video /nowhere/bikes\.mp4: No such file or directory$"):
         planned(tmp_path, "video=/nowhere/bikes.mp4")
+    os.mkfifo(tmp_path / "pipe")  # reading it would never end
+    for other in ("pipe", "."):
+        with pytest.raises(ValueError, match=r"^the video \S+ is not a file$"):
+            planned(tmp_path, f"video={tmp_path / other}")
     with pytest.raises(ValueError, match=r"figures\.videos must be at least 1, not 0"):
         planned(tmp_path, "figures.videos=0")
 
