@@ -83,7 +83,7 @@ function sayFigure(content, stage, slot) {
 }
 
 function sayMap(kept, map, values) {
-  if (values.every((value) => value === null)) return `no patch of this slot has a value of ${map} here`;
+  if (values.every((value) => value === null)) return `${map}: no patch of this slot has a value`;
   return `${map} from the lowest in dark blue to the highest in yellow, grey without a value${sayWhich(kept, values)}`;
 }
 
