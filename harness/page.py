@@ -60,7 +60,7 @@ def build_page(
     shown = [by_id[id] for id in _shown(views, plots) if id in by_id]
     by_job = {job.id: job for job in jobs}
     names = {view.name for view in views}
-    attempts = _attempts([table for table in tables if table.name in names], profile, best, by_job.values())
+    attempts = _attempts([table for table in tables if table.name in names], profile, best, by_job.values(), runs)
     wanted = dict.fromkeys([*attempts.values(), *(record.job for record in shown)])
     found = [by_job[id] for id in wanted if id in by_job]
     return Page(
@@ -87,7 +87,11 @@ def _shown(views: Iterable[TableView], plots: Iterable["Plot"]) -> list[str]:
 
 
 def _attempts(
-    tables: Iterable[Table], profile: Profile, best: Mapping[CellKey, Record], jobs: Iterable[JobProgress]
+    tables: Iterable[Table],
+    profile: Profile,
+    best: Mapping[CellKey, Record],
+    jobs: Iterable[JobProgress],
+    runs: Path,
 ) -> dict[Place, str]:
     """The id of the job that says most about each cell of the tables, where there is one."""
     keys = {
@@ -95,7 +99,7 @@ def _attempts(
         for table in tables
         for entry in table.entries
     }
-    found = attempts_by_cell(jobs, set(keys.values()), best)
+    found = attempts_by_cell(jobs, set(keys.values()), best, profile, runs.absolute())
     return {place: found[key][0].id for place, key in keys.items() if key in found}
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields
 from functools import lru_cache
@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.profiles import SCRATCH, Profile, resolve, shown_video
-from jobs.cells import TRAINED
+from jobs.cells import TRAINED, Cell
 from jobs.recipe import Recipe
 from jobs.spec import shown_videos
-from results.records import Record, setting
+from jobs.wire import from_dict
+from results.records import Record, by_name, setting
 
 ACCURACIES = ("top1", "top5")
 RUN_BY = ("nodes", "micro_batch", "zero_stage", "activation_checkpointing", "compile", "measure_steps", "decoders")
@@ -84,6 +85,24 @@ def answers(record: Record, profile: Profile) -> bool:
     return setting(record, "videos") == video and _sha256(Path(video)) in (shown, "")
 
 
+def meant(job: Mapping[str, Any], cells: Iterable[Cell], profile: Profile, runs: Path) -> list[Cell]:
+    """Those of `cells` that a job, by the content of its file, answers under the settings of this profile, as far as
+    that can be told: one that failed with other weights, or on another video, says nothing of what is asked for now."""
+    try:
+        planned = from_dict(job["spec"])
+    except (KeyError, TypeError, ValueError):
+        return list(cells)
+    return [cell for cell in cells if not _departing(planned.settings(cell), vars(cell), profile, runs)]
+
+
+def _departing(settings: Mapping[str, Any], cell: dict[str, str], profile: Profile, runs: Path) -> dict[str, Any]:
+    """By name the settings that are others than the profile's, with the profile's values. Where the data lie is not
+    among these, as a runs folder may have moved."""
+    wanted = expected_settings(cell, profile, runs)
+    wanted.pop("dataset.root", None)
+    return {name: value for name, value in wanted.items() if by_name(settings, name) not in (None, value)}
+
+
 def _sha256(path: Path) -> str:
     """Of a file's content; empty where it cannot be read."""
     try:
@@ -116,17 +135,15 @@ def differences(records: Iterable[Record]) -> list[str]:
 
 
 def departures(records: Iterable[Record], profile: Profile, runs: Path) -> list[str]:
-    """A line where values were measured under other settings than the profile's, naming them; where the data lie is not
-    among these, as a runs folder may have moved."""
+    """A line where values were measured under other settings than the profile's, naming them."""
     found: Counter[str] = Counter()
     cells = 0
     for record in records:
-        wanted = expected_settings(record.cell, profile, runs)
-        wanted.pop("dataset.root", None)
-        known = {name: setting(record, name) for name in wanted}
-        other = [name for name in wanted if known[name] not in (None, wanted[name])]
+        other = _departing(record.settings, record.cell, profile, runs)
         cells += bool(other)
-        found.update(f"{name.removeprefix('recipe.')} {known[name]}, not {wanted[name]}" for name in other)
+        found.update(
+            f"{name.removeprefix('recipe.')} {setting(record, name)}, not {value}" for name, value in other.items()
+        )
     said = "; ".join(f"{text} ({count})" for text, count in found.items())
     return [f"{cells} cells were measured under other settings than this profile's: {said}"] if cells else []
 

@@ -8,7 +8,7 @@ from harness.plan import measured_cell
 from harness.profiles import Launch, Profile
 from harness.queue import fraction, look_up, state_of
 from harness.retries import ENDED_BADLY, why, wordless
-from harness.settings import departures, differences
+from harness.settings import departures, differences, meant
 from harness.tables import Entry as Declared
 from harness.tables import Table
 from harness.training import TIMES, training_notes
@@ -35,7 +35,7 @@ def view_table(
             measured[declared.cell] = measured_cell(declared.cell, profile)
         except ValueError as error:
             raise ValueError(f"{table.name}, row {declared.row!r}, column {declared.column!r}: {error}") from None
-    attempts = attempts_by_cell(jobs, {cell_key(cell) for cell, _ in measured.values()}, best)
+    attempts = attempts_by_cell(jobs, {cell_key(cell) for cell, _ in measured.values()}, best, profile, runs.absolute())
     entries: dict[tuple[str, str], Entry] = {}
     shown: list[tuple[str, Record]] = []
     for declared in table.entries:
@@ -129,30 +129,43 @@ def _reason(job: JobProgress, state: str, launch: Launch, runs: Path) -> str:
 
 
 def attempts_by_cell(
-    jobs: Iterable[JobProgress], shown: Collection[CellKey], best: Mapping[CellKey, Record]
+    jobs: Iterable[JobProgress],
+    shown: Collection[CellKey],
+    best: Mapping[CellKey, Record],
+    profile: Profile,
+    runs: Path,
 ) -> dict[CellKey, tuple[JobProgress, str]]:
-    """For each cell the job that says most about it, one that runs rather than one that failed, and that job's state.
-    Where the cell has a record, only jobs count that are newer and do not have it as their result."""
+    """For each cell the job that says most about it, one that runs rather than one that failed and the newest of two
+    alike, and that job's state. Only jobs count that are meant to answer the cell under this profile and, where it has
+    a record, are newer and do not have it as their result."""
     order = ("pending", "done", "lost", "stopped", "failed", "cancelled", "queued", "running")
     wanted = []
     for job in jobs:
-        cells = [cell_key(cell) for cell in job.job.get("cells", ()) if isinstance(cell, dict) and set(cell) == FIELDS]
-        if cells := [cell for cell in cells if cell in shown and (cell not in best or _newer(job, best[cell]))]:
-            wanted.append((job, cells))
+        cells = [cell for cell in job.job.get("cells", ()) if isinstance(cell, dict) and set(cell) == FIELDS]
+        open_cells = [
+            Cell(**cell)
+            for cell in cells
+            if (key := cell_key(cell)) in shown and (key not in best or _newer(job, best[key]))
+        ]
+        if open_cells and (keys := [cell_key(cell) for cell in meant(job.job, open_cells, profile, runs)]):
+            wanted.append((job, keys))
     look_up([job for job, _ in wanted])
     found: dict[CellKey, tuple[JobProgress, str]] = {}
-    for job, cells in wanted:
+    for job, keys in sorted(wanted, key=lambda one: _time(one[0])):
         state = state_of(job)
-        for cell in cells:
-            if cell not in found or order.index(state) >= order.index(found[cell][1]):
-                found[cell] = job, state
+        for key in keys:
+            if key not in found or order.index(state) >= order.index(found[key][1]):
+                found[key] = job, state
     return found
 
 
+def _time(job: JobProgress) -> str:
+    """When there was last news of a job."""
+    return max([*(task.updated for task in job.tasks), *(entry.time for entry in job.entries.values())])
+
+
 def _newer(job: JobProgress, record: Record) -> bool:
-    times = [task.updated for task in job.tasks]
-    times += [entry.time for entry in job.entries.values()]
-    return record.id not in (job.job.get("record_ids") or ()) and max(times) > record.ended
+    return record.id not in (job.job.get("record_ids") or ()) and _time(job) > record.ended
 
 
 def _stand_ins(measured: Mapping[Cell, Cell], printed: Collection[str]) -> list[str]:

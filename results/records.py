@@ -144,9 +144,14 @@ def best_by_cell(
 
 def setting(record: Record, name: str) -> Any:
     """Return a setting by its dotted name, as `dataset.root`; None where the record does not have it."""
-    value: Any = record.settings
+    return by_name(record.settings, name)
+
+
+def by_name(settings: Mapping[str, Any], name: str) -> Any:
+    """Return a value by its dotted name; None where there is none."""
+    value: Any = settings
     for part in name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+        value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
 

@@ -99,6 +99,13 @@ def _wrong(profile: Profile) -> Iterator[str]:
             yield f"datasets.{name}: num_classes and stride must be at least 1"
         if dataset.videos < 0 or dataset.train_videos < 0:
             yield f"datasets.{name}: videos and train_videos must be at least 0"
+    for section in ("checkpoints", "pretrained"):
+        for key in getattr(profile, section):
+            if instead := profile.stand_in.models.get(key.partition("/")[0]):
+                yield (
+                    f'{section}."{key}" would not be used, as {instead} stands in for that model; set the weights of '
+                    f"{instead}, or take a profile without stand_in.models"
+                )
     launch = profile.launch
     if launch.gpus_per_task > 1:
         yield f"launch.gpus_per_task must be 0 or 1, not {launch.gpus_per_task}"

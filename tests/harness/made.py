@@ -38,10 +38,10 @@ num_classes = 16
 sampling = "kinetics"
 [checkpoints]
 "vit_demo/motion" = "weights.bin"
-"vit_large/motion" = "weights.bin"
+{checkpoint}
 [pretrained]
 "vit_demo/motion" = "scratch"
-"vit_large/motion" = "weights.bin"
+{checkpoint}
 [stand_in.models]
 {models}
 [stand_in.datasets]
@@ -59,7 +59,8 @@ def make_profile(folder: Path, videos: int = 64, stand_in: bool = True, **launch
     path = folder / "small.toml"
     lines = "\n".join(f"{key} = {value!r}" for key, value in launch.items())
     models = 'vit_base = "vit_demo"\nvit_large = "vit_demo"' if stand_in else ""
-    path.write_text(PROFILE.format(launch=lines, models=models))
+    checkpoint = "" if stand_in else '"vit_large/motion" = "weights.bin"'
+    path.write_text(PROFILE.format(launch=lines, models=models, checkpoint=checkpoint))
     return path
 
 

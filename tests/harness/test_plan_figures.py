@@ -11,11 +11,14 @@ from harness.plan import make_plan
 from harness.profiles import load_profile
 from harness.settings import answers, departures, expected_settings
 from harness.tables import load_table
+from harness.views import view_table
 from jobs.cells import Cell
 from jobs.spec import Visualize
 from jobs.wire import from_dict, to_dict
+from results.files import read_json, write_json
+from results.progress import job_folder, read_progress
 from results.records import Record
-from tests.harness.made import make_planner, make_table, put_record
+from tests.harness.made import make_planner, make_table, put_job, put_progress, put_record
 
 CELL = Cell("vit_demo", "sta:r=16", "motion", "", "tokens_kept")
 
@@ -117,3 +120,25 @@ def test_the_papers_figures_are_planned_on_the_papers_data(tmp_path: Path) -> No
     planner = make_planner(tmp_path)
     (job,) = make_plan([load_table("figure1")], planner, ()).jobs
     assert [cell.reduction for cell in job.cells] == ["sta:r=16"]  # in the demo's stand-in
+
+
+def test_a_failure_on_another_video_or_with_other_weights_is_none_of_this_cells(tmp_path: Path) -> None:
+    (tmp_path / "bikes.mp4").write_bytes(b"one")
+    (tmp_path / "cars.mp4").write_bytes(b"two")
+    table, runs = make_table([CELL]), tmp_path / "runs"
+    for name, error in (("bikes", "truncated"), ("cars", "an empty file")):
+        job = planned(tmp_path, f"video={tmp_path / name}.mp4")
+        put_job(runs, job, executor="local")
+        content = read_json(job_folder(runs, job.id) / "job.json")
+        write_json(job_folder(runs, job.id) / "job.json", content | {"spec": to_dict(job)})
+        put_progress(runs, job.id, state="failed", error=error)
+
+    def said(*overrides: str) -> tuple[str, str]:
+        profile = load_profile(str(tmp_path / "small.toml"), list(overrides))
+        entry = view_table(table, profile, {}, read_progress(runs), runs).entries["row 0", "value"]
+        return entry.status, entry.note
+
+    assert said(f"video={tmp_path / 'bikes.mp4'}") == ("failed", "truncated")
+    assert said(f"video={tmp_path / 'cars.mp4'}") == ("failed", "an empty file")
+    assert said() == ("pending", "")
+    assert said(f"video={tmp_path / 'cars.mp4'}", 'checkpoints."vit_demo/motion"="other.pth"') == ("pending", "")
