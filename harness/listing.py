@@ -117,7 +117,7 @@ def _line(job: JobProgress, runs: Path, silent: bool) -> Line:
         since = min((job.entries[task].time for task in waiting), default="")
     sharing = job.tasks[:1] if job.job.get("kind") == "train" else job.tasks
     begun = sum(task.total > 0 for task in sharing)
-    attempts = max((entry.attempt for entry in job.entries.values()), default=0)
+    tries = [sum(entry.tries.values()) for entry in job.entries.values()]
     return Line(
         job=job.id,
         kind=str(job.job.get("kind", "?")),
@@ -131,7 +131,7 @@ def _line(job: JobProgress, runs: Path, silent: bool) -> Line:
         tasks_done=sum(task.state == "done" for task in job.tasks),
         tasks=len(job.tasks),
         tasks_waiting=len(waiting),
-        restarts=max([attempts - 1, *(task.restarts for task in job.tasks)]),
+        restarts=max([*tries, *(task.restarts for task in job.tasks)]),
         nodes=sorted({task.node or task.host for task in running} - {""}),
         seconds=age if (age := age_s(since)) != float("inf") else None,
         text=printable(_why(job, runs) if state in ENDED_BADLY else job.text),

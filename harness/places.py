@@ -47,17 +47,14 @@ class Place:
 
     @property
     def label(self) -> str:
-        """What is measured, whole."""
-        return ", ".join(filter(None, [self.ran, self.cell.reduction, self.cell.views]))
+        """What is measured, whole; where a stand-in runs another r, both."""
+        wanted, ran = self.wanted.reduction, self.cell.reduction
+        return ", ".join(filter(None, [self.ran, wanted + f" (run as {ran})" * (ran != wanted), self.cell.views]))
 
     @property
     def tag(self) -> str:
-        """The settings of the reduction that ran, as `r=12`."""
-        return _settings(self.cell)
-
-    @property
-    def paper_tag(self) -> str:
-        return _settings(self.wanted)
+        """The settings of the table's reduction, as `r=48`."""
+        return self.wanted.reduction.partition(":")[2] or self.wanted.reduction
 
     @property
     def paper(self) -> str:
@@ -100,10 +97,6 @@ def quartiles(record: Record) -> tuple[float, float] | tuple[None, None]:
         return None, None
     low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
     return (low, high) if low <= record.value <= high else (None, None)
-
-
-def _settings(cell: Cell) -> str:
-    return cell.reduction.partition(":")[2] or cell.reduction
 
 
 def _on(cell: Cell) -> str:

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,15 +78,21 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def look(tables: Sequence[Table], profile: Profile, runs: Path, all_of_them: bool) -> Found:
-    """Read the runs folder; of the tables those that have results, or all. ValueError where a cell is not valid."""
+def look(tables: Sequence[Table], profile: Profile, runs: Path, all_of_them: bool, kept: Collection[str] = ()) -> Found:
+    """Read the runs folder; of the tables all, or those that have results and those in `kept`. ValueError where a cell
+    is not valid."""
     records, warnings = read_records(runs)
     able = [record for record in records if answers(record, profile)]
     best = best_by_cell(able, lambda cell: expected_settings(cell, profile, runs.absolute()))
     jobs = read_progress(runs)
     views = {table.name: view_table(table, profile, best, jobs, runs) for table in tables}
     if not all_of_them:
-        views = {name: view for name, view in views.items() if any(one.status != "pending" for one in view.in_order())}
+        begun = {name for name, view in views.items() if any(one.status != "pending" for one in view.in_order())}
+        views = {name: view for name, view in views.items() if name in begun or name in kept}
+        others = {str(name) for job in jobs for name in job.job.get("tables", ())} - set(table_names())
+        if others:
+            names = ", ".join(sorted(others))
+            warnings = [*warnings, f"{names}: swept in {runs} too, and shown where its TOML file is given"]
     return Found(records, best, jobs, views, warnings)
 
 
@@ -158,8 +164,11 @@ def _print_page(text: str, runs: Path) -> None:
 def _serve(tables: Sequence[Table], profile: Profile, options: argparse.Namespace) -> None:
     from harness.serve import serve
 
+    kept: set[str] = set()
+
     def make_page() -> str:
-        found = look(tables, profile, options.runs, all_of_them=bool(options.tables))
+        found = look(tables, profile, options.runs, all_of_them=bool(options.tables), kept=kept)
+        kept.update(found.views)  # also while a sweep that was stopped begins anew
         return page_text(tables, profile, found, options.runs, live=True)
 
     serve(make_page, options.port or PORT)

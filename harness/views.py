@@ -195,8 +195,8 @@ def _figures(records: Iterable[Record], runs: Path) -> list[str]:
     notes: dict[str, None] = {}
     for record in records:
         for one in figures_of(record):
-            files = ", ".join(file for file in one.files if not file.endswith((".npz", ".json")))
-            notes[f"{one.video}, {record.cell['reduction']}: {runs / one.folder}/ has {files}"] = None
+            place = f"{runs / one.folder}/ has {', '.join(one.files)}"
+            notes[f"{one.video}, {record.cell['reduction']}: {place}"] = None
     return list(notes)
 
 

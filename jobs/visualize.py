@@ -160,13 +160,14 @@ def _figure(job: Visualize, model: VisionTransformer, item: Item, clip: Clip, fo
     )
     private_folder(folder)
     firsts = shown.numbers[:: shown.tubelet]
-    files = ["tokens.png", "tokens.pdf", "clip.gif", "kept.npz", "page.json"]
+    files = ["tokens.png", "tokens.pdf"]
     draw(token_rows(shown), firsts, [folder / "tokens.png", folder / "tokens.pdf"])
     if any(stage.maps for stage in stages):
         draw(heat_rows(shown), firsts, [folder / "heat.png", folder / "heat.pdf"], KEY)
         files += ["heat.png", "heat.pdf"]
     animate(shown, folder / "clip.gif")
     _write_places(folder / "kept.npz", clip, stages)
+    files += ["clip.gif", "kept.npz"]
     write_json(folder / "page.json", page_data(shown))
     return {
         "video": item.path,

@@ -21,6 +21,9 @@ PACKAGES = (
     *("decord", "opencv-python-headless", "av", "safetensors", "submitit"),
 )
 
+CODE = ("harness", "models", "jobs", "results")
+"""The folders whose code can alter a value."""
+
 SLURM_NAMES = (
     *("SLURM_CLUSTER_NAME", "SLURM_JOB_PARTITION", "SLURM_JOB_ID"),
     *("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT"),
@@ -108,7 +111,8 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def git_state() -> dict[str, Any]:
-    """Return the source tree's commit and whether anything in it was changed or untracked.
+    """Return the source tree's commit, and whether anything in it was changed, or added to its code; what a user keeps
+    beside it, tables and profiles say, alters no value without standing in its record.
 
     Both are None outside a checkout. The answer is kept, since what runs is the code as it was when this
     process first asked.
@@ -117,8 +121,10 @@ def git_state() -> dict[str, Any]:
     if not (root / ".git").exists():
         return {"commit": None, "dirty": None}
     commit = _output("git", "-C", str(root), "rev-parse", "--verify", "HEAD")
-    changes = _output("git", "-C", str(root), "status", "--porcelain")
-    return {"commit": commit, "dirty": None if commit is None or changes is None else bool(changes)}
+    tracked = _output("git", "-C", str(root), "status", "--porcelain", "--untracked-files=no")
+    added = _output("git", "-C", str(root), "status", "--porcelain", "--", *CODE)
+    unknown = commit is None or tracked is None or added is None
+    return {"commit": commit, "dirty": None if unknown else bool(tracked or added)}
 
 
 def slurm_ids() -> dict[str, str]:

@@ -40,7 +40,10 @@ def test_any_video_file(clips: Path, tmp_path: Path) -> None:
     assert picture.shape[1] > 2000
     assert 0.2 < (picture == 255).all(axis=-1).mean() < 0.9
     reported = run("harness.report", "figure1", "--set", f"video={name}", folder=tmp_path)
-    assert f"runs/{figure['folder']}/ has tokens.png, tokens.pdf, clip.gif, heat.png, heat.pdf" in reported.stdout
+    assert (
+        f"runs/{figure['folder']}/ has tokens.png, tokens.pdf, heat.png, heat.pdf, clip.gif, kept.npz"
+        in reported.stdout
+    )
     assert "42.86" in reported.stdout
 
 

@@ -74,7 +74,7 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
         paid = printed.get(_what(place))
         if place.printed is None or paid is None:
             return None
-        about: dict[str, Any] = {"tag": place.paper_tag, "inferred": place.inferred}
+        about: dict[str, Any] = {"tag": place.tag, "inferred": place.inferred}
         return Point(paid, place.printed, place.paper, published=True, **about)
 
     accuracies = [place for place in places if place.wanted.metric == metric]
@@ -84,9 +84,9 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
         return None
     notes = []
     if any(point.y_low is not None for point in points):
-        notes.append("upright bars: 95 % interval of an accuracy over so many videos (Wilson)")
+        notes.append("vertical bars: 95 % interval of an accuracy, by the number of videos (Wilson)")
     if any(point.x_low is not None for point in points):
-        notes.append("level bars: the middle half of a timing's samples")
+        notes.append("horizontal bars: the middle half of a timing's samples")
     if any(point.published for point in points):
         own = "model and data" if cost == "gflops" else "model, data and machine"
         notes.append(f"hollow: the paper's numbers, of its own {own}")

@@ -51,7 +51,7 @@ def speed_ups(name: str, places: list[Place], best: Mapping[CellKey, Record]) ->
     if any(point.published for point in points):
         notes.append("hollow: from the clips/s that the paper prints, and the FLOPs of its model")
     notes += [*stand_ins([*timed, *trained]), *marked_notes(points), *left_out]
-    labels = "FLOPs ratio: those of r = 0 over these", "speed-up over r = 0"
+    labels = "FLOPs of r = 0 / FLOPs", "speed-up over r = 0"
     return Plot(name, "speed-up against FLOPs", *labels, tuple(series), tuple(notes), diagonal=True)
 
 
@@ -113,7 +113,7 @@ def _printed(place: Place, timed: Iterable[Place]) -> Point | None:
     fewer = _fewer(place.wanted.model, place.wanted.reduction)
     if not base or place.printed is None or fewer is None:
         return None
-    about: dict[str, Any] = {"tag": place.paper_tag, "inferred": place.inferred}
+    about: dict[str, Any] = {"tag": place.tag, "inferred": place.inferred}
     return Point(fewer, place.printed / base, place.paper, published=True, **about)
 
 

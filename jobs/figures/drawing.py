@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DPI = 360
 """Pixels an inch: a row of eight frames is as wide as a page's text."""
-GAP, HEADER = 6, 46
+GAP, HEADER = 8, 64
 """Pixels between frames, and of the margin that holds the columns' labels."""
 FONT, LINE, LETTER = 7, 46, 20
 """Points; and in pixels a line of text, and the most that a letter takes on average."""
@@ -26,6 +26,8 @@ COLOURS = "cividis"
 """Of the heat maps: even in lightness, so that it reads in grey, and fit for the colour-blind."""
 ABSENT = 235
 """The grey of tokens without a value."""
+LINE_GREY = "0.6"
+"""Around each frame."""
 STYLE: dict[Any, Any] = {"font.size": FONT, "pdf.fonttype": 42, "text.parse_math": False}
 
 
@@ -75,6 +77,7 @@ def draw(rows: Sequence[Row], numbers: Sequence[int], files: Sequence[Path], key
 
 def _figure(rows: Sequence[Row], numbers: Sequence[int], key: str) -> "Figure":
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 
     count, side = rows[0].pictures.shape[:2]
     margin = _margin([row.label for row in rows])
@@ -84,9 +87,16 @@ def _figure(rows: Sequence[Row], numbers: Sequence[int], key: str) -> "Figure":
     height = top_of_key + (LINE * (len(lines) + 1) if key else 0)
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
 
-    def place(left: int, top: int, wide: int, high: int) -> "Axes":
+    def box(left: int, top: int, wide: int, high: int) -> tuple[float, float, float, float]:
         # A whole number of pixels at a whole place, so that none is blended with its neighbours.
-        axes = figure.add_axes((left / width, 1 - (top + high) / height, wide / width, high / height))
+        return left / width, 1 - (top + high) / height, wide / width, high / height
+
+    def place(left: int, top: int, wide: int, high: int) -> "Axes":
+        x, y, w, h = box(left - 1, top - 1, wide + 2, high + 2)
+        # A line around it: white patches at its edge are its own.
+        ground: dict[str, Any] = {"color": LINE_GREY, "linewidth": 0, "antialiased": False, "zorder": -1}
+        figure.add_artist(Rectangle((x, y), w, h, **ground))
+        axes = figure.add_axes(box(left, top, wide, high))
         axes.set_axis_off()
         return axes
 

@@ -110,6 +110,10 @@ def test_the_last_of_several_settings_holds() -> None:
         ("rates.clips_per_s.vit_tiny=9", "rates.clips_per_s: unknown model 'vit_tiny'; valid models: vit_small"),
         ("rates.train_clips_per_s.vit_base/tome=9", "rates.train_clips_per_s: unknown reduction 'tome' in 'tome'"),
         ("rates.decode_videos_per_s=-1", "rates.decode_videos_per_s must be at least 0, not -1"),
+        (
+            'checkpoints."vit_base/k400"=mine.pth',
+            'checkpoints."vit_base/k400" would not be used, as vit_demo stands in for that model; set the weights of',
+        ),
         ("folder=/tmp", "folder is the place of the profile's file and cannot be set"),
         ("evaluate.block", "write KEY=VALUE, as in --set evaluate.batch_size=16"),
         ("=3", "write KEY=VALUE"),

@@ -105,7 +105,7 @@ def test_where_a_figure_lies_is_said_once(tmp_path: Path) -> None:
         '[[rows]]\nreduction = "sta:r=16"\n[[columns]]\nlabel = "one"\n[[columns]]\nlabel = "other"\n'
     )
     notes = [note for note in view(tmp_path, str(path)).notes if "a.mp4" in note]
-    assert notes == [f"a.mp4, sta:r=16: {tmp_path / 'runs'}/jobs/j/figures/a/ has tokens.png"]
+    assert notes == [f"a.mp4, sta:r=16: {tmp_path / 'runs'}/jobs/j/figures/a/ has tokens.png, kept.npz"]
 
 
 @pytest.mark.parametrize(

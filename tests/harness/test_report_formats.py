@@ -13,7 +13,7 @@ import pytest
 
 from harness import report, sweep
 from jobs.cells import Cell
-from tests.harness.made import make_profile, put_record
+from tests.harness.made import make_planner, make_profile, put_job, put_record
 
 GRID = """
 title = "Drop numbers of ViT-B"
@@ -209,3 +209,12 @@ def test_a_served_page_follows_the_records(folder: Path, monkeypatch: pytest.Mon
     assert main("--serve", "--port", "8123") == 0
     assert "96.5" not in pages[0]
     assert "96.5" in pages[1]
+
+
+def test_a_table_of_ones_own_is_told_of_where_it_is_not_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = make_planner(folder).job([Cell("vit_demo", "none", "motion", "5x3", "top1")])
+    put_job(folder / "runs", job)  # of a table called grid
+    assert report.main(["--profile", "small.toml"]) == 0
+    assert "warning: grid: swept in runs too, and shown where its TOML file is given\n" in capsys.readouterr().err
+    assert main() == 0
+    assert "swept in runs too" not in capsys.readouterr().err

@@ -96,8 +96,10 @@ def test_accuracy_stands_against_the_gflops_of_the_same_reduction(tmp_path: Path
     assert places(plot.series[1]) == [(101, 92.1875), (102, 90.625)]
     assert plot.series[0].line
     assert plot.series[0].points[0].record == "vit_demo-sta_r12-motion-5x3-top1"
-    assert plot.series[0].points[0].label == "vit_demo on motion for vit_base on k400, sta:r=12, 5x3"
-    assert [point.tag for point in plot.series[0].points] == ["r=12", "none", "r=16"]
+    assert plot.series[0].points[0].label == (
+        "vit_demo on motion for vit_base on k400, sta:r=48 (run as sta:r=12), 5x3"
+    )
+    assert [point.tag for point in plot.series[0].points] == ["r=48", "none", "r=64"]
     assert (plot.x_label, plot.y_label, plot.diagonal) == ("GFLOPs a clip", "top-1 (%)", False)
     notes = "\n".join(plot.notes)
     assert (
@@ -294,7 +296,7 @@ def test_times_taken_unlike_are_not_compared(tmp_path: Path) -> None:
     plot = drawn(tmp_path, grid(*DROPPED))["grid-speed-up"]
     assert [point.y for point in plot.series[0].points] == [3.0]
     (note,) = (note for note in plot.notes if note.startswith("left out"))
-    assert note == "left out: vit_demo for vit_base, sta:r=12, as its precision is fp16, r = 0's fp32"
+    assert note == "left out: vit_demo for vit_base, sta:r=48 (run as sta:r=12), as its precision is fp16, r = 0's fp32"
     machine = {"machine": {"gpu": "Tesla V100"}}
     put_timing(runs, "sta:r=64", [3.0, 3.0], id="b", ended="3", settings={"precision": "fp32"}, provenance=machine)
     assert "grid-speed-up" not in drawn(tmp_path, grid(*DROPPED))

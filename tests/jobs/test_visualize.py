@@ -204,7 +204,7 @@ def test_pictures_for_print(drawn):
     for record in records:
         for figure in record.samples["figures"]:
             folder = runs / figure["folder"]
-            assert sorted(figure["files"]) == sorted(path.name for path in folder.iterdir())
+            assert sorted([*figure["files"], "page.json"]) == sorted(path.name for path in folder.iterdir())
             assert ("heat.png" in figure["files"]) == record.cell["reduction"].startswith("sta")
             drawing = (folder / "tokens.pdf").read_bytes()
             assert drawing.startswith(b"%PDF")
@@ -217,6 +217,7 @@ def test_pictures_for_print(drawn):
                 # No label reaches the edge, where it would be cut.
                 assert (pixels[:, :4] == 255).all()
                 assert (pixels[-4:] == 255).all()
+                assert (pixels[:4] == 255).all()
                 assert (pixels[:, -4:] == 255).all()
 
 

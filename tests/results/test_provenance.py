@@ -84,8 +84,16 @@ def test_the_commit_and_whether_the_tree_was_clean(tmp_path, monkeypatch):
     clean = provenance.git_state()
     assert len(clean["commit"]) == 40
     assert clean["dirty"] is False
-    (tmp_path / "b.py").write_text("2")
+    (tmp_path / "harness.toml").write_text("a user's own")
+    provenance.git_state.cache_clear()
     assert provenance.git_state() == clean
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "b.py").write_text("2")
+    assert provenance.git_state() == clean
+    provenance.git_state.cache_clear()
+    assert provenance.git_state() == clean | {"dirty": True}
+    (tmp_path / "models" / "b.py").unlink()
+    (tmp_path / "a.py").write_text("3")
     provenance.git_state.cache_clear()
     assert provenance.git_state() == clean | {"dirty": True}
 
