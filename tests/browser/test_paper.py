@@ -1,11 +1,11 @@
-"""Tables on paper: however many columns one has, none is cut off."""
+"""The report on paper: however many columns a table has, none is cut off; what belongs together stays together."""
 
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
 
-from results.render.page import render_page
+from results.render.page import TALL, render_page
 from results.render.view import Entry, TableView
 from tests.browser.conftest import Open, Shot
 from tests.results.render.made_page import HOSTILE, accuracies, make_page
@@ -48,3 +48,21 @@ def test_no_table_is_cut_off(paper: Page, shot: Shot) -> None:
     assert (usual, smaller) == (9, 7)
     assert paper.evaluate(PAGES) == ["auto", "auto", "wide", "wide"]
     shot(paper, "print-wide", whole=True)
+
+
+KEPT = "(one) => [getComputedStyle(one).breakInside, getComputedStyle(one).breakAfter]"
+
+
+def test_what_belongs_together_stays_on_a_page(paper: Page) -> None:
+    for whole in ("article.table", "#plots article", "figure.tokens"):
+        assert paper.locator(whole).first.evaluate(KEPT)[0] == "avoid", whole
+    for leads in ("h2", "h3", "article.table .copies", "#tables > .hint", "#figures > .hint"):
+        assert {paper.locator(leads).nth(place).evaluate(KEPT)[1] for place in (0, -1)} == {"avoid"}, leads
+
+
+def test_a_table_longer_than_a_page_begins_where_the_one_before_ends(open_page: Open, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(render_page(make_page(records=TALL + 1)), encoding="utf-8")
+    page = open_page(file.as_uri(), color_scheme="light")
+    page.emulate_media(media="print")
+    assert page.locator("article.table").last.evaluate(KEPT) == ["auto", "auto"]

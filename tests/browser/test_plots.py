@@ -3,7 +3,7 @@
 from playwright.sync_api import Page, expect
 
 from results.render.plot import tips
-from tests.browser.conftest import Shot
+from tests.browser.conftest import Open, Shot
 from tests.results.render.made_page import plots
 
 TIPS = [tips(plot) for plot in plots()]
@@ -60,3 +60,19 @@ def test_a_published_point_has_none_to_open(report: Page) -> None:
     name = next(name for name, one in TIPS[0].items() if not one["record"])
     report.locator(f"[id='{name}']").click()
     expect(report.locator("dialog#record")).to_be_hidden()
+
+
+SMALLEST = """() => Math.min(...[...document.querySelectorAll("figure.plot svg text")]
+    .map((text) => text.getBoundingClientRect().height))"""
+
+
+def test_on_a_telephone_a_plot_is_scrolled_rather_than_small(open_page: Open, written: str) -> None:
+    page = open_page(written, viewport={"width": 400, "height": 800})
+    box = page.get_by_role("region", name=f"Plot: {plots()[0].title}", exact=True)
+    assert box.evaluate("(box) => box.scrollWidth > box.clientWidth")
+    assert page.evaluate(SMALLEST) >= 9
+    box.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("(box) => box.scrollLeft > 0", arg=box.element_handle())
+    page.emulate_media(media="print")
+    assert box.evaluate("(box) => box.scrollWidth === box.clientWidth")

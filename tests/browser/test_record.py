@@ -24,6 +24,13 @@ def test_a_value_shows_its_samples_and_where_they_are_from(report: Page, shot: S
     expect(button).to_be_focused()
 
 
+def test_what_a_remark_says_is_not_said_again(report: Page) -> None:
+    report.locator('button.record[data-record="clips-2"]').first.click()
+    said = report.locator("#record-body").inner_text()
+    assert said.count("IQR is 14 %") == 1
+    assert said.count("the clock was slow") == 1, "the table does not say this one"
+
+
 def test_skipped_videos_and_notes_are_in_the_dialog(report: Page) -> None:
     report.locator('button.record[data-record="top1-0-0"]').first.click()
     expect(report.locator("#record-body")).to_contain_text(f"{HOSTILE}: truncated")
@@ -35,7 +42,7 @@ def test_skipped_videos_and_notes_are_in_the_dialog(report: Page) -> None:
     [
         (1, "clips/s", ("out of memory", "MemoryError", "runs/logs/one/7_0_log.err", "and 3 more", "2 times")),
         (1, "Top-1", ("24 of 64 videos", "node1, node2")),
-        (2, "clips/s", ("cancelled",)),
+        (2, "clips/s", ("cancelled", "once")),
     ],
 )
 def test_a_cell_without_a_value_shows_how_its_job_does(

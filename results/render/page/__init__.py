@@ -18,6 +18,7 @@ from results.render.page.content import Page as Page
 from results.render.page.data import COPIED, payload
 from results.render.page.facts import gather
 from results.render.page.layout import LONG, lay_out_tables
+from results.render.page.strip import cover
 
 if TYPE_CHECKING:
     from results.render.plot import Plot
@@ -27,6 +28,8 @@ SCRIPTS = ("base", "record", "samples", "dialog", "sort", "copy", "plots", "toke
 """The parts of the page's one script, in order."""
 PORTRAIT = 100
 """Ems of the widest table whose text is of readable size on paper that stands upright."""
+TALL = 40
+"""Rows beyond which a table may begin on one sheet of paper and go on on the next."""
 STATE = '<meta name="state" content="">'
 """Of a live page, where whoever serves it puts the digest that `/state` answers."""
 
@@ -44,7 +47,9 @@ def render_page(page: Page) -> str:
         data=payload(page, tips),
         policy=policy(page.live),
         portrait=PORTRAIT,
+        tall=TALL,
         long=LONG,
+        cover=cover,
         state=STATE if page.live else "",
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
         script=_script(),

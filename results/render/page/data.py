@@ -7,7 +7,7 @@ from typing import Any
 
 from results.records import Record
 from results.render import render
-from results.render.page.content import Job, Page
+from results.render.page.content import Figure, Job, Page
 from results.render.page.layout import cell_ids
 from results.render.view import TableView
 
@@ -33,7 +33,7 @@ def payload(page: Page, tips: Mapping[str, Any]) -> str:
         "jobs": {job.id: _job(job, parts) for job in page.jobs.values()},
         "copies": {view.name: {format: render([view], format) for format in COPIED} for view in page.views},
         "tips": tips,
-        "figures": [figure.content for figure in page.figures],
+        "figures": [_figure(figure) for figure in page.figures],
     }
     text = f'{{"parts":[{",".join(parts.texts)}],{as_text(content)[1:]}'
     return text.replace("<", "\\u003c")
@@ -87,6 +87,13 @@ def _cells(view: TableView, page: Page) -> Iterable[tuple[str, dict[str, Any]]]:
             "job": page.attempts.get((view.name, entry.row, entry.column)),
         }
         yield key, {name: value for name, value in cell.items() if value}
+
+
+def _figure(figure: Figure) -> dict[str, Any] | None:
+    """What is to be drawn; the frames themselves are pictures of the page."""
+    if figure.content is None:
+        return None
+    return {**figure.content, "slots": [{"frame": slot["frame"]} for slot in figure.content["slots"]]}
 
 
 def _job(job: Job, parts: _Parts) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from results.render.page.layout import VALUES, WORDS, Table, cell_ids
 
 NAMED = 6
 """Hosts that are named rather than counted."""
+SUBMITIT = "submitit.core._submit"
+"""The module by which submitit starts a process."""
 SKIPPED_MOST = 500
 """Videos left out that the page names; their records name all."""
 
@@ -87,7 +89,7 @@ def gather(page: Page, tables: Iterable[Table]) -> Facts:
         precisions=_counted(str(one) for record in records if (one := record.settings.get("precision"))),
         versions=_versions(records),
         commits=_commits(records),
-        commands=_distinct(record.provenance.get("command") for record in records),
+        commands=_commands(records),
         slurm=_slurm(records),
         first=ended[0] if ended else "",
         last=ended[-1] if ended else "",
@@ -192,8 +194,10 @@ def _each(counts: Counter[str]) -> list[str]:
     return [printable(text if alone else f"{text} ({_values(count)})") for text, count in counts.most_common()]
 
 
-def _distinct(texts: Iterable[Any]) -> list[str]:
-    return [printable(str(text)) for text in dict.fromkeys(texts) if text]
+def _commands(records: Iterable[Record]) -> list[str]:
+    """What people typed; how submitit starts a process, which says nothing to them, is in the record."""
+    texts = dict.fromkeys(str(text) for record in records if (text := record.provenance.get("command")))
+    return [printable(text) for text in texts if SUBMITIT not in text]
 
 
 def _named(hosts: Iterable[str]) -> str:

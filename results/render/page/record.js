@@ -33,11 +33,12 @@ function sayValue(cell, record) {
 }
 
 function sayRemarks(cell, record) {
+  const unsaid = (texts) => texts.filter((text) => !(cell.remark || "").includes(text));
   return [
     ...sayList(record ? "Remarks" : "Why", cell.remark ? [cell.remark] : []),
     ...sayList("Inferred", cell.inferred ? [cell.inferred] : []),
-    ...sayList("Flags", record ? record.flags : []),
-    ...sayList("Notes", record ? record.notes : []),
+    ...sayList("Flags", record ? unsaid(record.flags) : []),
+    ...sayList("Notes", record ? unsaid(record.notes) : []),
   ];
 }
 
@@ -63,7 +64,7 @@ function sayJob(title, id) {
     ["state", job.state],
     ["says", job.text],
     ["nodes", job.nodes.join(", ")],
-    ["started again", job.restarts ? `${job.restarts} times` : ""],
+    ["started again", job.restarts === 1 ? "once" : job.restarts && `${job.restarts} times`],
   ]));
   for (const log of job.logs) {
     holder.append(make("p", `${data.runs}/${log.path} (task ${log.task})`, { class: "hint" }));

@@ -31,7 +31,7 @@ async function drawFigure(figure) {
   const output = figure.querySelector("output");
   output.textContent = sayFigure(content, stage, slot) + (values ? `; ${sayMap(content.stages[stage].kept[slot], map, values)}` : "");
   figure.querySelector(".key").hidden = !values;
-  const image = await imageOf(content.slots[slot].jpeg);
+  const image = await imageOf(figure.querySelectorAll(".strip image")[slot].getAttribute("href"));
   const now = chosen(figure);
   if (now.stage !== stage || now.slot !== slot || now.mode !== mode) return;
   if (!image) output.textContent += "; the picture of this frame is damaged";
@@ -97,13 +97,13 @@ function sayWhich(kept, values) {
 }
 
 // Null where what should be one is damaged.
-async function imageOf(jpeg) {
-  if (!images.has(jpeg)) {
+async function imageOf(address) {
+  if (!images.has(address)) {
     const image = new Image();
-    image.src = `data:image/jpeg;base64,${jpeg}`;
-    images.set(jpeg, image.decode().then(() => image, () => null));
+    image.src = address;
+    images.set(address, image.decode().then(() => image, () => null));
   }
-  return images.get(jpeg);
+  return images.get(address);
 }
 
 function startDrawing() {

@@ -7,6 +7,7 @@ import base64
 import io
 import math
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,7 @@ def mixed_records() -> list[Record]:
         record("gflops-3", "gflops", 308.0, samples={"multiply_adds": 308000000000}),
         record("top1-part", "top1", 84.375, counts=counts, status="partial", notes=[f"odd: {HOSTILE}"]),
         record("top1-projected", "top1", 96.0, status="projected"),
-        timing("clips-2", "sta:r=12", 5),
+        replace(timing("clips-2", "sta:r=12", 5), flags=["IQR is 14 %", "the clock was slow"]),
     ]
 
 
@@ -194,7 +195,7 @@ def jobs() -> dict[str, Job]:
     found = [
         Job("job-done", "evaluate", "done", logs=(Log("logs/zero/process.log", 0, "64 of 64 videos"),)),
         Job("job-failed", "measure", "failed", "out of memory", restarts=2, logs=(log,), more_logs=3),
-        Job("job-cancelled", "measure", "cancelled"),
+        Job("job-cancelled", "measure", "cancelled", restarts=1),
         Job("job-running", "evaluate", "running", "24 of 64 videos", nodes=("node1", "node2")),
     ]
     return {job.id: job for job in found}

@@ -14,8 +14,9 @@ import pytest
 
 from results.render import render
 from results.render.page import STATE, Figure, Page, policy, render_page
+from results.render.page.strip import cover
 from results.render.view import Entry, TableView
-from tests.results.render.made_page import HOSTILE, make_page, record
+from tests.results.render.made_page import HOSTILE, figure_content, make_page, record
 
 
 class Reader(HTMLParser):
@@ -188,6 +189,16 @@ def test_what_differs_between_records_is_counted() -> None:
     assert "torch 2.14.1 (1 value), 2.6 (1 value)" in text
 
 
+def test_how_submitit_starts_a_process_is_no_command_of_the_user() -> None:
+    commands = ["python -u -m submitit.core._submit runs/logs/a", "python -m harness.sweep table2"]
+    records = [
+        record(f"r{number}", "top1", 1.0, provenance={"command": command}) for number, command in enumerate(commands)
+    ]
+    text = render_page(replace(make_page(), records=records))
+    assert "<dt>Commands</dt>\n<dd><code>python -m harness.sweep table2</code></dd>" in text
+    assert "<dt>Commands</dt>" not in render_page(replace(make_page(), records=records[:1]))
+
+
 def test_plots_keep_their_ids_and_say_what_their_points_are(text: str, page: Reader) -> None:
     assert [found["data-plot"] for found in page.having("figure", class_="plot")] == ["tradeoff", "speed"]
     tips = data_of(text)["tips"]
@@ -203,6 +214,39 @@ def test_figures_have_sliders_and_those_left_out_a_reason(text: str, page: Reade
     assert "The page holds 1 of 2 figures" in text
     assert "the page had no room for it" in text
     assert "jobs/j/figures/b/</code> tokens.png" in text
+
+
+def test_the_frames_are_in_the_page_once_and_what_each_stage_drops_lies_over_them(text: str, page: Reader) -> None:
+    content = figure_content(HOSTILE)
+    for slot in content["slots"]:
+        assert text.count(slot["jpeg"]) == 1
+    images = page.having("image")
+    assert [found["href"] for found in images] == [f"data:image/jpeg;base64,{one['jpeg']}" for one in content["slots"]]
+    assert [found["href"] for found in page.having("use") if "href" in found] == [
+        f"#{found['id']}" for found in images
+    ] * 3
+    assert [found["d"] for found in page.having("path") if "d" in found][-24::8] == [
+        cover(stage["kept"][0], content["columns"]) for stage in content["stages"]
+    ]
+    assert "Stage 2 after block 5: 256 of 392 patches kept" in text
+    assert "frame 15: 32<" in text
+    assert data_of(text)["figures"] == [
+        content | {"slots": [{"frame": one["frame"]} for one in content["slots"]]},
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kept", "path"),
+    [
+        ("111111", ""),
+        ("000000", "M0 0h3v2h-3z"),
+        ("101010", "M1 0h1v1h-1zM0 1h1v1h-1zM2 1h1v1h-1z"),
+        ("100100", "M1 0h2v2h-2z"),
+    ],
+)
+def test_dropped_patches_are_covered_in_few_rectangles(kept: str, path: str) -> None:
+    assert cover(kept, columns=3) == path
 
 
 def test_a_figure_without_stages_has_all_tokens() -> None:
