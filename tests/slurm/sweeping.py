@@ -19,7 +19,7 @@ PROFILE = """
 [launch]
 executor = "slurm"
 partition = "spare"
-tasks = 4
+tasks = 3
 mem_gb = 9
 time_min = 30
 retries = 30
@@ -54,7 +54,7 @@ TABLES = {
     "accuracy": COMMON
     + 'metric = "top1"\n[rows]\nreduction = ["none", "sta:r=12", "sta:r=20", "random:r=12"]\n'
     + '[columns]\nviews = ["1x1", "2x3"]\n',
-    "cost": 'metric = "gflops"\n[rows]\nreduction = ["none", "sta:r=12"]\n[columns]\nmodel = ["vit_demo"]\n',
+    "cost": 'metric = "gflops"\n[rows]\nreduction = ["sta:r=12"]\n[columns]\nmodel = ["vit_demo"]\n',
     "training": COMMON
     + 'metric = "top1_trained"\nviews = "2x3"\n[rows]\nreduction = ["sta:r=12"]\n[columns]\nmodel = ["vit_demo"]\n',
 }
