@@ -13,7 +13,6 @@ from jobs.figures.shown import Shown, ShownStage, whiten
 from results.files import replacing
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DPI = 360
@@ -26,8 +25,8 @@ COLOURS = "cividis"
 """Of the heat maps: even in lightness, so that it reads in grey, and fit for the colour-blind."""
 ABSENT = 235
 """The grey of tokens without a value."""
-LINE_GREY = "0.6"
-"""Around each frame."""
+EDGE = 150
+"""The grey of the line around each frame."""
 STYLE: dict[Any, Any] = {"font.size": FONT, "pdf.fonttype": 42, "text.parse_math": False}
 
 
@@ -77,42 +76,45 @@ def draw(rows: Sequence[Row], numbers: Sequence[int], files: Sequence[Path], key
 
 def _figure(rows: Sequence[Row], numbers: Sequence[int], key: str) -> "Figure":
     from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
 
     count, side = rows[0].pictures.shape[:2]
-    margin = _margin([row.label for row in rows])
-    width = margin + count * (side + GAP)
-    lines = textwrap.wrap(key, max(1, (count - 1) * (side + GAP) // LETTER))
-    top_of_key = HEADER + len(rows) * (side + GAP)
-    height = top_of_key + (LINE * (len(lines) + 1) if key else 0)
+    step, margin = side + GAP, _margin([row.label for row in rows])
+    lines = textwrap.wrap(key, max(1, (count - 1) * step // LETTER))
+    end = HEADER + len(rows) * step
+    width, height = margin + count * step, end + (LINE * (len(lines) + 1) if key else 0)
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
 
-    def box(left: int, top: int, wide: int, high: int) -> tuple[float, float, float, float]:
+    def show(image: np.ndarray, left: int, top: int, wide: int, high: int, **how: Any) -> None:
         # A whole number of pixels at a whole place, so that none is blended with its neighbours.
-        return left / width, 1 - (top + high) / height, wide / width, high / height
-
-    def place(left: int, top: int, wide: int, high: int) -> "Axes":
-        x, y, w, h = box(left - 1, top - 1, wide + 2, high + 2)
-        # A line around it: white patches at its edge are its own.
-        ground: dict[str, Any] = {"color": LINE_GREY, "linewidth": 0, "antialiased": False, "zorder": -1}
-        figure.add_artist(Rectangle((x, y), w, h, **ground))
-        axes = figure.add_axes(box(left, top, wide, high))
+        axes = figure.add_axes((left / width, 1 - (top + high) / height, wide / width, high / height))
+        axes.imshow(image, interpolation="none", aspect="auto", **how)
         axes.set_axis_off()
-        return axes
 
+    pictures = _side_by_side(rows)
+    show(pictures, margin - GAP, HEADER - GAP, pictures.shape[1], pictures.shape[0])
     for r, row in enumerate(rows):
-        top = HEADER + r * (side + GAP)
-        figure.text((margin - 12) / width, 1 - (top + side / 2) / height, row.label, ha="right", va="center")
-        for c, picture in enumerate(row.pictures):
-            place(margin + c * (side + GAP), top, side, side).imshow(picture, interpolation="none", aspect="auto")
+        y = HEADER + r * step + side / 2
+        figure.text((margin - 12) / width, 1 - y / height, row.label, ha="right", va="center")
     for c, number in enumerate(numbers):
-        x = (margin + c * (side + GAP) + side / 2) / width
-        figure.text(x, 1 - (HEADER - 10) / height, f"frame {number}", ha="center", va="bottom")
+        x = margin + c * step + side / 2
+        figure.text(x / width, 1 - (HEADER - 10) / height, f"frame {number}", ha="center", va="bottom")
     if key:
-        place(margin, top_of_key + 24, side, 24).imshow(np.linspace(0, 1, 256)[None], cmap=COLOURS, aspect="auto")
-        x, y = margin + side + GAP + LETTER, top_of_key + 20
-        figure.text(x / width, 1 - y / height, "\n".join(lines), va="top")
+        show(np.linspace(0, 1, 256)[None], margin, end + 24, side, 24, cmap=COLOURS)
+        figure.text((margin + step + LETTER) / width, 1 - (end + 20) / height, "\n".join(lines), va="top")
     return figure
+
+
+def _side_by_side(rows: Sequence[Row]) -> np.ndarray:
+    """All pictures as one, with white between them and a line around each: white patches at an edge are its own."""
+    count, side = rows[0].pictures.shape[:2]
+    step = side + GAP
+    whole = np.full((len(rows) * step + GAP, count * step + GAP, 3), 255, np.uint8)
+    for r, row in enumerate(rows):
+        for c, picture in enumerate(row.pictures):
+            top, left = GAP + r * step, GAP + c * step
+            whole[top - 1 : top + side + 1, left - 1 : left + side + 1] = EDGE
+            whole[top : top + side, left : left + side] = picture
+    return whole
 
 
 def _margin(labels: Sequence[str]) -> int:

@@ -208,7 +208,10 @@ def test_pictures_for_print(drawn):
             assert ("heat.png" in figure["files"]) == record.cell["reduction"].startswith("sta")
             drawing = (folder / "tokens.pdf").read_bytes()
             assert drawing.startswith(b"%PDF")
-            assert len(re.findall(rb"/Subtype /Image", drawing)) == 8 * (1 + len(figure["stages"]))
+            # All frames are one picture, every pixel of it.
+            (size,) = re.findall(rb"/Subtype /Image /Width (\d+) /Height (\d+)", drawing)
+            stages = len(figure["stages"])
+            assert tuple(map(int, size)) == (8 * (SIDE + GAP) + GAP, (1 + stages) * (SIDE + GAP) + GAP)
             assert b"/CreationDate" not in drawing
             for name in set(figure["files"]) & {"tokens.png", "heat.png"}:
                 picture = Image.open(folder / name)
