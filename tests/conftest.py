@@ -9,20 +9,23 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything loads torch; fo
 
 TESTS = Path(__file__).parent
 LONGEST = (
-    "slurm/test_sweep.py",
     "test_end_to_end.py",
+    "slurm/test_sweep.py",
     "jobs/test_train.py",
     "test_table1.py",
     "jobs/test_evaluate.py",
-    "test_demo.py",
+    "jobs/test_visualize.py",
     "harness/test_sweep.py",
     "jobs/data/test_pool.py",
+    "test_demo.py",
+    "browser/test_looks.py",
+    "browser/test_accessibility.py",
     "harness/test_adoption.py",
-    "harness/test_watch.py",
     "slurm/test_cluster.py",
-    "jobs/test_train_stops.py",
-    "jobs/data/test_samples.py",
     "jobs/data/test_demo.py",
+    "harness/test_watch.py",
+    "results/render/test_plot.py",
+    "jobs/test_train_stops.py",
 )
 """Files that take more than 15 seconds, the longest first: they should not be what the others are waited for with."""
 
