@@ -40,7 +40,11 @@ def speed_ups(name: str, places: list[Place], best: Mapping[CellKey, Record]) ->
         speed, fewer = speed_up(place.record.samples, base.samples)
         return Point(fewer, speed, place.label, record=place.record.id, tag=place.tag, doubts=_doubts(place, base))
 
-    series = _lines("clips/s", timed, timing, lambda place: _printed(place, timed))
+    bases: dict[str, float] = {}
+    for place in timed:
+        if place.method == "none" and place.printed:
+            bases.setdefault(place.wanted.model, place.printed)
+    series = _lines("clips/s", timed, timing, lambda place: _printed(place, bases))
     series += _lines("training step", trained, training)
     points = [point for one in series for point in one.points]
     if all(point.published for point in points):
@@ -106,10 +110,9 @@ def _doubts(place: Place, base: Record) -> tuple[str, ...]:
     return doubts(place.record) + doubts(base, "r = 0")
 
 
-def _printed(place: Place, timed: Iterable[Place]) -> Point | None:
-    """The speed-up by the paper's own clips/s."""
-    bases = (one.printed for one in timed if (one.wanted.model, one.method) == (place.wanted.model, "none"))
-    base = next(filter(None, bases), None)
+def _printed(place: Place, bases: Mapping[str, float]) -> Point | None:
+    """The speed-up by the paper's own clips/s; `bases` are those of r = 0, by model."""
+    base = bases.get(place.wanted.model)
     fewer = _fewer(place.wanted.model, place.wanted.reduction)
     if not base or place.printed is None or fewer is None:
         return None
