@@ -57,13 +57,11 @@ def expected_settings(cell: dict[str, str], profile: Profile, runs: Path) -> dic
             paths["start.path"] = start
         if cell["metric"] == "top1_trained":
             found["evaluate.precision"] = profile.evaluate.precision
-    elif cell["metric"] in ACCURACIES:
+    elif cell["metric"] in (*ACCURACIES, "tokens_kept"):
         found["precision"] = profile.evaluate.precision
         paths |= {"checkpoint.path": weights} if weights else {}
-    elif cell["metric"] == "tokens_kept":
-        found["precision"] = profile.evaluate.precision
-        found["videos"] = shown_videos(shown_video(profile), profile.figures.videos)
-        paths |= {"checkpoint.path": weights} if weights else {}
+        if cell["metric"] == "tokens_kept":
+            found["videos"] = shown_videos(shown_video(profile), profile.figures.videos)
     else:
         found |= {"precision": profile.measure.precision, "batch_size": profile.measure.batch_size}
     if dataset and not (cell["metric"] == "tokens_kept" and profile.video):

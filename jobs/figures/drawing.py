@@ -42,18 +42,18 @@ def token_rows(shown: Shown) -> list[Row]:
     """The frames, one a slot, and for each stage the same with the patches of dropped tokens in white."""
     share = [f"stage {n}\nafter block {one.block}\n{_percent(one)} left" for n, one in enumerate(shown.stages, 1)]
     pictures = [whiten(shown, stage)[:: shown.tubelet] for stage in shown.stages]
-    return [frame_row(shown), *(Row(label, row) for label, row in zip(share, pictures, strict=True))]
+    return [_frame_row(shown), *(Row(label, row) for label, row in zip(share, pictures, strict=True))]
 
 
 def heat_rows(shown: Shown) -> list[Row]:
     """The frames, and for each stage a row a map: what the choice rested on, in colours."""
-    rows = [frame_row(shown)]
+    rows = [_frame_row(shown)]
     for number, stage in enumerate(shown.stages, 1):
         rows += [Row(f"stage {number}\n{name}", _heat(shown, values)) for name, values in stage.maps.items()]
     return rows
 
 
-def frame_row(shown: Shown) -> Row:
+def _frame_row(shown: Shown) -> Row:
     return Row("frames", shown.frames[:: shown.tubelet])
 
 
@@ -133,7 +133,6 @@ def _heat(shown: Shown, values: np.ndarray) -> np.ndarray:
     """(slots, side, side, 3): the map's colours, light grey where there is no value."""
     from matplotlib import colormaps
 
-    size = shown.frames.shape[1] // shown.columns
-    pixels = values.reshape(shown.slots, shown.columns, shown.columns).repeat(size, axis=1).repeat(size, axis=2)
+    pixels = shown.in_pixels(values)
     colours = (255 * colormaps[COLOURS](np.nan_to_num(pixels))[..., :3]).round()
     return np.where(np.isnan(pixels)[..., None], ABSENT, colours).astype(np.uint8)

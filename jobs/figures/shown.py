@@ -46,6 +46,11 @@ class Shown:
         """Frames that one slot spans."""
         return len(self.frames) // self.slots
 
+    def in_pixels(self, patches: np.ndarray) -> np.ndarray:
+        """Values of patches, (slots, patches), as those of a frame's pixels, (slots, side, side)."""
+        size = self.frames.shape[1] // self.columns
+        return patches.reshape(self.slots, self.columns, self.columns).repeat(size, axis=1).repeat(size, axis=2)
+
 
 def shown_stages(stages: Sequence[Stage], arch: Architecture) -> list[ShownStage]:
     """What there is to show of the stages that were traced on a single clip."""
@@ -54,9 +59,7 @@ def shown_stages(stages: Sequence[Stage], arch: Architecture) -> list[ShownStage
 
 def whiten(shown: Shown, stage: ShownStage) -> np.ndarray:
     """The frames (F, side, side, 3) with the patches of dropped tokens in white."""
-    size = shown.frames.shape[1] // shown.columns
-    patches = stage.kept.reshape(shown.slots, shown.columns, shown.columns)
-    pixels = patches.repeat(size, axis=1).repeat(size, axis=2).repeat(shown.tubelet, axis=0)
+    pixels = shown.in_pixels(stage.kept).repeat(shown.tubelet, axis=0)
     return np.where(pixels[..., None], shown.frames, np.uint8(WHITE))
 
 
