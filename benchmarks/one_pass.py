@@ -22,7 +22,8 @@ import numpy as np
 import tabulate
 
 from jobs.cells import Cell
-from jobs.spec import Checkpoint, Dataset, Evaluate, split
+from jobs.sources import NO_WEIGHTS
+from jobs.spec import Dataset, Evaluate, split
 
 GRIDS = ("2x3", "4x3", "6x3", "8x3", "16x3")
 REDUCTIONS = ("none", "sta:r=12", "sta:r=16", "sta:r=20")
@@ -86,7 +87,7 @@ def job(labels: Path, cells: tuple[Cell, ...]) -> Evaluate:
     return Evaluate(
         cells=cells,
         model="vit_demo",
-        checkpoint=Checkpoint("", 0, 0),
+        checkpoint=NO_WEIGHTS,
         dataset=dataset,
         precision="fp32",
         limit=0,

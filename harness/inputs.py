@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from harness.files import datasets_of, problems_of_weights
 from harness.findings import Finding, ok, warning, wrong
 from harness.plan import Plan, make_plan, measured_cell
 from harness.planner import Planner
 from harness.tables import Table
 from jobs import spec
-from jobs.spec import Evaluate, Measure, Train, Visualize
+from models.files import weights_files
 
 SAMPLED = 20
 """Videos of each label file that are looked at."""
@@ -33,15 +34,11 @@ def plan_tables(tables: Sequence[Table], planner: Planner, asked: bool) -> tuple
 def check_inputs(plan: Plan, planner: Planner) -> tuple[list[Finding], str]:
     """A line for each label file, one for all weights, and a video that can be read, or ""."""
     findings, video = [], ""
-    for dataset in _datasets(plan):
+    for dataset in datasets_of(plan.jobs):
         finding, readable = _check_videos(dataset, bool(planner.profile.datasets[dataset.name].prepare))
         findings.append(finding)
         video = video or readable
-    weights = {one.path: one.size for job in plan.jobs if (one := _weights(job))}
-    if weights:
-        several = f"{len(weights)} files or folders, " if len(weights) > 1 else ""
-        findings.append(ok("weights", f"{several}{sum(weights.values()) / 1e6:,.0f} MB"))
-    return findings, video
+    return [*findings, *_check_weights(plan)], video
 
 
 def _problems(table: Table, planner: Planner) -> list[str]:
@@ -54,22 +51,17 @@ def _problems(table: Table, planner: Planner) -> list[str]:
     return list(found)
 
 
-def _datasets(plan: Plan) -> Iterator[spec.Dataset]:
-    """The label files of all jobs, each once."""
-    seen = set()
-    for job in plan.jobs:
-        several = [job.dataset] if isinstance(job, Evaluate | Measure | Train | Visualize) else []
-        several += [job.evaluate.dataset] if isinstance(job, Train) else []
-        for dataset in several:
-            if dataset and dataset.labels and dataset.labels not in seen:
-                seen.add(dataset.labels)
-                yield dataset
-
-
-def _weights(job: spec.Job) -> spec.Checkpoint | None:
-    if isinstance(job, Evaluate | Visualize):
-        return job.checkpoint
-    return job.start if isinstance(job, Train) else None
+def _check_weights(plan: Plan) -> Iterator[Finding]:
+    try:
+        problems = problems_of_weights(plan.jobs)
+    except ValueError as error:
+        yield wrong("weights", str(error))
+        return
+    if right := {check.path: check for check, problem in problems.items() if not problem}:
+        size = sum(file.stat().st_size for path in right for file in weights_files(Path(path)))
+        fit = "fits its model" if len(right) == 1 else "fit their models"
+        yield ok("weights", f"{', '.join(right)} {fit} ({size / 1e6:,.0f} MB)")
+    yield from (wrong("weights", problem) for problem in problems.values() if problem)
 
 
 def _check_videos(dataset: spec.Dataset, prepared: bool) -> tuple[Finding, str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from harness import cluster, local
 from harness.adoption import LOOK_S, WAITS
+from harness.files import check_files
 from harness.gpu_code import check_gpu_code
 from harness.plan import Plan
 from harness.profiles import Profile
@@ -106,6 +107,7 @@ def _read_settled(job_id: str, runs: Path) -> JobProgress:
 
 def _check(starts: Sequence[Start], profile: Profile) -> None:
     """ValueError where what is to be started cannot run as the profile says."""
+    check_files(start.job for start in starts if start.tasks)
     if profile.launch.gpus_per_task and any(start.tasks and start.job.kind != "count" for start in starts):
         check_gpu_code(profile)
     if profile.launch.executor == "slurm":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from harness import listing
 from harness.logs import log_files, tail
 from harness.plan import measured_cell
+from harness.present import Present
 from harness.profiles import Profile
 from harness.tables import Table
 from harness.views import attempts_by_cell
@@ -99,7 +100,7 @@ def _attempts(
         for table in tables
         for entry in table.entries
     }
-    found = attempts_by_cell(jobs, set(keys.values()), best, profile, runs.absolute())
+    found = attempts_by_cell(jobs, set(keys.values()), best, Present(profile, runs.absolute()))
     return {place: found[key][0].id for place, key in keys.items() if key in found}
 
 

@@ -1,7 +1,6 @@
 """Jobs of cells: what a profile's settings, and its files as they are now, make of them."""
 
 import hashlib
-import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -10,7 +9,10 @@ from harness.machine import lanes
 from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
 from jobs import spec
 from jobs.cells import TRAINED, Cell, check_short_clips
+from jobs.sources import NO_WEIGHTS
 from jobs.spec import Checkpoint, Count, Evaluate, Job, Measure, Train, Visualize
+from models.files import weights_files
+from results.digests import content_sha256
 
 
 class Planner:
@@ -92,7 +94,7 @@ class Planner:
     def _train(self, cells: tuple[Cell, ...]) -> Train:
         of, train = cells[0], self.profile.train
         # Which weights are evaluated is known when they are trained.
-        evaluate = self._evaluate((), of.model, self.dataset(of.dataset), Checkpoint("", 0, 0))
+        evaluate = self._evaluate((), of.model, self.dataset(of.dataset), NO_WEIGHTS)
         dataset = self.dataset(of.dataset, "train")
         recipe = train.recipe(self.profile.datasets[of.dataset].mirror)
         if 0 < (videos := self.videos[f"{of.dataset} train"]) < recipe.batch:
@@ -147,11 +149,8 @@ class Planner:
 
     def _video_digest(self) -> str:
         video = shown_video(self.profile)
-        if os.path.exists(video) and not os.path.isfile(video):
-            raise ValueError(f"the video {video} is not a file")  # a pipe would be waited for, a device have no end
         try:
-            with open(video, "rb") as content:
-                return hashlib.file_digest(content, "sha256").hexdigest()
+            return content_sha256([Path(video)], self.runs)
         except OSError as error:
             self._miss(f"cannot read the video {video}: {error.strerror}")
             return ""
@@ -230,11 +229,12 @@ class Planner:
     def _weights(self, what: str, key: str, path: str) -> Checkpoint:
         file = self._path(path)
         try:
-            found = Checkpoint.of(file)
+            found = Checkpoint.of(file, self.runs)
+            empty = not any(one.stat().st_size for one in weights_files(file))
         except OSError as error:
             self._miss(f"cannot read the {what} of {key}, {file}: {error.strerror}")
-            return Checkpoint(str(file), 0, 0)
-        if not found.size:
+            return Checkpoint(str(file), "")
+        if empty:
             raise ValueError(f"the {what} of {key}, {file}: an empty file")
         return found
 

@@ -8,7 +8,7 @@ from functools import cache
 
 from harness.profiles import Profile
 from harness.training import significant
-from jobs.cells import canonical
+from jobs.cells import canonical, method_digest
 from jobs.cost import multiply_adds
 from jobs.spec import Train
 from results.records import Record, setting
@@ -62,6 +62,8 @@ class KnownRates:
     def _take(self, record: Record) -> None:
         cell, samples, found = record.cell, record.samples, record.settings
         model, reduction, metric, device = cell["model"], cell["reduction"], cell["metric"], found.get("device")
+        if found.get("method") not in (None, method_digest(reduction)):
+            return  # of code that is another by now
         threads = device == "cpu" and found.get("threads")
         machine = record.provenance.get("machine", {})
         where = machine.get("gpu") or machine.get("cpu")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from harness.arguments import Parser, add_common, command, profile_options, run, stop, whole_number
 from harness.drops import drops
+from harness.present import Present, same_inputs
 from harness.profiles import Profile, load_profile
-from harness.settings import answers, expected_settings
 from harness.tables import Table, load_tables, table_names
 from harness.views import view_table
 from results.files import replacing
@@ -82,8 +82,9 @@ def look(tables: Sequence[Table], profile: Profile, runs: Path, all_of_them: boo
     """Read the runs folder; of the tables all, or those that have results and those in `kept`. ValueError where a cell
     is not valid."""
     records, warnings = read_records(runs)
-    able = [record for record in records if answers(record, profile)]
-    best = best_by_cell(able, lambda cell: expected_settings(cell, profile, runs.absolute()))
+    present = Present(profile, runs.absolute())
+    records = [present.marked(record) for record in records]
+    best = best_by_cell(filter(present.answers, records), present.settings, same_inputs)
     jobs = read_progress(runs)
     views = {table.name: view_table(table, profile, best, jobs, runs) for table in tables}
     if not all_of_them:

@@ -15,6 +15,7 @@ from harness.profiles import Profile, load_profile, resolve
 from harness.queue import look_up, under_way
 from harness.retries import why, wordless
 from harness.tables import Table, load_tables, table_names
+from jobs.inputs import identity
 from jobs.spec import Train, Visualize
 from results.progress import read_job, read_progress
 from results.records import read_records
@@ -65,7 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _recorded(runs: Path) -> set[str]:
-    return {record.id for record in read_records(runs)[0]}
+    """The ids of the records, also those that records of earlier versions would have now."""
+    records = read_records(runs)[0]
+    return {record.id for record in records} | {identity(record.cell, record.settings) for record in records}
 
 
 def _plan(tables: list[Table], planner: Planner, runs: Path, options: argparse.Namespace) -> Plan:

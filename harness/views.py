@@ -5,6 +5,7 @@ from pathlib import Path
 
 from harness.arguments import command
 from harness.plan import measured_cell
+from harness.present import Present
 from harness.profiles import Launch, Profile
 from harness.queue import fraction, look_up, state_of
 from harness.retries import ENDED_BADLY, why, wordless
@@ -35,7 +36,8 @@ def view_table(
             measured[declared.cell] = measured_cell(declared.cell, profile)
         except ValueError as error:
             raise ValueError(f"{table.name}, row {declared.row!r}, column {declared.column!r}: {error}") from None
-    attempts = attempts_by_cell(jobs, {cell_key(cell) for cell, _ in measured.values()}, best, profile, runs.absolute())
+    present = Present(profile, runs.absolute())
+    attempts = attempts_by_cell(jobs, {cell_key(cell) for cell, _ in measured.values()}, best, present)
     entries: dict[tuple[str, str], Entry] = {}
     shown: list[tuple[str, Record]] = []
     for declared in table.entries:
@@ -55,8 +57,8 @@ def view_table(
     standing_in = {wanted: cell for wanted, (cell, _) in measured.items()}
     stand_ins = _stand_ins(standing_in, {item.metric for item in published.values()})
     counted, unlike = _counted(used), differences(used)
-    notes = stand_ins + training_notes(shown) + _figures(used, runs) + departures(used, profile, runs.absolute())
-    notes += counted + _left_out(used) + unlike + _provenance(used)
+    notes = stand_ins + training_notes(shown) + _figures(used, runs) + departures(used, present)
+    notes += counted + _left_out(used) + unlike + _provenance(used) + _unknown(used, present)
     return TableView(
         name=table.name,
         title=table.title,
@@ -132,11 +134,10 @@ def attempts_by_cell(
     jobs: Iterable[JobProgress],
     shown: Collection[CellKey],
     best: Mapping[CellKey, Record],
-    profile: Profile,
-    runs: Path,
+    present: Present,
 ) -> dict[CellKey, tuple[JobProgress, str]]:
     """For each cell the job that says most about it, one that runs rather than one that failed and the newest of two
-    alike, and that job's state. Only jobs count that are meant to answer the cell under this profile and, where it has
+    alike, and that job's state. Only jobs count that are meant to answer the cell as it is at present and, where it has
     a record, are newer and do not have it as their result."""
     order = ("pending", "done", "lost", "stopped", "failed", "cancelled", "queued", "running")
     wanted = []
@@ -147,7 +148,7 @@ def attempts_by_cell(
             for cell in cells
             if (key := cell_key(cell)) in shown and (key not in best or _newer(job, best[key]))
         ]
-        if open_cells and (keys := [cell_key(cell) for cell in meant(job.job, open_cells, profile, runs)]):
+        if open_cells and (keys := [cell_key(cell) for cell in meant(job.job, open_cells, present)]):
             wanted.append((job, keys))
     look_up([job for job, _ in wanted])
     found: dict[CellKey, tuple[JobProgress, str]] = {}
@@ -224,6 +225,15 @@ def _left_out(records: Iterable[Record]) -> list[str]:
             more = f"; and {len(skipped) - NAMED} more" if len(skipped) > NAMED else ""
             notes.append(f"{len(skipped)} {what}: {'; '.join(named)}{more}")
     return notes
+
+
+def _unknown(records: Iterable[Record], present: Present) -> list[str]:
+    """Say of which files it is not known whether values are of them, as they could not be read."""
+    for record in records:
+        present.settings(record.cell)
+    if not present.unknown:
+        return []
+    return [f"not compared with what was measured, as it cannot be read here: {'; '.join(present.unknown)}"]
 
 
 def _provenance(records: Iterable[Record]) -> list[str]:

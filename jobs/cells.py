@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from models.catalog import architecture
-from models.reduction import parse, source_digest
+from models.reduction import methods, parse, source_digest
 
 METRICS = {
     "top1": "%",
@@ -63,8 +63,10 @@ def stand_in(reduction: str, model: str, instead: str) -> tuple[str, str]:
 
 
 def method_digest(reduction: str) -> str:
-    """A digest of the code of a reduction's method: a method that was changed is measured anew."""
-    return source_digest(reduction.partition(":")[0])
+    """A digest of the code of a reduction's method: a method that was changed is measured anew. Empty where there is no
+    such method (any more)."""
+    name = reduction.partition(":")[0]
+    return source_digest(name) if name in methods() else ""
 
 
 def check_short_clips(reduction: str, model: str, frames: int) -> None:

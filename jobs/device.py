@@ -40,11 +40,14 @@ def check_gpu(gpus: int) -> None:
         raise ValueError("launch.gpus_per_task asks for a GPU, and PyTorch finds none here that it can use")
 
 
-def ready_model(name: str, num_classes: int, device: torch.device, checkpoint: str = "") -> VisionTransformer:
-    """The model on `device`, for inference, with the weights in `checkpoint` if one is given."""
+def ready_model(
+    name: str, num_classes: int, device: torch.device, checkpoint: str = "", stride: int | None = None
+) -> VisionTransformer:
+    """The model on `device`, for inference, with the weights in `checkpoint` if one is given; `stride` is as in
+    `load_checkpoint`."""
     model = create_model(name, num_classes=num_classes)
     if checkpoint:
-        load_checkpoint(model, checkpoint)
+        load_checkpoint(model, checkpoint, stride)
     return model.eval().to(device)
 
 

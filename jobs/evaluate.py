@@ -4,7 +4,6 @@ Videos are cut into blocks that do not depend on how many tasks share them. Batc
 its videos, so a block's scores are the same whoever computes it, and a task that is killed repeats one block at most.
 """
 
-import hashlib
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -23,8 +22,9 @@ from jobs.data.views import View, distinct_views
 from jobs.device import autocast, normalise, pick_device, ready_model
 from jobs.scores import Block, BlockStore, Totals, ViewScores, total
 from jobs.spec import Checkpoint, Dataset, Evaluate, Job, share, split
-from jobs.task import Task, file_sha256
+from jobs.task import Task
 from models.catalog import Architecture, architecture
+from results.digests import content_sha256
 from results.records import Record
 
 
@@ -38,7 +38,7 @@ def run(job: Evaluate, task: Task) -> None:
 def evaluate(job: Evaluate, task: Task, folder: Path) -> Totals | None:
     """Do this task's blocks, kept in `folder`; the totals where all blocks are finished by now."""
     task.check_told()
-    check_unchanged(job.dataset, job.checkpoint)
+    check_unchanged(task.runs, job.dataset, job.checkpoint)
     listed = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
     items = listed[: job.limit or None]
     blocks = split(len(items), job.block)
@@ -81,7 +81,8 @@ class Scorer:
         self.requests = job.requests()
         self.device = pick_device()
         torch.set_num_threads(job.threads)
-        self.model = ready_model(job.model, job.dataset.num_classes, self.device, job.checkpoint.path)
+        dataset = job.dataset
+        self.model = ready_model(job.model, dataset.num_classes, self.device, job.checkpoint.path, dataset.clip_stride)
         self.grids = tuple(dict.fromkeys(grid for grids in self.requests.values() for grid in grids))
 
     def blocks(self, items: list[Item], blocks: list[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Block]]:
@@ -166,12 +167,12 @@ def unreadable(block: Block, items: list[Item]) -> list[dict[str, str]]:
     return [{"video": items[index].path, "reason": reason} for index, reason in block.skipped.items()]
 
 
-def check_unchanged(dataset: Dataset, checkpoint: Checkpoint | None = None) -> None:
-    """ValueError where the label file or the weights are not those that the job was planned for."""
+def check_unchanged(runs: Path, dataset: Dataset, checkpoint: Checkpoint | None = None) -> None:
+    """ValueError where the content of the label file or of the weights is not what the job was planned for."""
     changed = []
-    if dataset.labels and hashlib.sha256(Path(dataset.labels).read_bytes()).hexdigest() != dataset.labels_sha256:
+    if dataset.labels and content_sha256([Path(dataset.labels)], runs) != dataset.labels_sha256:
         changed.append(dataset.labels)
-    if checkpoint and checkpoint != Checkpoint.of(Path(checkpoint.path)):
+    if checkpoint and checkpoint != Checkpoint.of(Path(checkpoint.path), runs):
         changed.append(checkpoint.path)
     if changed:
         raise ValueError(f"{changed[0]} has changed since this job was planned; run the sweep again")
@@ -211,7 +212,7 @@ def write_accuracies(
     """A record for each of `cells` of `job`, which were evaluated as `evaluated` says; `folder`, in the runs folder,
     has the scores."""
     provenance = task.provenance()
-    provenance["checkpoint_sha256"] = file_sha256(Path(evaluated.checkpoint.path))
+    provenance["checkpoint_sha256"] = evaluated.checkpoint.sha256
     provenance["commits"] = sorted(totals.commits)
     for cell in cells:
         correct = totals.correct[cell]

@@ -155,7 +155,7 @@ def end_to_end(
     Unreadable videos go to `skipped`; the time they took counts.
     """
     assert job.dataset
-    check_unchanged(job.dataset)
+    check_unchanged(task.runs, job.dataset)
     items = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
     blocks = split(len(items), job.block)[: job.samples + 1]
     if len(blocks) < 3:

@@ -1,7 +1,10 @@
-"""The files that jobs read, and how they are told apart. Imports nothing heavy."""
+"""The files that jobs read, and how they are told apart: by content, never by path. Imports nothing heavy."""
 
 from dataclasses import dataclass
 from pathlib import Path
+
+from models.files import weights_files
+from results.digests import content_sha256
 
 
 @dataclass(frozen=True)
@@ -9,16 +12,20 @@ class Checkpoint:
     """A weights file or folder, as it was found when the job was planned."""
 
     path: str
-    size: int
-    """Bytes; the cheap proof, with `modified_ns`, that it is still the same."""
-    modified_ns: int
+    sha256: str
+    """Of its content; empty where it was not there to be read."""
 
     @classmethod
-    def of(cls, path: Path) -> "Checkpoint":
-        """The weights at `path` as they are now; OSError where there are none."""
-        files = [path] if path.is_file() else [one for one in path.iterdir() if one.is_file()]
-        found = [file.stat() for file in files]
-        return cls(str(path), sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0))
+    def of(cls, path: Path, runs: Path | None = None) -> "Checkpoint":
+        """The weights at `path` as they are now, their digest kept in `runs`; OSError where there are none."""
+        files = weights_files(path)
+        if not files:
+            raise FileNotFoundError(2, "no weights in this folder", str(path))
+        return cls(str(path), content_sha256(files, runs))
+
+
+NO_WEIGHTS = Checkpoint("", "")
+"""Where a model has random weights, or those of a training that has not ended."""
 
 
 @dataclass(frozen=True)
@@ -36,3 +43,8 @@ class Dataset:
     """`kinetics` (dense) or `ssv2` (segments)."""
     stride: int
     """Every how many frames one is taken; dense sampling only."""
+
+    @property
+    def clip_stride(self) -> int | None:
+        """The stride, where clips are taken by it."""
+        return self.stride if self.sampling == "kinetics" else None

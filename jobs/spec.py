@@ -5,15 +5,15 @@ that the planner can tell without running anything whether a value is already th
 ids, so that the same work asked for again finds the folder of the first attempt.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
 from jobs.cells import Cell, method_digest
+from jobs.inputs import digest, identity, inputs
 from jobs.recipe import Recipe
+from jobs.sources import NO_WEIGHTS
 from jobs.sources import Checkpoint as Checkpoint
 from jobs.sources import Dataset as Dataset
 
@@ -33,11 +33,12 @@ class Job:
     cells: tuple[Cell, ...]
 
     def settings(self, cell: Cell) -> dict[str, Any]:
-        """Everything beside the cell that can change its value."""
+        """Everything beside the cell that can change its value, and where its inputs were found."""
         raise NotImplementedError
 
     def record_id(self, cell: Cell) -> str:
-        return digest({"cell": vars(cell), "settings": self.settings(cell)})
+        """Of the cell's record: the same for the same inputs, wherever they lie."""
+        return identity(vars(cell), self.settings(cell))
 
     @cached_property
     def id(self) -> str:
@@ -70,12 +71,10 @@ class Evaluate(Job):
     """CPU threads a task."""
 
     def settings(self, cell: Cell) -> dict[str, Any]:
-        dataset = asdict(self.dataset)
-        dataset.pop("labels")  # its digest says more
         return {
             "method": method_digest(cell.reduction),
             "checkpoint": asdict(self.checkpoint),
-            "dataset": dataset,
+            "dataset": asdict(self.dataset),
             "precision": self.precision,
             "limit": self.limit,
         }
@@ -145,7 +144,7 @@ class Measure(Job):
         return Evaluate(
             cells=(cell,),
             model=cell.model,
-            checkpoint=Checkpoint("", 0, 0),
+            checkpoint=NO_WEIGHTS,
             dataset=self.dataset,
             precision=self.precision,
             limit=0,
@@ -218,11 +217,10 @@ class Train(Job):
 
     @cached_property
     def id(self) -> str:
-        return digest({"kind": self.kind, "model": self.model, "reduction": self.reduction} | self._training())
+        training = inputs(self._training(), "")
+        return digest({"kind": self.kind, "model": self.model, "reduction": self.reduction} | training)
 
     def _training(self) -> dict[str, Any]:
-        dataset = asdict(self.dataset)
-        dataset.pop("labels")
         names = (
             "new", "unused", "nodes", "tasks_per_node", "gpus", "micro_batch", "zero_stage", "activation_checkpointing",
             "compile", "measure_steps", "decoders", "threads",
@@ -230,7 +228,7 @@ class Train(Job):
         return {
             "method": method_digest(self.reduction),
             "start": asdict(self.start) if self.start else "scratch",
-            "dataset": dataset,
+            "dataset": asdict(self.dataset),
             "recipe": asdict(self.recipe),
             **{name: getattr(self, name) for name in names},
         }
@@ -259,12 +257,10 @@ class Visualize(Job):
     """CPU threads."""
 
     def settings(self, cell: Cell) -> dict[str, Any]:
-        dataset = asdict(self.dataset)
-        dataset.pop("labels")
         return {
             "method": method_digest(cell.reduction),
             "checkpoint": asdict(self.checkpoint),
-            "dataset": dataset,
+            "dataset": asdict(self.dataset),
             "precision": self.precision,
             "videos": shown_videos(self.video, self.videos),
             "video_sha256": self.video_sha256,
@@ -274,12 +270,6 @@ class Visualize(Job):
 def shown_videos(video: str, videos: int) -> str:
     """Which videos a figure shows, as its record says it."""
     return video or f"{videos} of its label file"
-
-
-def digest(value: Any) -> str:
-    """A short stable id of plain data."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def split(count: int, size: int) -> list[tuple[int, int]]:

@@ -1,6 +1,5 @@
 """One task of a job: where it keeps its files, how it reports, and how it is told to stop."""
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,13 +103,3 @@ def load_job(runs: Path, job_id: str) -> tuple[Job, dict[str, Any]]:
         return from_dict(data["spec"]), data
     except (OSError, KeyError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes; of a folder, of its files in order of name."""
-    digest = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
-        with open(file, "rb") as handle:
-            while chunk := handle.read(1 << 22):
-                digest.update(chunk)
-    return digest.hexdigest()

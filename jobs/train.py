@@ -38,7 +38,7 @@ FEW = 10
 
 def run(job: Train, task: Task) -> None:
     """Be one process of the gang: train or go on training, evaluate, and write the records."""
-    check_unchanged(job.dataset, job.start)
+    check_unchanged(task.runs, job.dataset, job.start)
     items = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
     if len(items) < job.recipe.batch:
         raise ValueError(f"{job.dataset.labels} has {len(items)} videos; a batch needs {job.recipe.batch}")
@@ -91,7 +91,7 @@ def _save(outcome: Outcome, weights: dict[str, torch.Tensor], folder: Path, gang
 
 def _evaluate(job: Train, cells: tuple[Cell, ...], task: Task, gang: Gang) -> None:
     """Evaluate the trained model in one pass, as any other; the processes share the videos."""
-    weights = Checkpoint.of(task.folder / WEIGHTS)
+    weights = Checkpoint.of(task.folder / WEIGHTS, task.runs)
     evaluated = replace(job.evaluate, cells=cells, checkpoint=weights)
     folder = task.folder / f"evaluation-{evaluated.id}"
     _together(gang, lambda: evaluate(evaluated, task, folder))

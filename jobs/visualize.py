@@ -21,10 +21,11 @@ from jobs.figures.drawing import draw, heat_rows, token_rows
 from jobs.figures.page import page_data
 from jobs.figures.shown import Shown, shown_stages
 from jobs.spec import Visualize
-from jobs.task import Task, file_sha256
+from jobs.task import Task
 from models.catalog import Architecture, architecture
 from models.tracing import Stage, trace
 from models.vit import VisionTransformer
+from results.digests import content_sha256
 from results.files import private_folder, replacing, write_json
 from results.records import Record
 
@@ -57,11 +58,12 @@ def run(job: Visualize, task: Task) -> None:
     """
     task.check_told()
     started = task.now()
-    check_unchanged(job.dataset, job.checkpoint)
-    if job.video and file_sha256(Path(job.video)) != job.video_sha256:
+    check_unchanged(task.runs, job.dataset, job.checkpoint)
+    if job.video and content_sha256([Path(job.video)], task.runs) != job.video_sha256:
         raise ValueError(f"{job.video} has changed since this job was planned; run the sweep again")
     torch.set_num_threads(job.threads)
-    model = ready_model(job.model, job.dataset.num_classes, pick_device(), job.checkpoint.path)
+    dataset = job.dataset
+    model = ready_model(job.model, dataset.num_classes, pick_device(), job.checkpoint.path, dataset.clip_stride)
     items = chosen(job)
     drawn: dict[Cell, list[dict[str, Any]]] = {cell: [] for cell in job.cells}
     skipped = []
@@ -85,7 +87,7 @@ def run(job: Visualize, task: Task) -> None:
                 task.update(number * len(job.cells) + done, steps)
     if len(skipped) == len(items):
         raise ValueError(f"no video could be read; the first: {skipped[0]['video']} ({skipped[0]['reason']})")
-    provenance = task.provenance() | {"checkpoint_sha256": file_sha256(Path(job.checkpoint.path))}
+    provenance = task.provenance()
     for cell, figures in drawn.items():
         task.write(
             Record(

@@ -17,9 +17,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.catalog import Architecture
+from models.files import CONFIG, IN_A_FOLDER, weights_files
 from models.vit import VisionTransformer
 
 LISTED = 4  # names in an error message before "and n more"
+
+# What VideoMAE's fine-tuning stores of its command line, and what of an architecture it must be. Positions are
+# computed, so the shapes of the weights do not tell.
+SAID = {"num_frames": "frames", "input_size": "image", "tubelet_size": "tubelet"}
 
 # Hugging Face's names → VideoMAE's, replaced in this order.
 NAMES = {
@@ -40,22 +45,35 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be read or does not fit the model."""
 
 
-def load_checkpoint(model: VisionTransformer, path: str | Path) -> None:
+def load_checkpoint(model: VisionTransformer, path: str | Path, stride: int | None = None) -> None:
     """Copy the weights stored at `path` into `model`, which keeps its device and dtype.
 
     path: a VideoMAE `.pth` file (the state dict bare or under `module` or `model`), a `.safetensors` file with the
     same names, or a folder in Hugging Face's layout (`config.json` with `model.safetensors` or `pytorch_model.bin`).
-    Raises CheckpointError, leaving the model as it was, where nothing can be read or a parameter is missing, extra or
-    of the wrong shape.
+    stride: every how many frames of a video clips will take one; None: it does not matter.
+    Raises CheckpointError, leaving the model as it was, where nothing can be read, a parameter is missing, extra, of
+    the wrong shape or type or not finite, or the file says that it was trained on other clips.
     """
-    path = Path(path)
-    state = _weights(path, model.arch, pooled=True)
+    own = model.state_dict()
+    _copy(_fitting(model, Path(path), own, stride), own)
+
+
+def check_checkpoint(model: VisionTransformer, path: str | Path, stride: int | None = None) -> None:
+    """Raise what `load_checkpoint` would raise; the model, which may be on the meta device, stays as it is."""
+    _fitting(model, Path(path), model.state_dict(), stride)
+
+
+def _fitting(model: VisionTransformer, path: Path, own: dict[str, Tensor], stride: int | None) -> dict[str, Tensor]:
+    """The weights of a fine-tuned model, which fit the model's `own`."""
+    state, said = _weights(path, model.arch, pooled=True)
     if any(name.startswith(("encoder.", "decoder.")) for name in state):
         raise CheckpointError(
             f"{path} is a pre-training checkpoint (it has an encoder and a decoder, no classifier): a training can "
             "start from it; the fine-tuned model is needed here"
         )
-    _copy(state, model.state_dict(), path)
+    _check_said(said, model.arch, stride, path)
+    _check(state, own, path)
+    return state
 
 
 def load_pretrained(
@@ -67,9 +85,23 @@ def load_pretrained(
     new: names of the model's parameters, or their beginnings up to a dot, that stay as they are, whether the file has
     them or not; VideoMAE's mean pooling starts `fc_norm` and `head` anew. unused: the same of what the file has and the
     model has not, as `decoder`. Raises CheckpointError, leaving the model as it was, where nothing can be read, a name
-    in `new` is not the model's, or anything that is not named is missing, extra or of the wrong shape.
+    in `new` is not the model's, or anything that is not named is missing, extra, of the wrong shape or type or not
+    finite.
     """
-    path = Path(path)
+    _copy(*_start(model, Path(path), new, unused))
+
+
+def check_pretrained(
+    model: VisionTransformer, path: str | Path, new: Sequence[str] = (), unused: Sequence[str] = ()
+) -> None:
+    """Raise what `load_pretrained` would raise; the model, which may be on the meta device, stays as it is."""
+    _start(model, Path(path), new, unused)
+
+
+def _start(
+    model: VisionTransformer, path: Path, new: Sequence[str], unused: Sequence[str]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The weights from which a training starts, and those of the model that they fit."""
     whole = model.state_dict()
     unknown = [name for name in new if not any(_covers([name], parameter) for parameter in whole)]
     if unknown:
@@ -77,19 +109,36 @@ def load_pretrained(
         raise CheckpointError(f"no parameter of the model is called {_few(unknown)} (train.new); its parts are {parts}")
     own = {name: tensor for name, tensor in whole.items() if not _covers(new, name)}
     state = {}
-    for name, tensor in _weights(path, model.arch, pooled=False).items():
+    for name, tensor in _weights(path, model.arch, pooled=False)[0].items():
         name = name.removeprefix("encoder.")
         if not _covers(new, name) and (name in own or not _covers(unused, name)):
             state[name] = tensor
-    _copy(state, own, path, "; name in train.new what starts anew, and in train.unused what the model has no use for")
+    _check(state, own, path, "; name in train.new what starts anew, and in train.unused what the model has no use for")
+    return state, own
 
 
 def _covers(beginnings: Sequence[str], name: str) -> bool:
     return any(name == beginning or name.startswith(f"{beginning}.") for beginning in beginnings)
 
 
-def _copy(state: dict[str, Tensor], own: dict[str, Tensor], path: Path, remedy: str = "") -> None:
-    """Copy `state`, read from `path`, into the model's `own` tensors, all or none of them."""
+def _check_said(said: dict[str, Any], arch: Architecture, stride: int | None, path: Path) -> None:
+    """Compare the clips that the file says it was trained on with those that the model will see."""
+    expected = {name: getattr(arch, field) for name, field in SAID.items()}
+    if stride:
+        expected["sampling_rate"] = stride
+    wrong = [
+        f"{name} {said[name]} instead of {value}"
+        for name, value in expected.items()
+        if isinstance(said.get(name), int) and said[name] != value
+    ]
+    if wrong:
+        remedy = "; sampling_rate is the dataset's stride in a profile" * wrong[-1].startswith("sampling_rate")
+        raise CheckpointError(f"{path} was trained on other clips, by its args: {'; '.join(wrong)}{remedy}")
+
+
+def _check(state: dict[str, Tensor], own: dict[str, Tensor], path: Path, remedy: str = "") -> None:
+    """Compare `state`, read from `path`, with the model's `own` tensors."""
+    both = {name: state[name] for name in own if name in state}
     faults = {
         "missing": [name for name in own if name not in state],
         "extra": [name for name in state if name not in own],
@@ -98,10 +147,22 @@ def _copy(state: dict[str, Tensor], own: dict[str, Tensor], path: Path, remedy: 
             for name, tensor in own.items()
             if name in state and state[name].shape != tensor.shape
         ],
+        "of the wrong type": [
+            f"{name} {str(tensor.dtype).removeprefix('torch.')}"
+            for name, tensor in both.items()
+            if not tensor.is_floating_point()
+        ],
+        "with values that are not finite": [
+            name for name, tensor in both.items() if tensor.is_floating_point() and not tensor.float().isfinite().all()
+        ],
     }
     found = [f"{fault}: {_few(names)}" for fault, names in faults.items() if names]
     if found:
         raise CheckpointError(f"{path} does not fit the model; {'; '.join(found)}{remedy}")
+
+
+def _copy(state: dict[str, Tensor], own: dict[str, Tensor]) -> None:
+    """Copy `state` into the model's `own` tensors."""
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(state[name])
@@ -112,19 +173,20 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:LISTED]) + more
 
 
-def _weights(path: Path, arch: Architecture, pooled: bool) -> dict[str, Tensor]:
-    """What is stored at `path`, under VideoMAE's names. pooled: whether the model must end in mean pooling."""
+def _weights(path: Path, arch: Architecture, pooled: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What is stored at `path`, under VideoMAE's names, and what it says of itself beside. pooled: whether the model
+    must end in mean pooling."""
     return _from_folder(path, arch, pooled) if path.is_dir() else _state_dict(path)
 
 
-def _from_folder(folder: Path, arch: Architecture, pooled: bool) -> dict[str, Tensor]:
-    _check_config(folder / "config.json", arch, pooled)
-    files = [folder / name for name in ("model.safetensors", "pytorch_model.bin")]
-    file = next((file for file in files if file.exists()), None)
-    if file is None:
-        raise CheckpointError(f"{folder} holds neither model.safetensors nor pytorch_model.bin")
+def _from_folder(folder: Path, arch: Architecture, pooled: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    _check_config(folder / CONFIG, arch, pooled)
+    file = weights_files(folder)[-1]
+    if file.name == CONFIG:
+        raise CheckpointError(f"{folder} holds neither {' nor '.join(IN_A_FOLDER)}")
     state = {}
-    for name, tensor in _state_dict(file).items():
+    stored, said = _state_dict(file)
+    for name, tensor in stored.items():
         for theirs, ours in NAMES.items():
             name = name.replace(theirs, ours)
         state[name] = tensor
@@ -132,7 +194,7 @@ def _from_folder(folder: Path, arch: Architecture, pooled: bool) -> dict[str, Te
         parts = [f"blocks.{i}.attn.{part}.weight" for part in ("query", "key", "value")]
         if all(part in state for part in parts):
             state[f"blocks.{i}.attn.qkv.weight"] = torch.cat([state.pop(part) for part in parts])
-    return state
+    return state, said
 
 
 def _check_config(file: Path, arch: Architecture, pooled: bool) -> None:
@@ -159,12 +221,15 @@ def _check_config(file: Path, arch: Architecture, pooled: bool) -> None:
         raise CheckpointError(f"{file} does not fit the model; {'; '.join(wrong)}")
 
 
-def _state_dict(file: Path) -> dict[str, Tensor]:
+def _state_dict(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors that a file holds, and the command line that it says they were made by."""
     content = _read(file)
     if isinstance(content, dict):
+        said = content.get("args", {})
+        said = vars(said) if isinstance(said, argparse.Namespace) else said
         inner = next((content[key] for key in ("module", "model") if isinstance(content.get(key), dict)), content)
         if inner and all(isinstance(tensor, Tensor) for tensor in inner.values()):
-            return dict(inner)
+            return dict(inner), said if isinstance(said, dict) else {}
         content = list(map(str, inner))
     raise CheckpointError(f"{file} holds no state dict, neither bare nor under module or model: {str(content)[:80]}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -125,20 +126,28 @@ def cell_key(cell: Any) -> CellKey:
 
 
 def best_by_cell(
-    records: Iterable[Record], expected: Callable[[dict[str, str]], Mapping[str, Any]] = lambda cell: {}
+    records: Iterable[Record],
+    expected: Callable[[dict[str, str]], Mapping[str, Any]] = lambda cell: {},
+    inputs: Callable[[Record], str] = lambda record: json.dumps(record.settings, sort_keys=True),
 ) -> dict[CellKey, Record]:
     """Return for each cell, by `cell_key`, the record to show; linear in the number of records.
 
-    That is the one whose settings agree most with those `expected(cell)`, by dotted name; of several, measured before
-    projected, then most videos, then latest.
+    First come those with the least settings that are others than those `expected(cell)`, by dotted name, then the most
+    that are the same; of those with different `inputs(record)`, then, the ones with the latest record. Of records with
+    the same inputs measured comes before projected, then most videos, then the latest.
     """
-    chosen: dict[CellKey, tuple[tuple[Any, ...], Record]] = {}
+    groups: dict[tuple[CellKey, str], list[Record]] = {}
     for record in records:
-        key = cell_key(record.cell)
-        agreeing = sum(setting(record, name) == value for name, value in expected(record.cell).items())
-        rank = (agreeing, *_rank(record))
+        groups.setdefault((cell_key(record.cell), inputs(record)), []).append(record)
+    chosen: dict[CellKey, tuple[tuple[Any, ...], Record]] = {}
+    for (key, _), group in groups.items():
+        wanted = expected(group[0].cell)
+        found = [(setting(group[0], name), value) for name, value in wanted.items()]
+        other = sum(has not in (None, value) for has, value in found)
+        same = sum(has == value for has, value in found)
+        rank = (-other, same, *max((record.ended, record.id) for record in group))
         if key not in chosen or rank > chosen[key][0]:
-            chosen[key] = rank, record
+            chosen[key] = rank, max(group, key=_rank)
     return {key: record for key, (_, record) in chosen.items()}
 
 
@@ -196,9 +205,18 @@ def _read(path: Path) -> Record:
     if missing:
         raise ValueError(f"it lacks {', '.join(missing)}")
     record = Record(**{name: content[name] for name in _NAMES})
+    _complete(record)
     if record.id != path.stem:
         raise ValueError(f"its id is {record.id}")
     return record
+
+
+def _complete(record: Record) -> None:
+    """Fill in the digest of the weights, which records of earlier versions have in another place; theirs of a folder
+    was made in another way, and says nothing."""
+    weights, digest = record.settings.get("checkpoint"), record.provenance.get("checkpoint_sha256")
+    if isinstance(weights, dict) and digest and "sha256" not in weights and Path(str(weights.get("path"))).suffix:
+        weights["sha256"] = digest
 
 
 _NAMES = tuple(item.name for item in fields(Record))

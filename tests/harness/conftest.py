@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import queue
+from harness import files, inputs, queue
 from tests.harness import fake_slurm
 from tests.harness.place import Place
 
@@ -52,7 +52,10 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No answer of an earlier test's scheduler, no profile of the user's, a working folder of one's own."""
+    """No answer of an earlier test's scheduler, no profile of the user's, a working folder of one's own; and weights
+    are not looked at (it takes torch), as those of most profiles here are none."""
+    monkeypatch.setattr(files, "problems_of_weights", lambda jobs: {})
+    monkeypatch.setattr(inputs, "problems_of_weights", lambda jobs: {})
     monkeypatch.setattr(queue, "_answers", queue._Answers())
     monkeypatch.delenv("HARNESS_PROFILE", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))

@@ -1,6 +1,7 @@
 """The planner: every missing cell in exactly one job, nothing that has a record, and the same ids everywhere."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -161,9 +162,12 @@ def test_other_settings_are_other_records(tmp_path: Path) -> None:
     assert ids(limit=5, videos=0)[0] != ids(videos=0)[0], "how many will be listed is not known"
     assert ids(videos=63)[0] != base[0], "the label file has changed"
     assert {ids(limit=5)[1], ids(videos=63)[1]} == {base[1]}
-    (tmp_path / "weights.bin").write_bytes(b"other weights")
     planner = Planner(small_profile(tmp_path / "again"), tmp_path / "runs")
-    assert planner.job(accuracy("2x3")).record_id(accuracy("2x3")[0]) != base[0]
+    assert planner.job(accuracy("2x3")).record_id(accuracy("2x3")[0]) == base[0], "the same files elsewhere"
+    os.utime(tmp_path / "weights.bin")
+    assert ids() == base, "touched only"
+    (tmp_path / "weights.bin").write_bytes(b"othersw")
+    assert ids()[0] != base[0], "as many other bytes"
 
 
 def test_equal_reductions_share_a_record(tmp_path: Path) -> None:

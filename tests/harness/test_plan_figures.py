@@ -8,8 +8,9 @@ import pytest
 
 from harness import report
 from harness.plan import make_plan
+from harness.present import Present
 from harness.profiles import load_profile
-from harness.settings import answers, departures, expected_settings
+from harness.settings import departures
 from harness.tables import load_table
 from harness.views import view_table
 from jobs.cells import Cell
@@ -61,7 +62,7 @@ def test_a_video_that_is_not_there_is_said_before_anything_starts(tmp_path: Path
         planned(tmp_path, "video=/nowhere/bikes.mp4")
     os.mkfifo(tmp_path / "pipe")  # reading it would never end
     for other in ("pipe", "."):
-        with pytest.raises(ValueError, match=r"^the video \S+ is not a file$"):
+        with pytest.raises(ValueError, match=r"^cannot read the video \S+: not a file$"):
             planned(tmp_path, f"video={tmp_path / other}")
     with pytest.raises(ValueError, match=r"figures\.videos must be at least 1, not 0"):
         planned(tmp_path, "figures.videos=0")
@@ -78,7 +79,7 @@ def test_a_figure_answers_only_for_the_video_that_was_asked_for(tmp_path: Path) 
 
     def able(*overrides: str) -> list[Record]:
         profile = load_profile(str(tmp_path / "small.toml"), list(overrides))
-        return [record for record in records.values() if answers(record, profile)]
+        return [record for record in records.values() if Present(profile, runs).answers(record)]
 
     assert able() == [records[()], records[("figures.videos=5",)]]
     assert able(given) == [records[(given,)]]
@@ -88,7 +89,7 @@ def test_a_figure_answers_only_for_the_video_that_was_asked_for(tmp_path: Path) 
     video.unlink()
     assert able(given) == [records[(given,)]]
     accuracy = put_record(runs, Cell("vit_demo", "none", "motion", "5x3", "top1"))
-    assert answers(accuracy, load_profile(str(tmp_path / "small.toml"), [given]))
+    assert Present(load_profile(str(tmp_path / "small.toml"), [given]), runs).answers(accuracy)
 
 
 def test_the_report_shows_no_figure_of_another_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,8 +112,9 @@ def test_the_report_shows_no_figure_of_another_video(tmp_path: Path, capsys: pyt
 def test_the_report_says_of_how_many_videos_a_figure_is_where_fewer_are_asked_for(tmp_path: Path) -> None:
     planner = make_planner(tmp_path)
     record = put_record(planner.runs, CELL, settings=planned(tmp_path, "figures.videos=5").settings(CELL))
-    assert expected_settings(record.cell, planner.profile, planner.runs)["videos"] == "3 of its label file"
-    (said,) = departures([record], planner.profile, planner.runs)
+    present = Present(planner.profile, planner.runs)
+    assert present.settings(record.cell)["videos"] == "3 of its label file"
+    (said,) = departures([record], present)
     assert "videos 5 of its label file, not 3 of its label file" in said
 
 
@@ -141,4 +143,5 @@ def test_a_failure_on_another_video_or_with_other_weights_is_none_of_this_cells(
     assert said(f"video={tmp_path / 'bikes.mp4'}") == ("failed", "truncated")
     assert said(f"video={tmp_path / 'cars.mp4'}") == ("failed", "an empty file")
     assert said() == ("pending", "")
+    (tmp_path / "other.pth").write_bytes(b"other")
     assert said(f"video={tmp_path / 'cars.mp4'}", 'checkpoints."vit_demo/motion"="other.pth"') == ("pending", "")

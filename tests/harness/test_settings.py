@@ -8,8 +8,9 @@ import pytest
 
 from harness import report
 from harness.planner import Planner
+from harness.present import Present
 from harness.profiles import load_profile
-from harness.settings import departures, differences, expected_settings
+from harness.settings import departures, differences
 from jobs.cells import METRICS, TRAINED, Cell
 from jobs.spec import Evaluate
 from results.records import setting
@@ -29,34 +30,45 @@ def test_the_expected_settings_are_those_that_the_planner_gives(tmp_path: Path, 
     views = "2x3" if metric in ("top1_trained", "top1", "top5", "clips_per_s_e2e") else ""
     cell = Cell("vit_demo", "none", dataset, views, metric)
     record = put_record(tmp_path / "runs", cell, settings=settings_of(cell, planner))
-    expected = expected_settings(record.cell, planner.profile, planner.runs)
+    expected = Present(planner.profile, planner.runs).settings(record.cell)
     assert {name: setting(record, name) for name in expected} == expected
     if metric in TRAINED:
-        assert {"recipe.epochs", "measure_steps", "tasks_per_node", "start", "dataset.root"} <= set(expected)
-        assert ("evaluate.precision" in expected) == (metric == "top1_trained")
+        listed = "dataset.labels_sha256"
+        assert {"method", "recipe.epochs", "measure_steps", "tasks_per_node", "start", listed} <= set(expected)
+        for name in ("evaluate.precision", "evaluate.dataset.labels_sha256"):
+            assert (name in expected) == (metric == "top1_trained")
         return
+    videos = {f"dataset.{name}" for name in ("labels_sha256", "num_classes", "sampling", "stride")}
     names = {
         "gflops": {"counter"},
         "clips_per_s": {"precision", "batch_size"},
-        "clips_per_s_e2e": {"precision", "batch_size", "dataset.root"},
-        "tokens_kept": {"precision", "checkpoint.path", "dataset.root", "videos"},
+        "clips_per_s_e2e": {"precision", "batch_size", *videos},
+        "tokens_kept": {"precision", "checkpoint.sha256", "videos", *videos},
     }
-    assert set(expected) == names.get(metric, {"precision", "checkpoint.path", "dataset.root"})
+    assert set(expected) == {"method"} | names.get(metric, {"precision", "checkpoint.sha256", *videos})
 
 
 def test_expected_settings_without_the_profiles_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CHECKPOINTS", raising=False)
     monkeypatch.delenv("K400", raising=False)
     cell = vars(Cell("vit_large", "none", "k400", "5x3", "top1"))
-    assert expected_settings(cell, load_profile("v100"), tmp_path) == {"precision": "fp16"}
-    assert expected_settings(cell | {"dataset": "ucf"}, load_profile("v100"), tmp_path) == {"precision": "fp16"}
+    present = Present(load_profile("v100"), tmp_path)
+    assert set(present.settings(cell)) == {"method", "precision"} | {
+        f"dataset.{name}" for name in ("num_classes", "sampling", "stride")
+    }
+    weights = "$CHECKPOINTS/vit_large_k400.pth"
+    assert list(present.unknown) == [
+        f"{weights} (the path {weights} needs $CHECKPOINTS, which is not set)",
+        "$K400/val.txt (the path $K400/val.txt needs $K400, which is not set)",
+    ]
+    assert set(present.settings(cell | {"dataset": "ucf"})) == {"method", "precision"}
 
 
 def test_of_two_records_the_one_under_this_profiles_settings_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planner = make_planner(tmp_path)
-    for number, other in enumerate([{}, {"precision": "bf16"}, {"checkpoint": {"path": "/other.pth"}}]):
+    for number, other in enumerate([{}, {"precision": "bf16"}, {"checkpoint": {"sha256": "other"}}]):
         settings = settings_of(demo_cell(), planner) | other
         put_record(tmp_path / "runs", demo_cell(), float(number), f"r{number}", settings=settings, ended=f"202{number}")
 
@@ -79,8 +91,9 @@ def test_values_measured_under_different_settings_are_told(tmp_path: Path) -> No
     path = mine["checkpoint"]["path"]
     for views, changes in (
         ("4x3", {"precision": "bf16"}),
-        ("6x3", {"checkpoint": mine["checkpoint"] | {"size": 3}}),
-        ("8x3", {"checkpoint": {"path": "/other.pth"}, "batch_size": 1}),
+        ("6x3", {"checkpoint": mine["checkpoint"] | {"sha256": "3"}}),
+        ("8x3", {"checkpoint": {"path": "/other.pth", "sha256": "4"}, "batch_size": 1}),
+        ("2x3", {"checkpoint": mine["checkpoint"] | {"path": "/moved.pth"}}),
         ("16x3", {"dataset": mine["dataset"] | {"labels_sha256": "0" * 64}}),
     ):
         put_record(runs, demo_cell(views=views), settings=mine | changes)
@@ -121,9 +134,10 @@ def test_values_of_another_recipe_are_told(tmp_path: Path) -> None:
         settings["dataset"] |= {"root": "/moved"}
         records.append(put_record(tmp_path / "runs", cell, settings=settings, id=str(number)))
     wanted = planner.profile.train
-    assert departures(records, planner.profile, planner.runs) == [
+    present = Present(planner.profile, planner.runs)
+    assert departures(records, present)[:1] == [
         "2 cells were measured under other settings than this profile's: "
         f"epochs 0.5, not {wanted.epochs} (2); batch 4, not {wanted.batch} (1)"
     ]
     same = put_record(tmp_path / "runs", cells[0], settings=settings_of(cells[0], planner), id="same")
-    assert departures([same], planner.profile, planner.runs) == []
+    assert departures([same], present) == []

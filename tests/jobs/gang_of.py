@@ -11,7 +11,8 @@ from typing import Any
 
 from jobs.cells import Cell
 from jobs.recipe import Recipe
-from jobs.spec import Checkpoint, Train
+from jobs.sources import NO_WEIGHTS
+from jobs.spec import Train
 from jobs.wire import to_dict
 from results.files import write_json
 from results.progress import job_folder
@@ -60,7 +61,7 @@ def make_training(labels: Path, recipe: dict[str, Any] | None = None, **settings
         "decode_timeout_s": 30.0,
         "tolerance": 0.5,
         "threads": 1,
-        "evaluate": replace(make_job(labels, labels, ()), checkpoint=Checkpoint("", 0, 0)),
+        "evaluate": replace(make_job(labels, labels, ()), checkpoint=NO_WEIGHTS),
     }
     return Train(cells=CELLS, **(values | settings))
 

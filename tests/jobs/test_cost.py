@@ -12,7 +12,8 @@ from jobs import cost
 from jobs.cells import Cell
 from jobs.data.views import distinct_views
 from jobs.scores import Block, BlockStore, ViewScores
-from jobs.spec import Checkpoint, Dataset, Evaluate, Measure, split
+from jobs.sources import NO_WEIGHTS
+from jobs.spec import Dataset, Evaluate, Measure, split
 from jobs.training.report import TrainingReport
 from jobs.training.steps import Step
 from tests.jobs.gang_of import make_training
@@ -23,7 +24,7 @@ SET = Dataset("k400", "val.txt", "", ".", 400, "kinetics", 4)
 
 def evaluation(model: str, reductions: tuple[str, ...], grids: tuple[str, ...], dataset: Dataset = SET) -> Evaluate:
     cells = tuple(Cell(model, reduction, dataset.name, grid, "top1") for reduction in reductions for grid in grids)
-    return Evaluate(cells, model, Checkpoint("", 0, 0), dataset, "fp16", 0, 32, 16, 4, 60.0, 0.01, 1)
+    return Evaluate(cells, model, NO_WEIGHTS, dataset, "fp16", 0, 32, 16, 4, 60.0, 0.01, 1)
 
 
 def test_forwards_of_table_2() -> None:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jobs.task import file_sha256
+from results.digests import content_sha256
 from results.progress import JobProgress, TaskProgress, job_folder, read_progress
 from tests.jobs.small_set import make_set, make_weights
 from tests.slurm.cluster import Cluster
@@ -130,7 +130,7 @@ class Sweep:
         for job in self.jobs():
             folder = job_folder(self.runs, job.id)
             files = [*folder.rglob("videos.csv"), *folder.glob("weights.safetensors")]
-            digests |= {f"{job.id} {path.name}": file_sha256(path) for path in files}
+            digests |= {f"{job.id} {path.name}": content_sha256([path], self.folder) for path in files}
         return {"tables": self.values(), "files": digests}
 
     def jobs(self) -> list[JobProgress]:

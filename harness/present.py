@@ -1,0 +1,165 @@
+"""What a profile's settings and inputs are at present, to hold records against: which of them are of other inputs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
+from jobs.cells import TRAINED, Cell, method_digest
+from jobs.inputs import inputs
+from jobs.sources import Checkpoint
+from jobs.spec import shown_videos
+from results.digests import content_sha256
+from results.records import Record, setting
+
+RUN_BY = ("nodes", "micro_batch", "zero_stage", "activation_checkpointing", "compile", "measure_steps", "decoders")
+"""Keys of a profile's `train` beside the recipe that records of trainings have under the same names."""
+TIMINGS = ("clips_per_s", "clips_per_s_e2e")
+CONTENTS = {
+    "method": "code of {reduction}",
+    "checkpoint.sha256": "weights of {model} on {dataset}",
+    "start.sha256": "first weights of {model} on {dataset}",
+    "dataset.labels_sha256": "label list of {dataset}",
+    "evaluate.dataset.labels_sha256": "test label list of {dataset}",
+    "video_sha256": "video",
+}
+"""What is told apart by its content, by the setting that has its digest."""
+
+
+def same_inputs(record: Record) -> str:
+    """What records have in common that are of the same inputs and settings, though of more or fewer of the videos."""
+    return json.dumps(inputs(record.settings, record.cell["metric"]) | {"limit": 0}, sort_keys=True)
+
+
+class Present:
+    """The settings that records would have under a profile, its files as they are now.
+
+    `unknown` says, a line each, which files could not be read, so that nothing is known of whether a value is of them.
+    """
+
+    def __init__(self, profile: Profile, runs: Path) -> None:
+        self.profile, self.runs = profile, runs
+        self.unknown: dict[str, None] = {}
+        self._settings: dict[tuple[str, ...], dict[str, Any]] = {}
+        self._digests: dict[str, str] = {}
+
+    def settings(self, cell: Mapping[str, str]) -> dict[str, Any]:
+        """By dotted name, what a record of `cell` has if it is measured now; without what is not known."""
+        key = tuple(cell[name] for name in ("model", "reduction", "dataset", "metric"))
+        if key not in self._settings:
+            found = self._found(Cell(**cell))
+            self._settings[key] = {name: value for name, value in found.items() if value or name not in CONTENTS}
+        return self._settings[key]
+
+    def answers(self, record: Record) -> bool:
+        """Whether a record may stand in its cell: a figure of one video says nothing of another, nor of what its file
+        holds by now; where the file is no longer here, its path tells."""
+        if record.cell["metric"] != "tokens_kept":
+            return True
+        video, shown = shown_video(self.profile), setting(record, "video_sha256")
+        if not video or not shown:
+            return bool(video) == bool(shown)
+        digest = self._digest(video, [Path(video)])
+        return bool(shown == digest if digest else setting(record, "videos") == video)
+
+    def root(self, cell: Mapping[str, str]) -> str:
+        """Where the videos of a cell lie; empty where it has none, or they are generated and told apart by that."""
+        dataset = self.profile.datasets.get(cell["dataset"])
+        if dataset is None or dataset.prepare or (cell["metric"] == "tokens_kept" and self.profile.video):
+            return ""
+        try:
+            return str(resolve(dataset.root, self.profile, self.runs))
+        except ValueError:
+            return ""  # a variable in it is not set here, as `unknown` says of its label file
+
+    def others(self, record: Record) -> dict[str, str]:
+        """By what they are called, the contents that are not the present ones, with both digests."""
+        wanted = self.settings(record.cell)
+        found = {}
+        for name, what in CONTENTS.items():
+            was, now = setting(record, name), wanted.get(name)
+            if was and now and was != now:
+                found[what.format(**record.cell)] = f"sha256 {str(was)[:12]}, now {str(now)[:12]}"
+        return found
+
+    def marked(self, record: Record) -> Record:
+        """The record, flagged where it is of other inputs than the present ones."""
+        if not (others := self.others(record)):
+            return record
+        named = "; ".join(f"{what} ({digests})" for what, digests in others.items())
+        return replace(record, flags=[*record.flags, f"measured with inputs that have changed since: {named}"])
+
+    def _found(self, cell: Cell) -> dict[str, Any]:
+        profile, key = self.profile, f"{cell.model}/{cell.dataset}"
+        found: dict[str, Any] = {"method": method_digest(cell.reduction)}
+        if cell.metric == "gflops":
+            return found | {"counter": profile.measure.counter}
+        dataset = profile.datasets.get(cell.dataset)
+        if cell.metric in TRAINED:
+            return found | self._of_training(cell, dataset)
+        if cell.metric in TIMINGS:
+            found |= {"precision": profile.measure.precision, "batch_size": profile.measure.batch_size}
+        else:
+            found["precision"] = profile.evaluate.precision
+            if key in profile.checkpoints:
+                found["checkpoint.sha256"] = self._weights(profile.checkpoints[key])
+        video = shown_video(profile) if cell.metric == "tokens_kept" else ""
+        if video:
+            found["video_sha256"] = self._digest(video, [Path(video)])
+        elif cell.metric == "tokens_kept":
+            found["videos"] = shown_videos("", profile.figures.videos)
+        return found | self._of_dataset(dataset, "dataset", labels=not video)
+
+    def _of_training(self, cell: Cell, dataset: Dataset | None) -> dict[str, Any]:
+        profile, train = self.profile, self.profile.train
+        recipe = train.recipe(mirror=dataset is None or dataset.mirror)
+        found = {f"recipe.{name}": value for name, value in asdict(recipe).items()}
+        found |= {name: getattr(train, name) for name in RUN_BY} | {"gpus": profile.launch.gpus_per_task}
+        if train.tasks_per_node:
+            found["tasks_per_node"] = train.tasks_per_node
+        start = profile.pretrained.get(f"{cell.model}/{cell.dataset}")
+        if start == SCRATCH:
+            found["start"] = start
+        elif start:
+            found["start.sha256"] = self._weights(start)
+        if cell.metric == "top1_trained":
+            found["evaluate.precision"] = profile.evaluate.precision
+            found |= self._of_dataset(dataset, "evaluate.dataset")
+        return found | self._of_dataset(dataset, "dataset", train=True)
+
+    def _of_dataset(
+        self, dataset: Dataset | None, name: str, labels: bool = True, train: bool = False
+    ) -> dict[str, Any]:
+        if dataset is None:
+            return {}
+        found: dict[str, Any] = {
+            f"{name}.{key}": getattr(dataset, key) for key in ("num_classes", "sampling", "stride")
+        }
+        path = dataset.train_labels if train else dataset.labels
+        if labels and path:
+            found[f"{name}.labels_sha256"] = self._digest(path)
+        return found
+
+    def _weights(self, path: str) -> str:
+        if path not in self._digests:
+            try:
+                self._digests[path] = Checkpoint.of(resolve(path, self.profile, self.runs), self.runs).sha256
+            except (OSError, ValueError) as error:
+                self._miss(path, error)
+        return self._digests[path]
+
+    def _digest(self, path: str, files: Sequence[Path] = ()) -> str:
+        if path not in self._digests:
+            try:
+                files = files or [resolve(path, self.profile, self.runs)]
+                self._digests[path] = content_sha256(files, self.runs)
+            except (OSError, ValueError) as error:
+                self._miss(path, error)
+        return self._digests[path]
+
+    def _miss(self, path: str, error: OSError | ValueError) -> None:
+        self._digests[path] = ""
+        why = error.strerror if isinstance(error, OSError) else str(error).partition(": ")[2]
+        self.unknown[f"{path} ({why})"] = None
