@@ -245,6 +245,8 @@ def _read(file: Path) -> Any:
         raise CheckpointError(f"{file} cannot be read: {error.strerror}") from error
     if not start:
         raise CheckpointError(f"{file} is empty")
+    if re.match(rb"\s*<(!doctype|html|\?xml)", start, re.IGNORECASE):
+        raise CheckpointError(f"{file} is a web page, no checkpoint; download the file itself")
     if start.startswith(b"version https://git-lfs"):
         raise CheckpointError(f"{file} is only a pointer left by Git LFS; `git lfs pull` fetches the weights")
     try:
