@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from harness.machine import lanes
 from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
 from jobs import spec
 from jobs.cells import TRAINED, Cell, check_short_clips
-from jobs.sources import NO_WEIGHTS
+from jobs.sources import NO_WEIGHTS, edition_of
 from jobs.spec import Checkpoint, Count, Evaluate, Job, Measure, Train, Visualize
 from models.files import weights_files
 from results.digests import content_sha256
@@ -195,15 +196,23 @@ class Planner:
                 self._miss(f"cannot read the label file of {name}, {labels}: {error.strerror}")
         listed = f"{name} train" if split == "train" else name
         self.videos[listed] = sum(1 for line in content.splitlines() if line.strip())
-        return self._described(name, str(labels), hashlib.sha256(content).hexdigest(), str(self._path(declared.root)))
+        described = self._described(name)
+        return replace(
+            described,
+            labels=str(labels),
+            labels_sha256=hashlib.sha256(content).hexdigest(),
+            root=str(self._path(declared.root)),
+            edition=edition_of(labels) if declared.prepare else "",
+        )
 
-    def _described(self, name: str, labels: str = "", labels_sha256: str = "", root: str = "") -> spec.Dataset:
+    def _described(self, name: str) -> spec.Dataset:
+        """A dataset without its files."""
         declared = self._declared(name)
         return spec.Dataset(
             name=name,
-            labels=labels,
-            labels_sha256=labels_sha256,
-            root=root,
+            labels="",
+            labels_sha256="",
+            root="",
             num_classes=declared.num_classes,
             sampling=declared.sampling,
             stride=declared.stride,

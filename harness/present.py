@@ -9,7 +9,7 @@ from typing import Any
 from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
 from jobs.cells import TRAINED, Cell, method_digest
 from jobs.inputs import inputs
-from jobs.sources import Checkpoint
+from jobs.sources import Checkpoint, edition_of
 from jobs.spec import shown_videos
 from results.digests import content_sha256
 from results.records import Record, setting
@@ -23,9 +23,11 @@ CONTENTS = {
     "start.sha256": "first weights of {model} on {dataset}",
     "dataset.labels_sha256": "label list of {dataset}",
     "evaluate.dataset.labels_sha256": "test label list of {dataset}",
+    "dataset.edition": "videos of {dataset}",
+    "evaluate.dataset.edition": "test videos of {dataset}",
     "video_sha256": "video",
 }
-"""What is told apart by its content, by the setting that has its digest."""
+"""What is told apart by its content, by the setting that has its digest or says which edition it is."""
 
 
 def same_inputs(record: Record) -> str:
@@ -81,7 +83,8 @@ class Present:
         for name, what in CONTENTS.items():
             was, now = setting(record, name), wanted.get(name)
             if was and now and was != now:
-                found[what.format(**record.cell)] = f"sha256 {str(was)[:12]}, now {str(now)[:12]}"
+                texts = [one if name.endswith("edition") else f"sha256 {str(one)[:12]}" for one in (was, now)]
+                found[what.format(**record.cell)] = ", now ".join(texts)
         return found
 
     def marked(self, record: Record) -> Record:
@@ -140,6 +143,8 @@ class Present:
         path = dataset.train_labels if train else dataset.labels
         if labels and path:
             found[f"{name}.labels_sha256"] = self._digest(path)
+            if dataset.prepare and found[f"{name}.labels_sha256"]:
+                found[f"{name}.edition"] = edition_of(resolve(path, self.profile, self.runs))
         return found
 
     def _weights(self, path: str) -> str:

@@ -56,9 +56,10 @@ def view_table(
     used = [record for _, record in shown]
     standing_in = {wanted: cell for wanted, (cell, _) in measured.items()}
     stand_ins = _stand_ins(standing_in, {item.metric for item in published.values()})
-    counted, unlike = _counted(used), differences(used)
+    counted, unlike = _counted(used), differences(used) + _editions(used)
     notes = stand_ins + training_notes(shown) + _figures(used, runs) + departures(used, present)
-    notes += counted + _left_out(used) + unlike + _provenance(used) + _unknown(used, present)
+    notes += counted + _left_out(used) + unlike + _provenance(used)
+    notes += _unknown(used, present)
     return TableView(
         name=table.name,
         title=table.title,
@@ -225,6 +226,16 @@ def _left_out(records: Iterable[Record]) -> list[str]:
             more = f"; and {len(skipped) - NAMED} more" if len(skipped) > NAMED else ""
             notes.append(f"{len(skipped)} {what}: {'; '.join(named)}{more}")
     return notes
+
+
+def _editions(records: Iterable[Record]) -> list[str]:
+    """Say where generated videos came out otherwise than those that the package names."""
+    found: dict[str, None] = {}
+    for record in records:
+        for name in ("dataset.edition", "evaluate.dataset.edition"):
+            if " " in (edition := setting(record, name) or ""):
+                found[f"{record.cell['dataset']} is {edition}: another encoder made them, and values may differ"] = None
+    return list(found)
 
 
 def _unknown(records: Iterable[Record], present: Present) -> list[str]:

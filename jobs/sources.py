@@ -43,8 +43,18 @@ class Dataset:
     """`kinetics` (dense) or `ssv2` (segments)."""
     stride: int
     """Every how many frames one is taken; dense sampling only."""
+    edition: str = ""
+    """What generated videos are, by the module that made them; empty for others."""
 
     @property
     def clip_stride(self) -> int | None:
         """The stride, where clips are taken by it."""
         return self.stride if self.sampling == "kinetics" else None
+
+
+def edition_of(labels: Path) -> str:
+    """What the module that made the videos of a label file has left beside it; empty where it has left nothing."""
+    try:
+        return labels.with_suffix(".edition").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""

@@ -12,6 +12,7 @@ growing), and whatever clip and crop is taken shows the class.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 import multiprocessing
 import os
@@ -19,15 +20,18 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from jobs.data.encoding import encode
 from results.files import replacing
 
 VERSION = "demo-4"
-"""Names the set: it changes whenever a pixel of any video would."""
+"""Names the set: it changes whenever a byte of any video would."""
+
+DIGESTS = Path(__file__).with_name("demo.sha256")
+"""The sha256 of every file of the set, as `sha256sum` writes them."""
 
 WIDTH, HEIGHT, FPS = 96, 72, 25
 FRAMES = {"train": (65, 72), "val": (125, 128)}
@@ -176,43 +180,12 @@ def _near(colour: tuple[int, int, int], rng: np.random.Generator, spread: int = 
     return np.array(colour) + rng.uniform(-spread, spread, size=3)
 
 
-def encode(frames: np.ndarray, file: Path) -> None:
-    """Write uint8 frames (F, H, W, 3), H and W even, as H.264 in mp4, beside `file` first and renamed when whole.
-
-    The same frames give the same file in any folder, process and environment, by the same build of x264.
-    """
-    import av
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as beside, av.open(str(beside), "w", format="mp4") as container:
-        # Without this, where memory happens to lie decides which of x264's rate decisions are taken.
-        options = {"crf": "23", "preset": "veryfast", "threads": "1", "x264-params": "cpu-independent=1"}
-        stream = container.add_stream("libx264", rate=Fraction(FPS), options=options)
-        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(_yuv420(frame), format="yuv420p")))
-        container.mux(stream.encode())
-
-
-def _yuv420(frame: np.ndarray) -> np.ndarray:
-    """uint8 RGB (H, W, 3) → (3 H / 2, W): Y, then U and V at half the size (BT.601, studio range), in whole numbers,
-    as FFmpeg's conversion depends on the processor."""
-    height, width, _ = frame.shape
-    red, green, blue = np.moveaxis(frame.astype(np.int32), -1, 0)
-    y = (66 * red + 129 * green + 25 * blue + 128 >> 8) + 16
-    blocks = frame.reshape(height // 2, 2, width // 2, 2, 3).sum(axis=(1, 3), dtype=np.int32)
-    red, green, blue = np.moveaxis(blocks, -1, 0)
-    u = (-38 * red - 74 * green + 112 * blue + 512 >> 10) + 128
-    v = (112 * red - 94 * green - 18 * blue + 512 >> 10) + 128
-    return np.concatenate([plane.ravel() for plane in (y, u, v)]).astype(np.uint8).reshape(-1, width)
-
-
 def generate(root: Path, split: str, workers: int = 2, report: Callable[[str], None] | None = None) -> Path:
     """Make what is missing of a split under `root`; returns its label file, `root`/<split>.txt.
 
-    Every file appears whole or not at all and the label file comes last, so a generation that was cut off
-    goes on where it was. ValueError where `root` holds another version of the set; RuntimeError where a
-    worker failed (its traceback is on stderr).
+    Every file appears whole or not at all and the label file comes last, so a generation that was cut off goes on where
+    it was. Before the label file comes `root`/<split>.edition, which says what `edition_of` does. ValueError where
+    `root` holds another version of the set; RuntimeError where a worker failed (its traceback is on stderr).
     """
     wanted = videos(split)
     if workers < 1:
@@ -224,11 +197,27 @@ def generate(root: Path, split: str, workers: int = 2, report: Callable[[str], N
         if report:
             report(f"making {len(missing)} of {len(wanted)} {split} videos in {root}")
         _share_out(root, missing, workers)
+    edition = edition_of(root, split)
+    if report and edition != VERSION:
+        report(f"the {split} videos are {edition}; values measured on them say so")
+    _write(root / f"{split}.edition", edition + "\n")
     labels = root / f"{split}.txt"
     text = "".join(f"{video.path} {video.label}\n" for video in wanted)
     if missing or not labels.exists() or labels.read_text() != text:
         _write(labels, text)
     return labels
+
+
+def edition_of(root: Path, split: str) -> str:
+    """The version of the set where all videos of a split are byte for byte those that the package names; where others
+    were made, by another encoder say, the version, how many, and a digest of them all."""
+    known = set(DIGESTS.read_text().splitlines())
+    found = {one.path: hashlib.sha256((root / one.path).read_bytes()).hexdigest() for one in videos(split)}
+    others = sum(f"{digest}  {path}" not in known for path, digest in found.items())
+    if not others:
+        return VERSION
+    whole = hashlib.sha256("".join(found.values()).encode()).hexdigest()
+    return f"{VERSION} with {others} of {len(found)} videos other than the package's (sha256 {whole[:12]})"
 
 
 def _stamp(root: Path) -> None:

@@ -14,7 +14,7 @@ from harness.settings import departures, differences
 from jobs.cells import METRICS, TRAINED, Cell
 from jobs.spec import Evaluate
 from results.records import setting
-from tests.harness.made import make_planner, put_record
+from tests.harness.made import make_planner, make_profile, put_record
 from tests.harness.test_report import DEMO, demo_cell, view
 
 
@@ -141,3 +141,24 @@ def test_values_of_another_recipe_are_told(tmp_path: Path) -> None:
     ]
     same = put_record(tmp_path / "runs", cells[0], settings=settings_of(cells[0], planner), id="same")
     assert departures([same], present) == []
+
+
+def test_generated_videos_that_came_out_otherwise_are_said_under_tables_and_are_other_inputs(tmp_path: Path) -> None:
+    profile = make_profile(tmp_path)
+    profile.write_text(profile.read_text().replace('sampling = "kinetics"', 'sampling = "kinetics"\nprepare = "maker"'))
+    others = "demo-4 with 3 of 64 videos other than the package's (sha256 0123456789ab)"
+    ids = set()
+    for edition in ("", "demo-4", others):
+        if edition:
+            (tmp_path / "val.edition").write_text(f"{edition}\n")
+        planner = Planner(load_profile(str(profile)), tmp_path / "runs")
+        ids.add(planner.job([demo_cell()]).record_id(demo_cell()))
+        record = put_record(tmp_path / "runs", demo_cell(), settings=settings_of(demo_cell(), planner))
+        said = [note for note in view(tmp_path).notes if "another encoder" in note]
+        assert said == [f"motion is {others}: another encoder made them, and values may differ"] * (edition == others)
+        (tmp_path / "runs" / "records" / f"{record.id}.json").unlink()
+    assert len(ids) == 3
+    (tmp_path / "val.edition").write_text("demo-4")
+    assert Present(planner.profile, planner.runs).marked(record).flags == [
+        f"measured with inputs that have changed since: videos of motion ({others}, now demo-4)"
+    ]

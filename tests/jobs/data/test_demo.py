@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import collections
+import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from jobs.data import demo
+from jobs.data import demo, encoding
 
 
 @pytest.fixture
@@ -148,6 +150,32 @@ def test_a_generation_that_was_cut_off_goes_on_without_redoing_anything(small: l
     small.clear()
     demo.generate(tmp_path, "val")
     assert small == []
+
+
+def test_the_package_names_every_file_and_they_come_out_so_wherever_they_are_made(tmp_path: Path) -> None:
+    """In folders and environments of different lengths, by one process and by two."""
+    known = [line.split("  ") for line in demo.DIGESTS.read_text().splitlines()]
+    assert [path for _, path in known] == [one.path for split in ("val", "train") for one in demo.videos(split)]
+    code = "import sys; from jobs.data import demo; demo.SIZES |= {'val': 6}; "
+    code += "demo.generate(__import__('pathlib').Path(sys.argv[1]), 'val', workers=int(sys.argv[2]))"
+    for number, folder in enumerate(("a", "a folder with a much longer name/" * 3)):
+        environment = os.environ | {"FILLER": "x" * 7001 * number, "PYTHONPATH": str(Path(demo.__file__).parents[2])}
+        root = tmp_path / folder
+        subprocess.run([sys.executable, "-c", code, str(root), str(number + 1)], env=environment, check=True)
+        for digest, path in known[:6]:
+            assert hashlib.sha256((root / path).read_bytes()).hexdigest() == digest
+        assert (root / "val.edition").read_text() == f"{demo.VERSION}\n"
+
+
+def test_a_set_that_comes_out_otherwise_is_used_and_said(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "X264", "cpu-independent=1:crf=30")
+    said: list[str] = []
+    assert demo.generate(tmp_path, "val", report=said.append).exists()
+    edition = (tmp_path / "val.edition").read_text()
+    assert re.fullmatch(r"demo-4 with 18 of 18 videos other than the package's \(sha256 [0-9a-f]{12}\)\n", edition)
+    assert said[-1] == f"the val videos are {edition.strip()}; values measured on them say so"
 
 
 def test_a_half_written_video_never_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
