@@ -144,8 +144,10 @@ def test_values_of_another_recipe_are_told(tmp_path: Path) -> None:
 
 
 def test_generated_videos_that_came_out_otherwise_are_said_under_tables_and_are_other_inputs(tmp_path: Path) -> None:
-    profile = make_profile(tmp_path)
-    profile.write_text(profile.read_text().replace('sampling = "kinetics"', 'sampling = "kinetics"\nprepare = "maker"'))
+    profile = tmp_path / "generated.toml"
+    profile.write_text(
+        make_profile(tmp_path).read_text().replace('sampling = "kinetics"', 'sampling = "kinetics"\nprepare = "maker"')
+    )
     others = "demo-4 with 3 of 64 videos other than the package's (sha256 0123456789ab)"
     ids = set()
     for edition in ("", "demo-4", others):
