@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from harness.profiles import Launch
-from harness.queue import WAITING, Seen, known_states, queued_tasks, under_way
+from harness.queue import WAITING, Seen, has_told, known_states, queued_tasks, under_way
 from results.attempts import Entry, Tries
 from results.progress import PEER_LOST, JobProgress, TaskProgress
 
@@ -32,7 +32,8 @@ class Verdict:
 
 
 def verdicts(job: JobProgress, launch: Launch) -> dict[int, Verdict]:
-    """How each task of a job ended that no longer runs or waits, but for those that are done."""
+    """How each task of a job ended that no longer runs or waits, but for those that are done. A task's own word comes
+    first: SLURM shows a job as running or completing for a while after its task has ended."""
     waiting = queued_tasks(job)
     states = known_states(list(job.entries.values()))
     found = {}
@@ -41,6 +42,9 @@ def verdicts(job: JobProgress, launch: Launch) -> dict[int, Verdict]:
         if not entry:
             if job.entries:
                 found[task.task] = Verdict(VOID, "it was never submitted")
+        elif has_told(job, task):
+            if task.state != "done":
+                found[task.task] = _own_word(task)
         elif task.state != "running" and task.task not in waiting:
             seen = states.get(entry.id)
             still = seen is not None and seen.state in WAITING
@@ -87,7 +91,9 @@ def why(job: JobProgress, launch: Launch) -> str:
     empty where nobody knows."""
     if job.cancelled and job.state != "failed":
         return "cancelled"
-    found = {task.task: verdict for task in job.tasks if (verdict := _noted(job, task))}
+    found = {task.task: _own_word(task) for task in job.tasks if has_told(job, task) and task.state != "done"}
+    noted = {task.task: verdict for task in job.tasks if (verdict := _noted(job, task))}
+    found = noted | found
     if not found and not job.error:
         found = verdicts(job, launch)
     text = reason(found, [entry.tries for entry in job.entries.values()]) if found else job.error
@@ -113,15 +119,15 @@ def _noted(job: JobProgress, task: TaskProgress) -> Verdict | None:
     return Verdict(noted["how"], noted.get("text", ""), noted.get("node", ""))
 
 
-def _verdict(task: TaskProgress, entry: Entry, seen: Seen | None, launch: Launch) -> Verdict | None:
+def _own_word(task: TaskProgress) -> Verdict:
+    """What a task has said itself of its end, other than that it is done."""
+    if task.state == "cancelled":
+        return Verdict(CANCELLED, "cancelled", task.node)
+    return Verdict(CRASH if task.retry else ERROR, task.error, task.node)
+
+
+def _verdict(task: TaskProgress, entry: Entry, seen: Seen | None, launch: Launch) -> Verdict:
     node = task.node if task.submission == entry.name else ""
-    if task.submission == entry.name:
-        if task.state == "done":
-            return None
-        if task.state == "cancelled":
-            return Verdict(CANCELLED, "cancelled", node)
-        if task.state == "failed":
-            return Verdict(CRASH if task.retry else ERROR, task.error, node)
     if not entry.started:
         return Verdict(VOID, "its driver ended while it submitted; the same command finds out what became of it", node)
     if not entry.started.id:

@@ -294,3 +294,29 @@ def test_a_noted_reason_outlives_slurms_memory(tmp_path: Path, says: Says) -> No
         "node": "node1",
     }
     assert why(found, Launch()).endswith("; 3 tries")
+
+
+@pytest.mark.parametrize("late", ["RUNNING", "COMPLETING"])
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_a_tasks_own_word_comes_before_slurm_which_ends_jobs_late(
+    tmp_path: Path, says: Says, late: str, tasks: int
+) -> None:
+    job = evaluation(tmp_path, tasks=tasks)
+    name = put_attempt(tmp_path, job.id, range(tasks), "slurm", "7")
+    says({"7": late} | {f"7_{task}": late for task in range(tasks)})
+    for task in range(tasks):
+        put_progress(tmp_path, job.id, task, state="failed", error="a web page", retry=False, submission=name)
+    assert how(tmp_path, job.id) == [(task, "error", "a web page") for task in range(tasks)]
+    assert restarted(tmp_path, job.id) == {}
+    assert why(read_job(tmp_path, job.id), LAUNCH) == "a web page"
+    write_ended(tmp_path, job.id, 1, 0, {"how": "crash", "text": "all of its tasks ended, and none wrote the records"})
+    assert why(read_job(tmp_path, job.id), LAUNCH) == "a web page", "also where a driver has noted something else"
+    assert restarted(tmp_path, job.id) == {}
+
+
+def test_what_another_try_may_mend_is_tried_again_though_slurm_is_late(tmp_path: Path, says: Says) -> None:
+    job = evaluation(tmp_path)
+    name = put_attempt(tmp_path, job.id, range(1), "slurm", "7")
+    says({"7": "COMPLETING"})
+    put_progress(tmp_path, job.id, state="failed", error="No space left on device", retry=True, submission=name)
+    assert restarted(tmp_path, job.id) == {0: CRASHED}
