@@ -82,6 +82,8 @@ class Present:
         found = {}
         for name, what in CONTENTS.items():
             was, now = setting(record, name), wanted.get(name)
+            if name.endswith("edition") and setting(record, name.replace("edition", "labels_sha256")):
+                was = was or "which ones is not recorded"
             if was and now and was != now:
                 texts = [one if name.endswith("edition") else f"sha256 {str(one)[:12]}" for one in (was, now)]
                 found[what.format(**record.cell)] = ", now ".join(texts)

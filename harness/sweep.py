@@ -15,8 +15,9 @@ from harness.profiles import Profile, load_profile, resolve
 from harness.queue import look_up, under_way
 from harness.retries import why, wordless
 from harness.tables import Table, load_tables, table_names
+from jobs.cells import TRAINED
 from jobs.inputs import identity
-from jobs.spec import Train, Visualize
+from jobs.spec import Train
 from results.progress import read_job, read_progress
 from results.records import read_records
 
@@ -92,22 +93,22 @@ def _submit(tables: list[Table], profile: Profile, runs: Path, options: argparse
 
 
 def _prepare(plan: Plan, profile: Profile, runs: Path) -> None:
-    """Make the data of generated datasets where a needed label file is missing."""
-    needed: dict[tuple[str, str], None] = {}
-    for job in plan.jobs:
-        if isinstance(job, Visualize) and job.video:
+    """Have the data of generated datasets made where a job needs it, and looked through where it is there, also if all
+    values are: it may be of another version, and a video may have been replaced since."""
+    needed = {cell for job in plan.jobs for cell in job.cells}
+    splits_of: dict[str, dict[str, bool]] = {}
+    for cell in dict.fromkeys(planned.cell for planned in plan.cells):
+        dataset = profile.datasets.get(cell.dataset)
+        if not dataset or not dataset.prepare or (cell.metric == "tokens_kept" and profile.video):
             continue
-        for name in dict.fromkeys(cell.dataset for cell in job.cells if cell.dataset):
-            needed |= dict.fromkeys((name, split) for split in ["val"] + ["train"] * isinstance(job, Train))
-    missing: dict[str, list[str]] = {}
-    for name, split in needed:
+        for split in ["val"] + ["train"] * (cell.metric in TRAINED):
+            there = resolve(dataset.train_labels if split == "train" else dataset.labels, profile, runs).exists()
+            if there or cell in needed:
+                splits_of.setdefault(cell.dataset, {})[split] = there
+    for name, splits in splits_of.items():
         dataset = profile.datasets[name]
-        labels = dataset.train_labels if split == "train" else dataset.labels
-        if dataset.prepare and not resolve(labels, profile, runs).exists():
-            missing.setdefault(name, []).append(split)
-    for name, splits in missing.items():
-        dataset = profile.datasets[name]
-        print(f"making the videos of {name} ({' and '.join(splits)}) …", flush=True)
+        if missing := [split for split, there in splits.items() if not there]:
+            print(f"making the videos of {name} ({' and '.join(missing)}) …", flush=True)
         arguments = ["-m", dataset.prepare, str(resolve(dataset.root, profile, runs))]
         arguments += [part for split in splits for part in ("--split", split)]
         if subprocess.run([sys.executable, *arguments]).returncode:

@@ -229,12 +229,13 @@ def _left_out(records: Iterable[Record]) -> list[str]:
 
 
 def _editions(records: Iterable[Record]) -> list[str]:
-    """Say where generated videos came out otherwise than those that the package names."""
+    """Say where generated videos are others than those that the package names."""
     found: dict[str, None] = {}
     for record in records:
         for name in ("dataset.edition", "evaluate.dataset.edition"):
             if " " in (edition := setting(record, name) or ""):
-                found[f"{record.cell['dataset']} is {edition}: another encoder made them, and values may differ"] = None
+                why = "another encoder made them, or they were changed, and values may differ"
+                found[f"{record.cell['dataset']} is {edition}: {why}"] = None
     return list(found)
 
 

@@ -148,8 +148,9 @@ class Dataset:
     mirror: bool = True
     """Whether a mirrored video keeps its label; where it does not, train.flip counts as 0."""
     prepare: str = ""
-    """Module that makes the data where a label file is missing, run as `python -m MODULE ROOT --split val`; with
-    `--split train` too, or instead, where a training needs it."""
+    """Module that makes what is missing of the data and keeps the rest, run as `python -m MODULE ROOT --split val` by
+    every sweep; with `--split train` too where a training needs it. What it leaves beside a label file, with `.edition`
+    for its `.txt`, is what the videos are; with a space in it, they are not as they should be, and tables say so."""
 
 
 @dataclass(frozen=True)

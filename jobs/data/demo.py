@@ -184,8 +184,9 @@ def generate(root: Path, split: str, workers: int = 2, report: Callable[[str], N
     """Make what is missing of a split under `root`; returns its label file, `root`/<split>.txt.
 
     Every file appears whole or not at all and the label file comes last, so a generation that was cut off goes on where
-    it was. Before the label file comes `root`/<split>.edition, which says what `edition_of` does. ValueError where
-    `root` holds another version of the set; RuntimeError where a worker failed (its traceback is on stderr).
+    it was. A label file that is there is kept as it is: it may have been corrected. Before it comes
+    `root`/<split>.edition, which says what `edition_of` does and is written anew where that has changed. ValueError
+    where `root` holds another version of the set; RuntimeError where a worker failed (its traceback is on stderr).
     """
     wanted = videos(split)
     if workers < 1:
@@ -200,11 +201,12 @@ def generate(root: Path, split: str, workers: int = 2, report: Callable[[str], N
     edition = edition_of(root, split)
     if report and edition != VERSION:
         report(f"the {split} videos are {edition}; values measured on them say so")
-    _write(root / f"{split}.edition", edition + "\n")
+    said = root / f"{split}.edition"
+    if not said.exists() or said.read_bytes() != f"{edition}\n".encode():
+        _write(said, edition + "\n")
     labels = root / f"{split}.txt"
-    text = "".join(f"{video.path} {video.label}\n" for video in wanted)
-    if missing or not labels.exists() or labels.read_text() != text:
-        _write(labels, text)
+    if not labels.exists():
+        _write(labels, "".join(f"{video.path} {video.label}\n" for video in wanted))
     return labels
 
 

@@ -157,10 +157,16 @@ def test_generated_videos_that_came_out_otherwise_are_said_under_tables_and_are_
         ids.add(planner.job([demo_cell()]).record_id(demo_cell()))
         record = put_record(tmp_path / "runs", demo_cell(), settings=settings_of(demo_cell(), planner))
         said = [note for note in view(tmp_path).notes if "another encoder" in note]
-        assert said == [f"motion is {others}: another encoder made them, and values may differ"] * (edition == others)
+        why = "another encoder made them, or they were changed, and values may differ"
+        assert said == [f"motion is {others}: {why}"] * (edition == others)
         (tmp_path / "runs" / "records" / f"{record.id}.json").unlink()
     assert len(ids) == 3
     (tmp_path / "val.edition").write_text("demo-4")
-    assert Present(planner.profile, planner.runs).marked(record).flags == [
+    present = Present(planner.profile, planner.runs)
+    assert present.marked(record).flags == [
         f"measured with inputs that have changed since: videos of motion ({others}, now demo-4)"
+    ]
+    del record.settings["dataset"]["edition"]
+    assert present.marked(record).flags == [
+        "measured with inputs that have changed since: videos of motion (which ones is not recorded, now demo-4)"
     ]

@@ -178,6 +178,22 @@ def test_a_set_that_comes_out_otherwise_is_used_and_said(
     assert said[-1] == f"the val videos are {edition.strip()}; values measured on them say so"
 
 
+def test_a_video_that_was_replaced_is_said_and_a_corrected_list_kept(small: list[str], tmp_path: Path) -> None:
+    labels = demo.generate(tmp_path, "val")
+    lines = labels.read_text().splitlines(keepends=True)
+    labels.write_text("".join(lines[1:]))
+    first, second = (tmp_path / path for path in small[:2])
+    first.write_bytes(second.read_bytes())
+    said: list[str] = []
+    demo.generate(tmp_path, "val", report=said.append)
+    assert (tmp_path / "val.edition").read_text().startswith("demo-4 with 1 of 18 videos other than the package's")
+    assert len(said) == 1
+    assert labels.read_text() == "".join(lines[1:])
+    first.unlink()
+    demo.generate(tmp_path, "val")
+    assert (tmp_path / "val.edition").read_text() == "demo-4\n"
+
+
 def test_a_half_written_video_never_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = demo.render("left", "squares", (0, 0))[:8]
 
