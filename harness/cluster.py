@@ -1,165 +1,96 @@
 """Tasks on a SLURM cluster: arrays, and for trainings gangs of processes that run at the same time."""
 
 import io
-import os
-import re
-import shlex
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.adoption import Busy, find, note_started
-from harness.profiles import Launch, Profile
+from harness.profiles import Profile
+from harness.refusals import BUSY, LIMIT, WRONG, Refusal, ask_sbatch, outside_of_any_job, refusal
+from harness.sbatches import Sbatch, in_a_pattern, plan_sbatches, script
 from harness.sinfo import answer, ask
-from harness.submission import Start, begin, new_submission, signal_s
-from jobs.cells import Cell
-from jobs.spec import Count, Train
+from harness.submission import Sent, Start, begin, new_submission
 from results.attempts import Started, Submission, Unit, read_started, submission_folder
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
 
-SBATCH_S, TEST_S = 120, 60
+SBATCH_S = 120
 """Seconds that sbatch is given to answer."""
 SENDS = 3
 """How often a submission is sent to a SLURM that does not answer."""
 AGAIN_S = 10.0
 """Seconds between two of them."""
-BUSY = re.compile(
-    r"timed out|[Ss]ocket|[Uu]nable to contact|Connection|temporar|Zero Bytes|try again"
-    r"|violates accounting/QOS policy|(code|status) (124|137)\b"
-    r"|make sense of sbatch output"
-)
-"""What sbatch says, or submitit of it, when it is SLURM that cannot answer now, rather than the job that is wrong."""
 
 
-@dataclass(frozen=True)
-class Sbatch:
-    """One sbatch to make: what of, and with which options."""
-
-    kind: str
-    units: tuple[Unit, ...]
-    label: str
-    parameters: dict[str, Any]
-    after: int | None = None
-    """The place of another whose end it must wait for, lest more run at a time than the profile allows."""
-
-
-def submit(starts: Sequence[Start], profile: Profile, runs: Path) -> int:
-    """Submit tasks; returns how many. ValueError where SLURM refuses one of them, which is not queued then."""
+def submit(starts: Sequence[Start], profile: Profile, runs: Path) -> Sent:
+    """Submit tasks, as many as limits on submitted jobs allow. ValueError where SLURM refuses one otherwise, which is
+    not queued then, and where it would not take a single one with nothing of the user's in the queue."""
     planned = plan_sbatches(starts, profile.launch)
     by_id = {start.job.id: start for start in starts}
-    sent: list[tuple[str, int]] = []
+    sent, ids, waiting = Sent(), list[str](), list[Unit]()
     for one in planned:
-        before = sent[one.after][0] if one.after is not None else ""
-        sent.append(_send(one, before, by_id, profile, runs))
-    return sum(tasks for _, tasks in sent)
-
-
-def scripts(starts: Sequence[Start], launch: Launch, runs: Path) -> list[str]:
-    """The sbatch scripts of what `submit` would submit."""
-    logs = submission_folder(runs, "ID")
-    return [_script(one, logs) for one in plan_sbatches(starts, launch)]
-
-
-def plan_sbatches(starts: Sequence[Start], launch: Launch) -> list[Sbatch]:
-    """Arrays of the tasks that need the same of a node, none longer than the cluster allows, and the gangs."""
-    groups: dict[tuple[bool, int], list[Unit]] = {}
-    gangs = []
+        fits, limit = (0, None) if waiting else _fitting(one, runs)
+        job_id = ""
+        if fits:
+            before = ids[one.after] if one.after is not None else ""
+            part = replace(one, units=one.units[:fits])
+            job_id, tasks, refused = _send(part, before, by_id, profile, runs)
+            sent.tasks += tasks
+            fits, limit = (0, refused) if refused else (fits, limit)
+        ids.append(job_id)
+        waiting += one.units[fits:]
+        sent.why = sent.why or (str(limit) if limit else "")
+    if waiting and not sent.tasks and _alone(sent.why):
+        raise ValueError(f"profile {profile.name}: SLURM takes not even one task: {sent.why}")
     for start in starts:
-        if isinstance(start.job, Train):
-            gangs.append((start, start.job))
+        if left := {task: start.tasks[task] for job_id, task in waiting if job_id == start.job.id}:
+            sent.waiting.append(replace(start, tasks=left))
+    return sent
+
+
+def _fitting(one: Sbatch, runs: Path) -> tuple[int, Refusal | None]:
+    """How many of the tasks limits on submitted jobs allow now, and what SLURM says of more; of a gang all or none."""
+    limit: Refusal | None = None
+    fits, over = 0, len(one.units) + 1
+    tried = len(one.units)
+    while tried > fits:
+        found = ask_sbatch(script(replace(one, units=one.units[:tried]), runs))
+        if isinstance(found, Refusal) and found.kind == LIMIT:
+            over, limit = tried, found
         else:
-            gpus = 0 if isinstance(start.job, Count) else launch.gpus_per_task
-            group = groups.setdefault((start.job.exclusive, gpus), [])
-            group += [(start.job.id, task) for task in start.tasks]
-    most = array_limit() if any(groups.values()) else 1
-    parts = [
-        (tuple(units[first : first + most]), kind)
-        for kind, units in sorted(groups.items())
-        for first in range(0, len(units), most)
-    ]
-    by_id = {start.job.id: start for start in starts}
-    planned = []
-    for number, (units, (alone, gpus)) in enumerate(parts):
-        parameters = array_parameters(launch, alone, gpus)
-        # The profile's throttle holds for all arrays together.
-        if launch.parallel:
-            parameters["array_parallelism"] = max(1, (launch.parallel + number) // len(parts))
-        inside = [by_id[job_id] for job_id in dict.fromkeys(job_id for job_id, _ in units)]
-        parameters["comment"] = _comment(inside)
-        after = number - launch.parallel if 0 < launch.parallel <= number else None
-        planned.append(Sbatch("array", units, _label(inside), parameters, after))
-    for start, job in gangs:
-        ranks = tuple((job.id, rank) for rank in range(job.processes))
-        parameters = gang_parameters(job, launch) | {"comment": _comment([start])}
-        planned.append(Sbatch("gang", ranks, _label([start]), parameters))
-    return planned
+            fits = tried
+        tried = 0 if one.kind == "gang" else (fits + over) // 2
+    return fits, limit
 
 
-def array_parameters(launch: Launch, alone: bool, gpus: int) -> dict[str, Any]:
-    """submitit's parameters of an array whose tasks have a node to themselves (`alone`) or share it."""
-    parameters: dict[str, Any] = {
-        "time": launch.time_min,
-        "nodes": 1,
-        "ntasks_per_node": 1,
-        "cpus_per_task": launch.cpus_per_task,
-        # Since 22.05 srun no longer takes this over from sbatch.
-        "srun_args": [f"--cpus-per-task={launch.cpus_per_task}", "--kill-on-bad-exit=1"],
-        "setup": list(launch.setup) or None,
-        # submitit's own default is 256.
-        "array_parallelism": launch.parallel or sys.maxsize,
-        "signal_delay_s": signal_s(launch),
-        "additional_parameters": {"requeue": True} | launch.extra,
-    }
-    if alone:
-        parameters["exclusive"] = True
-    if gpus:
-        parameters["gpus_per_node"] = gpus
-    if launch.mem_gb:
-        parameters["mem"] = f"{launch.mem_gb}GB"
-    for name in ("partition", "account", "qos", "constraint", "exclude"):
-        if value := getattr(launch, name):
-            parameters[name] = value
-    return parameters
+def _alone(why: str) -> bool:
+    """Whether a limit that is reached is so for nobody's jobs: the user has none, and it is not one of a group."""
+    return "Grp" not in why and answer("squeue", "--me", "--noheader", "--format=%i") == ""
 
 
-def gang_parameters(job: Train, launch: Launch) -> dict[str, Any]:
-    """The same of all processes of a training. SLURM counts GPUs and memory by node."""
-    parameters = array_parameters(launch, alone=True, gpus=job.tasks_per_node * job.gpus)
-    parameters |= {"nodes": job.nodes, "ntasks_per_node": job.tasks_per_node}
-    if launch.mem_gb:
-        parameters["mem"] = f"{job.tasks_per_node * launch.mem_gb}GB"
-    return parameters
-
-
-def array_limit() -> int:
-    """The most tasks an array may have here; SLURM's default where it does not say."""
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", answer("scontrol", "show", "config") or "", re.MULTILINE)
-    return max(1, int(found[1])) if found else 1001
-
-
-def _send(planned: Sbatch, before: str, starts: Mapping[str, Start], profile: Profile, runs: Path) -> tuple[str, int]:
-    """One sbatch, that waits for the end of the job `before`; returns its id and how many tasks it starts. A SLURM that
-    does not answer may have taken the job all the same, so it is looked up before it is sent again."""
+def _send(
+    planned: Sbatch, before: str, starts: Mapping[str, Start], profile: Profile, runs: Path
+) -> tuple[str, int, Refusal | None]:
+    """One sbatch, that waits for the end of the job `before`; returns its id and how many tasks it starts, or the limit
+    that does not allow it. A SLURM that does not answer may have taken the job all the same, so it is looked up before
+    it is sent again."""
     whole = new_submission("slurm", planned.kind, planned.units, profile.launch, planned.label)
     submission = begin(whole, starts, runs)
     if not submission:
-        return "", 0
+        return "", 0, None
     parameters = planned.parameters | ({"dependency": f"afterany:{before}"} if before else {})
-    job_id, wrong = "", ""
+    job_id, refused = "", Refusal(BUSY, "")
     for left in reversed(range(SENDS)):
         try:
             job_id = _sbatch(submission, parameters, runs)
         except RuntimeError as error:
-            wrong = " ".join(str(error).split())
-            if BUSY.search(wrong):
+            refused = refusal(str(error))
+            if refused.kind == BUSY:
                 time.sleep(AGAIN_S)
                 found = find(submission)
                 job_id = found.id if found else ""
@@ -170,11 +101,12 @@ def _send(planned: Sbatch, before: str, starts: Mapping[str, Start], profile: Pr
     if job_id and stands.id != job_id:
         # It took so long that another driver has given it up.
         _cancel(job_id)
-        return stands.id, 0
-    if not stands.id:
-        refused = Busy if BUSY.search(wrong) else ValueError
-        raise refused(f"profile {profile.name} cannot submit to SLURM: {wrong}")
-    return stands.id, len(submission.units)
+        return stands.id, 0, None
+    if stands.id:
+        return stands.id, len(submission.units), None
+    if refused.kind == LIMIT:
+        return "", 0, refused
+    raise (Busy if refused.kind == BUSY else ValueError)(f"profile {profile.name} cannot submit to SLURM: {refused}")
 
 
 def _cancel(job_id: str) -> None:
@@ -199,8 +131,12 @@ def _sbatch(submission: Submission, parameters: dict[str, Any], runs: Path) -> s
 def slurm_executor(folder: Path) -> "SlurmExecutor":
     """submitit's executor, whose files are in `folder`, with a limit of its own to how long sbatch may take."""
     from submitit import SlurmExecutor
+    from submitit.slurm.slurm import _make_sbatch_string
 
     class Executor(SlurmExecutor):
+        def _make_submission_file_text(self, command: str, uid: str) -> str:
+            return str(_make_sbatch_string(command=command, folder=in_a_pattern(self.folder), **self.parameters))
+
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
             command = super()._make_submission_command(submission_file_path)
             return ["timeout", "--kill-after=10", str(SBATCH_S), *command]
@@ -208,59 +144,14 @@ def slurm_executor(folder: Path) -> "SlurmExecutor":
     return Executor(folder=folder)
 
 
-def check_sbatch(starts: Sequence[Start], profile: Profile) -> None:
-    """ValueError where SLURM would refuse one of the jobs, before any of them is queued."""
+def check_sbatch(starts: Sequence[Start], profile: Profile, runs: Path) -> list[str]:
+    """ValueError where SLURM would refuse one of the jobs, before any of them is queued. More jobs than a limit allows
+    are no reason: the rest waits. Returns lines on what SLURM could not say."""
+    notes = []
     for one in plan_sbatches(starts, profile.launch):
-        script, command = _script(one, Path(tempfile.gettempdir())), ["sbatch", "--test-only"]
-        with outside_of_any_job():
-            try:
-                done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=TEST_S)
-            except OSError as error:
-                raise ValueError(f"sbatch cannot be run here: {error.strerror}") from None
-            except subprocess.TimeoutExpired:
-                raise Busy(f"SLURM has not answered sbatch --test-only for {TEST_S} s") from None
-        if done.returncode and not BUSY.search(done.stderr):
-            wrong = " ".join(done.stderr.replace("allocation failure:", "").split())
-            raise ValueError(f"profile {profile.name}: SLURM would refuse {one.label}: {wrong}")
-
-
-def _script(one: Sbatch, logs: Path) -> str:
-    from submitit.slurm.slurm import _make_sbatch_string
-
-    command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(logs))}"
-    # submitit has no public way to show a script without submitting it.
-    array = len(one.units) if one.kind == "array" and len(one.units) > 1 else None
-    return str(_make_sbatch_string(command=command, folder=logs, job_name=one.label, map_count=array, **one.parameters))
-
-
-def _label(starts: Sequence[Start]) -> str:
-    """What a job is called in SLURM: its tables, and its cell, what its cells have in common, or how many they are."""
-    tables = "+".join(dict.fromkeys(name for start in starts for name in start.tables))
-    cells = [cell for start in starts for cell in start.job.cells]
-    return re.sub(r"[^\w.:=+-]", "-", ".".join(filter(None, [tables, _of_cells(cells)])))[:100] or "harness"
-
-
-def _of_cells(cells: Sequence[Cell]) -> str:
-    common = [values.pop() for name in vars(cells[0]) if len(values := {getattr(cell, name) for cell in cells}) == 1]
-    parts = [part for part in common if part]
-    return ".".join([*parts, f"{len(cells)}-cells"] if len(cells) > 1 else parts)
-
-
-def _comment(starts: Sequence[Start]) -> str:
-    """The ids of the records that a job is for, as far as they fit."""
-    ids = [start.job.record_id(cell) for start in starts for cell in start.job.cells]
-    more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
-    return f"records {' '.join(ids[:3])}{more}"
-
-
-@contextmanager
-def outside_of_any_job() -> Iterator[None]:
-    """Hide SLURM's variables: a job submitted from inside another would inherit its limits and CPU binding, and those
-    of sbatch come before what the profile says."""
-    of_the_user = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
-    names = [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_")) and name not in of_the_user]
-    hidden = {name: os.environ.pop(name) for name in names}
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
+        found = ask_sbatch(script(one, runs))
+        if isinstance(found, Refusal) and found.kind == WRONG:
+            raise ValueError(f"profile {profile.name}: SLURM would refuse {one.label}: {found}")
+        if isinstance(found, Refusal) and found.kind == BUSY:
+            notes.append(f"SLURM cannot say now whether it would take {one.label}: {found}")
+    return notes

@@ -14,15 +14,15 @@ from pathlib import Path
 
 from harness import launch
 from harness.arguments import Parser, add_common, run, stop
-from harness.cluster import BUSY, outside_of_any_job
 from harness.estimate import estimate
-from harness.findings import Finding, ok, warning, wrong
+from harness.findings import Finding, ok, unknown, warning, wrong
 from harness.gpu_code import check_gpu_code
 from harness.inputs import check_inputs, plan_tables
 from harness.machine import lanes
 from harness.plan import Plan
 from harness.planner import Planner
 from harness.profiles import Profile, load_profile
+from harness.refusals import BUSY, LIMIT, ask_sbatch
 from harness.sinfo import NoAnswer, ask
 from harness.site import check_site
 from harness.tables import Table, load_tables, table_names
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     for finding in _check(options, tables):
         print(finding, flush=True)
         states.append(finding.state)
-    return 1 if "wrong" in states else 0
+    return 1 if {"wrong", "unknown"} & set(states) else 0
 
 
 def _check(options: argparse.Namespace, tables: Sequence[Table]) -> Iterator[Finding]:
@@ -166,12 +166,14 @@ def _check_packages(profile: Profile, gangs: Sequence[Train]) -> Iterator[Findin
                 yield wrong("packages", f"{name} cannot be imported by {sys.executable}: {why}")
     if profile.launch.gpus_per_task:
         try:
-            check_gpu_code(profile)
+            note = check_gpu_code(profile)
         except ValueError as error:
             yield wrong("GPU code", str(error))
             return
-        unknown = profile.launch.executor == "slurm" and not profile.launch.gpu_arch
-        if unknown:
+        unset = profile.launch.executor == "slurm" and not profile.launch.gpu_arch
+        if note:
+            yield unknown("GPU code", note)
+        elif unset:
             yield warning("GPU code", "launch.gpu_arch is not set, as sm_70: a PyTorch without code for it is not seen")
         else:
             yield ok("GPU code", f"PyTorch has code for {profile.launch.gpu_arch or 'the GPUs here'}")
@@ -194,7 +196,7 @@ def _check_scheduler(profile: Profile, plan: Plan, gangs: Sequence[Train], runs:
     except ValueError as error:
         yield wrong("site", str(error))
         return
-    yield from (warning("site", note) for note in notes)
+    yield from notes
     if not notes:
         yield ok("site", f"partition {profile.launch.partition or '(the default)'} has what is asked for")
     try:
@@ -219,17 +221,15 @@ def _check_sbatch(plan: Plan, profile: Profile, runs: Path) -> Iterator[Finding]
         asked.add(kind)
         found = re.search(r"--job-name=(\S+)", script)
         name = found[1] if found else "job"
-        try:
-            with outside_of_any_job():
-                said = ask("sbatch", "--test-only", text=script)
-        except NoAnswer as error:
-            if BUSY.search(error.said):
-                yield warning("sbatch", f"SLURM cannot say now whether it would take {name}: {error.said}")
-                continue
-            yield wrong("sbatch", f"SLURM would refuse {name}: {error.said.removeprefix('allocation failure: ')}")
-            continue
-        when = re.search(r"to start at (\S+)", said)
-        yield ok("sbatch", f"{name} would be taken, and start {f'at {when[1]}' if when else 'at a time not told'}")
+        said = ask_sbatch(script)
+        if isinstance(said, str):
+            yield ok("sbatch", f"{name} would be taken, and start {said}")
+        elif said.kind == BUSY:
+            yield unknown("sbatch", f"SLURM cannot say now whether it would take {name}: {said}")
+        elif said.kind == LIMIT:
+            yield warning("sbatch", f"of {name} not all tasks would be taken at a time, the rest waits: {said}")
+        else:
+            yield wrong("sbatch", f"SLURM would refuse {name}: {said}")
 
 
 if __name__ == "__main__":

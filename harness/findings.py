@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """`state` is ok, warning or wrong; the text of the latter two says the remedy."""
+    """`state` is ok, warning, unknown (what could not be looked at) or wrong; but for ok, the text says the remedy."""
 
     state: str
     subject: str
@@ -20,6 +20,10 @@ def ok(subject: str, text: str) -> Finding:
 
 def warning(subject: str, text: str) -> Finding:
     return Finding("warning", subject, text)
+
+
+def unknown(subject: str, text: str) -> Finding:
+    return Finding("unknown", subject, text)
 
 
 def wrong(subject: str, text: str) -> Finding:

@@ -13,21 +13,25 @@ ASK = "import torch; print(torch.__version__, getattr(torch._C, '_cuda_getArchFl
 ASK_S = 60.0
 
 
-def check_gpu_code(profile: Profile) -> None:
-    """ValueError where the installed PyTorch has no code for the profile's GPUs, with the remedy; nothing where either
-    is not known."""
+def check_gpu_code(profile: Profile) -> str:
+    """ValueError where the installed PyTorch has no code for the profile's GPUs, with the remedy. Returns what is to be
+    said where that could not be looked at: empty where it was, or where the profile does not tell what its GPUs are."""
     launch = profile.launch
-    if launch.gpu_arch:
-        wanted = {launch.gpu_arch: "launch.gpu_arch"}
-    else:
-        wanted = dict.fromkeys(_archs_here() if launch.executor == "local" else (), "nvidia-smi")
-    installed = installed_torch() if wanted else None
-    if installed is None:
-        return
+    wanted, source = ([launch.gpu_arch], "launch.gpu_arch") if launch.gpu_arch else (None, "nvidia-smi")
+    if wanted is None and launch.executor != "local":
+        return ""
+    wanted = _archs_here() if wanted is None else wanted
+    installed = installed_torch()
+    silent = (
+        "nvidia-smi does not tell what GPUs are here" if not wanted else "PyTorch does not tell what it is built for"
+    )
+    if not wanted or installed is None:
+        return f"{silent}: whether the installed PyTorch has code for the GPUs was not checked"
     version, codes = installed
-    for arch, source in wanted.items():
+    for arch in wanted:
         if problem := missing_code(arch, version, codes):
             raise ValueError(f"profile {profile.name} runs on {arch} ({source}), and {problem}")
+    return ""
 
 
 def installed_torch() -> tuple[str, list[str]] | None:

@@ -5,12 +5,13 @@ submitted, so that the driver may be killed and started again at any moment.
 """
 
 import os
+import re
 import shlex
 import stat
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from harness import cluster, local
@@ -18,19 +19,21 @@ from harness.adoption import LOOK_S, WAITS
 from harness.files import check_files
 from harness.gpu_code import check_gpu_code
 from harness.plan import Plan
-from harness.profiles import Profile
+from harness.profiles import Launch, Profile
 from harness.queue import on_its_way, queued_tasks
+from harness.sbatches import plan_sbatches, script
 from harness.site import check_site
-from harness.submission import Start
-from jobs.spec import Job, Train
+from harness.submission import Sent, Start
+from jobs.spec import Count, Job, Train
 from jobs.wire import to_dict
 from results.attempts import Tries, submission_folder
 from results.files import private_folder, write_json
 from results.progress import JobProgress, job_folder, read_job
+from results.provenance import cores
 
 
-def submit(plan: Plan, profile: Profile, runs: Path) -> int:
-    """Start what is not under way yet; returns how many tasks were started. ValueError where that is refused, and then
+def submit(plan: Plan, profile: Profile, runs: Path) -> Sent:
+    """Start what is not under way yet, as far as there is place for it. ValueError where that is refused, and then
     nothing is noted or started."""
     starts: list[Start] = []
     under_way: set[str] = set()
@@ -45,7 +48,7 @@ def submit(plan: Plan, profile: Profile, runs: Path) -> int:
         tasks: dict[int, Tries] = {task: {} for task in range(count) if task not in busy}
         starts.append(Start(job, plan.tables[job.id], before.attempt, tasks))
     if any(start.tasks for start in starts):
-        _check(starts, profile)
+        _check(starts, profile, runs)
     for start in starts:
         _take_back_cancellation(start.job, runs)
         if start.job.id not in under_way:
@@ -53,32 +56,61 @@ def submit(plan: Plan, profile: Profile, runs: Path) -> int:
     return start_tasks(starts, profile, runs)
 
 
-def start_tasks(starts: Sequence[Start], profile: Profile, runs: Path) -> int:
-    """Start tasks of jobs whose files are there; returns how many."""
-    starts = [start for start in starts if start.tasks]
-    if profile.launch.executor == "slurm":
-        return cluster.submit(starts, profile, runs)
-    return local.submit(starts, profile.launch, runs)
+def start_tasks(starts: Sequence[Start], profile: Profile, runs: Path) -> Sent:
+    """Start tasks of jobs whose files are there."""
+    here, there = _split([start for start in starts if start.tasks], profile.launch)
+    tasks = local.submit(here, _launch_here(profile.launch), runs) if here else 0
+    sent = cluster.submit(there, profile, runs) if there else Sent()
+    return replace(sent, tasks=sent.tasks + tasks)
+
+
+def is_here(job: Job, launch: Launch) -> bool:
+    """Whether a job's tasks run on the machine that starts them."""
+    return launch.executor == "local" or (launch.count_here and isinstance(job, Count))
 
 
 def scripts(plan: Plan, profile: Profile, runs: Path) -> list[str]:
-    """What would be submitted for a plan: sbatch scripts, or the local commands."""
-    if profile.launch.executor == "slurm":
-        starts = [
-            Start(job, plan.tables[job.id], 0, {task: {} for task in range(plan.tasks[job.id])}) for job in plan.jobs
-        ]
-        return cluster.scripts(starts, profile.launch, runs)
+    """The sbatch scripts of what would be submitted for a plan."""
+    _, there = _split(_whole(plan), profile.launch)
+    return [script(one, runs) for one in plan_sbatches(there, profile.launch)]
+
+
+def commands(plan: Plan, profile: Profile, runs: Path) -> list[str]:
+    """The commands that would be run here for a plan."""
+    here, _ = _split(_whole(plan), profile.launch)
     logs = submission_folder(runs, "ID")
     command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(logs))}"
-    gangs = [job for job in plan.jobs if isinstance(job, Train)]
-    processes = dict.fromkeys([1] * (len(gangs) < len(plan.jobs)) + [job.processes for job in gangs])
+    gangs = [start.job for start in here if isinstance(start.job, Train)]
+    processes = dict.fromkeys([1] * (len(gangs) < len(here)) + [job.processes for job in gangs])
     together = [f"  # {count} of them at the same time" if count > 1 else "" for count in processes]
-    return ["\n".join([*profile.launch.setup, command + one]) for one in together]
+    setup = _launch_here(profile.launch).setup
+    return ["\n".join([*setup, command + one]) for one in together]
+
+
+def _whole(plan: Plan) -> list[Start]:
+    """All tasks of a plan, as if none had been started."""
+    return [Start(job, plan.tables[job.id], 0, {task: {} for task in range(plan.tasks[job.id])}) for job in plan.jobs]
+
+
+def _launch_here(launch: Launch) -> Launch:
+    """How tasks are started here: as the profile says, or beside a cluster's, one after the other and without GPUs."""
+    if launch.executor == "local":
+        return launch
+    return replace(launch, executor="local", cpus_per_task=cores(), gpus_per_task=0, setup=())
+
+
+def _split(starts: Sequence[Start], launch: Launch) -> tuple[list[Start], list[Start]]:
+    """What is started here, and what on the cluster."""
+    here = [start for start in starts if is_here(start.job, launch)]
+    return here, [start for start in starts if not is_here(start.job, launch)]
 
 
 def check_runs(runs: Path) -> None:
     """Make the runs folder, for its owner alone. ValueError where it cannot be written to, or where others may write:
     what tasks are to do is read from there."""
+    if reserved := re.search("%[jtAa]", str(runs)):
+        number = f"has {reserved[0]} in its path, which submitit takes for a job's number"
+        raise ValueError(f"the runs folder {runs} {number}; choose another by --runs")
     try:
         private_folder(runs)
     except OSError as error:
@@ -105,15 +137,20 @@ def _read_settled(job_id: str, runs: Path) -> JobProgress:
         time.sleep(LOOK_S)
 
 
-def _check(starts: Sequence[Start], profile: Profile) -> None:
-    """ValueError where what is to be started cannot run as the profile says."""
-    check_files(start.job for start in starts if start.tasks)
-    if profile.launch.gpus_per_task and any(start.tasks and start.job.kind != "count" for start in starts):
-        check_gpu_code(profile)
-    if profile.launch.executor == "slurm":
-        for note in check_site(profile, [start.job for start in starts if isinstance(start.job, Train)]):
-            print(note, flush=True)
-        cluster.check_sbatch([start for start in starts if start.tasks], profile)
+def _check(starts: Sequence[Start], profile: Profile, runs: Path) -> None:
+    """ValueError where what is to be started cannot run as the profile says; what could not be checked is said."""
+    notes: list[str] = []
+    starts = [start for start in starts if start.tasks]
+    check_files(start.job for start in starts)
+    if profile.launch.gpus_per_task and any(start.job.kind != "count" for start in starts):
+        notes += filter(None, [check_gpu_code(profile)])
+    _, there = _split(starts, profile.launch)
+    if there:
+        found = check_site(profile, [start.job for start in there if isinstance(start.job, Train)])
+        notes += [finding.text for finding in found]
+        notes += cluster.check_sbatch(there, profile, runs)
+    for note in notes:
+        print(note, flush=True)
 
 
 def _write_job(job: Job, tasks: int, tables: list[str], profile: Profile, runs: Path) -> None:

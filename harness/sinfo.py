@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 ANSWER_S = 60.0
@@ -23,6 +23,8 @@ class Node:
     cpus: int
     memory_mb: int
     gpus: int
+    gpu_types: Mapping[str, int]
+    """How many GPUs of each type, where SLURM knows types."""
     features: frozenset[str]
     up: bool
     """Whether it takes work, now or once it is free."""
@@ -96,7 +98,7 @@ def read_partitions() -> dict[str, Partition]:
             continue  # a partition without nodes
         own = frozenset(re.findall(r"[^,\s]+", features.replace("(null)", "")))
         able = not state.lower().startswith(OUT) and not state.endswith("*")
-        partition.nodes.append(Node(node, _number(cpus), _number(memory), _gpus(gres), own, able))
+        partition.nodes.append(Node(node, _number(cpus), _number(memory), *_gpus(gres), own, able))
     return found
 
 
@@ -134,14 +136,17 @@ def _number(text: str) -> int:
     return int(found[0]) if found else 0
 
 
-def _gpus(gres: str) -> int:
-    """The GPUs in `gpu:v100:8(S:0-1),nvme:1`."""
-    count = 0
+def _gpus(gres: str) -> tuple[int, dict[str, int]]:
+    """The GPUs in `gpu:v100:8(S:0-1),nvme:1`, and those of each type."""
+    count, types = 0, dict[str, int]()
     for entry in re.sub(r"\([^)]*\)", "", gres).split(","):
         kind, *rest = entry.strip().split(":")
         if kind == "gpu":
-            count += int(rest[-1]) if rest and rest[-1].isdigit() else 1
-    return count
+            number = int(rest.pop()) if rest and rest[-1].isdigit() else 1
+            count += number
+            if rest:
+                types[rest[0]] = types.get(rest[0], 0) + number
+    return count, types
 
 
 def _range(bounds: str) -> Iterator[str]:

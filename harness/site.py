@@ -5,8 +5,9 @@ import os
 import pwd
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from harness.findings import Finding, unknown, warning
 from harness.profiles import Launch, Profile
 from harness.sinfo import Node, Partition, ask, expand, minutes, read_partitions
 from jobs.spec import Train
@@ -38,20 +39,22 @@ class _Need:
         return f"{'train.tasks_per_node × ' * self.gang}launch.{name}"
 
 
-def check_site(profile: Profile, gangs: Sequence[Train]) -> list[str]:
+def check_site(profile: Profile, gangs: Sequence[Train]) -> list[Finding]:
     """Compare what a profile asks for, and its trainings, with what SLURM has.
 
-    ValueError, in a line that names the key, where it can never be met or SLURM does not answer. Returns lines on what
-    cannot be met at present or could not be checked.
+    ValueError, in a line that names the key, where it can never be met or SLURM does not answer. Returns what cannot be
+    met at present (warning) or could not be checked (unknown).
     """
     launch = profile.launch
     try:
         partitions = read_partitions()
         if not partitions:
-            return ["sinfo shows no partition that could be read: whether SLURM has what is asked for was not checked"]
-        notes, any_time = _check_accounting(launch)
+            unread = "sinfo shows no partition that could be read"
+            return [unknown("site", f"{unread}: whether SLURM has what is asked for was not checked")]
+        unchecked, any_time = _check_accounting(launch)
         needs = dict.fromkeys([_Need.of(launch), *(_Need.of(launch, gang) for gang in gangs)])
-        return notes + _check_partitions(launch, needs, partitions, any_time)
+        found = _check_partitions(launch, needs, partitions, any_time)
+        return [unknown("site", note) for note in unchecked] + [warning("site", note) for note in found]
     except ValueError as error:
         raise ValueError(f"profile {profile.name}: {error}") from None
 
@@ -75,7 +78,9 @@ def _check_partitions(launch: Launch, needs: Iterable[_Need], partitions: Partit
             if not nodes:
                 why = f"launch.exclude = {launch.exclude!r} leaves no node of" if partition.nodes else "no nodes are in"
                 raise ValueError(f"{why} partition {partition.name}; partitions: {_listed(partitions)}")
-            nodes = _with_features(launch.constraint, nodes, partition.name)
+            nodes = _with_type(
+                launch.gpu_type, _with_features(launch.constraint, nodes, partition.name), partition.name
+            )
             for need in needs:
                 able = _able(need, nodes, partition, partitions)
                 notes |= dict.fromkeys(_waits(need, able, partition.name))
@@ -121,6 +126,16 @@ def _with_features(constraint: str, nodes: list[Node], partition: str) -> list[N
     if not found:
         raise ValueError(f"launch.constraint = {constraint!r}: no node of partition {partition} has all of these")
     return found
+
+
+def _with_type(gpu_type: str, nodes: list[Node], partition: str) -> list[Node]:
+    """The nodes with GPUs of a type, with these alone; ValueError where there is none."""
+    if not gpu_type:
+        return nodes
+    if found := [replace(node, gpus=node.gpu_types[gpu_type]) for node in nodes if gpu_type in node.gpu_types]:
+        return found
+    known = sorted({one for node in nodes for one in node.gpu_types})
+    raise ValueError(f"launch.gpu_type = {gpu_type!r}: partition {partition} has GPUs of type: {_listed(known)}")
 
 
 def _able(need: _Need, nodes: list[Node], partition: Partition, partitions: Partitions) -> list[Node]:

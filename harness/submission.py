@@ -27,6 +27,18 @@ class Start:
     """By task number, the tries that went before."""
 
 
+@dataclass
+class Sent:
+    """What became of tasks that were to be started."""
+
+    tasks: int = 0
+    """How many were."""
+    waiting: list[Start] = field(default_factory=list)
+    """Those that a limit on submitted jobs leaves no place for yet."""
+    why: str = ""
+    """What SLURM says of that limit."""
+
+
 def signal_s(launch: Launch) -> int:
     """How long before its end a task is told, in seconds: half of its time at most."""
     return min(SIGNAL_S, launch.time_min * 60 // 2)

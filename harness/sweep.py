@@ -9,11 +9,13 @@ from harness import launch, watch
 from harness.adoption import adopt
 from harness.arguments import Parser, add_common, command, profile_options, run, stop, whole_number
 from harness.estimate import estimate, lines
+from harness.overflow import waits
 from harness.plan import Plan, make_plan
 from harness.planner import Planner
 from harness.profiles import Profile, load_profile, resolve
 from harness.queue import look_up, under_way
 from harness.retries import why, wordless
+from harness.submission import Sent
 from harness.tables import Table, load_tables, table_names
 from jobs.cells import TRAINED
 from jobs.inputs import identity
@@ -48,10 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
         launch.check_runs(runs)
         adopt(runs)
         _prepare(whole, profile, runs)
-        plan = _submit(tables, profile, runs, options)
+        plan, sent = _submit(tables, profile, runs, options)
         if options.no_wait:
-            return 0
-        watch.wait(plan, profile, runs)
+            return _not_waiting(sent)
+        watch.wait(plan, profile, runs, sent)
     except (ValueError, OSError) as error:
         return stop(error)
     except KeyboardInterrupt:
@@ -79,17 +81,26 @@ def _plan(tables: list[Table], planner: Planner, runs: Path, options: argparse.N
     return make_plan(tables, planner, _recorded(runs), unfinished, running, fuse=not options.no_fuse)
 
 
-def _submit(tables: list[Table], profile: Profile, runs: Path, options: argparse.Namespace) -> Plan:
+def _submit(tables: list[Table], profile: Profile, runs: Path, options: argparse.Namespace) -> tuple[Plan, Sent]:
     """Plan, and start what is not under way."""
     plan = _plan(tables, Planner(profile, runs, options.limit), runs, options)
-    started = launch.submit(plan, profile, runs)
-    where = "this machine" if profile.launch.executor == "local" else "SLURM"
+    sent = launch.submit(plan, profile, runs)
+    places = {"this machine" if launch.is_here(job, profile.launch) else "SLURM" for job in plan.jobs}
+    where = " and ".join(sorted(places)) or ("SLURM" if profile.launch.executor == "slurm" else "this machine")
     counts = f"{len(plan.cells)} cells, {plan.done} done already"
-    running = sum(plan.tasks.values()) - started
+    running = sum(plan.tasks.values()) - sent.tasks - sum(len(start.tasks) for start in sent.waiting)
     adopted = f", {running} under way already" if running else ""
-    print(f"{counts}; {started} tasks of {len(plan.jobs)} jobs on {where}{adopted}", flush=True)
+    print(f"{counts}; {sent.tasks} tasks of {len(plan.jobs)} jobs on {where}{adopted}", flush=True)
     _say_left_out(plan, profile)
-    return plan
+    return plan, sent
+
+
+def _not_waiting(sent: Sent) -> int:
+    """Say what is not submitted where nobody waits until it may be."""
+    if not sent.waiting:
+        return 0
+    print(f"{waits(sent)}; the same command submits more of them", file=sys.stderr)
+    return 1
 
 
 def _prepare(plan: Plan, profile: Profile, runs: Path) -> None:
@@ -133,21 +144,25 @@ def _show(plan: Plan, planner: Planner, runs: Path) -> None:
     _say_left_out(plan, planner.profile)
     for job in plan.jobs:
         tasks = plan.tasks[job.id]
-        each = f"{launch_settings.cpus_per_task} CPU, {launch_settings.gpus_per_task} GPU"
+        each = f"of {launch_settings.cpus_per_task} CPU, {launch_settings.gpus_per_task} GPU"
+        if launch_settings.executor == "slurm" and launch.is_here(job, launch_settings):
+            each = "on this machine, without a GPU"
         alone = ", with the machine to itself" * job.exclusive
         if isinstance(job, Train):
             nodes = "one node" if job.nodes == 1 else f"{job.nodes} nodes"
             alone = f", all at the same time, with {nodes} to themselves"
         print(f"\njob {job.id} for {', '.join(plan.tables[job.id])}: {job.kind}, {len(job.cells)} cells")
-        print(f"  {tasks} task{'s' * (tasks > 1)} of {each}, up to {launch_settings.time_min} min{alone}")
+        print(f"  {tasks} task{'s' * (tasks > 1)} {each}, up to {launch_settings.time_min} min{alone}")
         for cell in job.cells[:40]:
             print(f"  {' '.join(value for value in vars(cell).values() if value)}")
         if len(job.cells) > 40:
             print(f"  … and {len(job.cells) - 40} more")
     if projected := lines(estimate(plan, planner, read_records(runs)[0])):
         print("\n" + "\n".join(projected))
-    for script in launch.scripts(plan, planner.profile, runs):
-        print(f"\nsubmitted as ({launch_settings.executor}):\n{script}")
+    ways = {"local": launch.commands, "slurm": launch.scripts}
+    for name, way in ways.items():
+        for text in way(plan, planner.profile, runs):
+            print(f"\nsubmitted as ({name}):\n{text}")
 
 
 def _conclude(plan: Plan, profile: Profile, runs: Path, options: argparse.Namespace) -> int:

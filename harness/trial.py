@@ -12,10 +12,12 @@ from typing import Any, Protocol
 
 import psutil
 
-from harness import cluster
-from harness.findings import Finding, ok, warning, wrong
+from harness.cluster import slurm_executor
+from harness.findings import Finding, ok, unknown, warning, wrong
 from harness.machine import gpus
 from harness.profiles import Launch, Profile
+from harness.refusals import WRONG, outside_of_any_job, refusal
+from harness.sbatches import array_parameters, gang_parameters
 from harness.sinfo import NoAnswer, ask
 from jobs.spec import Train
 from results.files import private_folder, read_json, write_json
@@ -52,7 +54,8 @@ def try_out(profile: Profile, runs: Path, gangs: Sequence[Train], video: str) ->
     try:
         sent = _sbatch(launch, gang, folder) if launch.executor == "slurm" else _start(launch, processes, folder)
     except (ValueError, RuntimeError) as error:
-        yield wrong("trial", f"it was refused: {error}")
+        said = refusal(str(error))
+        yield (wrong if said.kind == WRONG else unknown)("trial", f"it was refused: {said}")
         return
     found: list[dict[str, Any]] = []
     problem: Finding | None = None
@@ -109,16 +112,16 @@ def _sbatch(launch: Launch, gang: Train | None, folder: Path) -> Sent:
     if gang:
         several = gang.nodes > 1
         small = replace(gang, nodes=2 if several else 1, tasks_per_node=1 if several else 2)
-        parameters = cluster.gang_parameters(small, launch)
+        parameters = gang_parameters(small, launch)
         # A node of one's own takes longer to get, and shows nothing more.
         parameters.pop("exclusive")
     else:
-        parameters = cluster.array_parameters(launch, alone=False, gpus=launch.gpus_per_task)
+        parameters = array_parameters(launch, alone=False, gpus=launch.gpus_per_task)
     if launch.setup:
         noted = f'echo "$BASH_COMMAND" >> {shlex.quote(str(folder / SETUP))}'
         parameters["setup"] = [f"trap {shlex.quote(noted)} ERR", *launch.setup, "trap - ERR"]
-    with cluster.outside_of_any_job():
-        executor = cluster.slurm_executor(folder)
+    with outside_of_any_job():
+        executor = slurm_executor(folder)
         executor.update_parameters(job_name="harness-trial", **parameters)
         return _InSlurm(str(executor.submit(run_trial, str(folder)).job_id))
 
@@ -151,7 +154,7 @@ def _wait(sent: Sent, folder: Path, processes: int) -> tuple[list[dict[str, Any]
         if not started and (found or state != "waits"):
             started = now
         if not started and now - begin > QUEUE_S:
-            return [], warning("trial", f"still queued after {now - begin:.0f} s ({said}): cancelled, nothing was seen")
+            return [], unknown("trial", f"still queued after {now - begin:.0f} s ({said}): cancelled, nothing was seen")
         if state == "ended":
             ended = ended or now
             if now - ended > SEEN_S:

@@ -3,19 +3,21 @@ that ended badly started again as far as the profile allows."""
 
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from harness.adoption import Busy, adopt
 from harness.launch import start_tasks
 from harness.logs import with_words
+from harness.overflow import Overflow
 from harness.plan import Plan
 from harness.profiles import Profile
 from harness.queue import fraction, look_up, on_its_way, silence, silent_s, under_way
 from harness.reading import JobReader
 from harness.retries import again, reason, verdicts
-from harness.submission import Start
+from harness.submission import Sent, Start
 from results.attempts import write_ended
 from results.progress import JobProgress
 from results.records import has_record, record_ids
@@ -37,8 +39,9 @@ Show = Callable[[list[JobProgress], int], None]
 class Watch:
     """The jobs of a plan as they are seen to go on. Only what has changed is read again."""
 
-    def __init__(self, plan: Plan, profile: Profile, runs: Path) -> None:
+    def __init__(self, plan: Plan, profile: Profile, runs: Path, sent: Sent | None = None) -> None:
         self.plan, self.profile, self.runs = plan, profile, runs
+        self.overflow = Overflow(sent or Sent())
         self.open = {job.id: job for job in plan.jobs}
         self.reader = JobReader(runs)
         self.seen: dict[str, JobProgress] = {}
@@ -68,8 +71,9 @@ class Watch:
                 self.unsettled |= not all(on_its_way(entry) for entry in unknown)
             elif tasks := {} if self._recorded(job_id, have) else self._judge(job):
                 starts.append(Start(self.open[job_id], self.plan.tables[job_id], job.attempt, tasks))
-            elif not under_way(job):
+            elif not under_way(job) and not self.overflow.tasks(job_id):
                 del self.open[job_id]
+        starts = _together(starts, self.overflow.due(self.seen, self.profile.launch))
         if starts:
             self._start(starts)
         return [self.seen[job.id] for job in self.plan.jobs]
@@ -83,7 +87,7 @@ class Watch:
         # One that kills the process in which others wait for their turn must not come before them again.
         starts.sort(key=lambda start: any(task.submission for task in self.seen[start.job.id].tasks))
         try:
-            start_tasks(starts, self.profile, self.runs)
+            self.overflow.add(starts, start_tasks(starts, self.profile, self.runs))
             self.busy_since = 0.0
         except Busy as error:
             self.unsettled = True
@@ -115,14 +119,19 @@ class Watch:
         return self.seen[job_id]
 
     def _judge(self, job: JobProgress) -> dict[int, dict[str, int]]:
-        """The tasks of a job that ended badly and are to be started again; why they ended is noted and said."""
+        """The tasks of a job that ended badly and are to be started again; why they ended is noted and said. Where none
+        may be, those that wait for a place need none."""
+        waiting = self.overflow.tasks(job.id)
         found = {
             number: with_words(verdict, job.entries[number], self.runs) if number in job.entries else verdict
             for number, verdict in verdicts(job, self.profile.launch).items()
+            if number not in waiting
         }
         if not found:
             return {}
         tasks = again(job, found, self.profile.launch)
+        if not tasks:
+            self.overflow.drop(job.id, waiting)
         for number, verdict in found.items():
             attempt = job.entries[number].attempt if number in job.entries else 0
             if attempt and (job.id, attempt, number) not in self.judged:
@@ -136,11 +145,20 @@ class Watch:
         return tasks
 
 
-def wait(plan: Plan, profile: Profile, runs: Path) -> None:
-    """Return when no task of the plan's jobs is running or may still start."""
+def _together(again: Sequence[Start], waiting: Sequence[Start]) -> list[Start]:
+    """What is started again and what has waited, each job once."""
+    found = {start.job.id: start for start in again}
+    for start in waiting:
+        more = found.get(start.job.id)
+        found[start.job.id] = replace(start, tasks={**start.tasks, **more.tasks}) if more else start
+    return list(found.values())
+
+
+def wait(plan: Plan, profile: Profile, runs: Path, sent: Sent | None = None) -> None:
+    """Return when no task of the plan's jobs is running or may still start; `sent` is what became of them so far."""
     if not plan.jobs:
         return
-    watch = Watch(plan, profile, runs)
+    watch = Watch(plan, profile, runs, sent)
     with _bars(plan) if sys.stdout.isatty() else _lines() as show:
         while True:
             began, busy = time.monotonic(), time.process_time()

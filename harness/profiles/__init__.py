@@ -18,6 +18,7 @@ from harness.profiles.sections import Dataset as Dataset
 from harness.profiles.sections import Launch as Launch
 from harness.profiles.sections import Profile as Profile
 from harness.profiles.sections import Rates as Rates
+from harness.toml import read_toml
 
 FOLDER = Path(__file__).parent
 
@@ -39,12 +40,7 @@ def load_profile(name: str | None = None, overrides: list[str] | None = None) ->
         raise ValueError(
             f"unknown profile {name!r}; valid profiles: {', '.join(profile_names())}, or your own TOML file"
         )
-    try:
-        data = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise ValueError(f"cannot read profile {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise ValueError(f"profile {path}: {error}") from None
+    data = read_toml(path, "profile")
     for override in overrides or []:
         _override(data, override)
     if "folder" in data:

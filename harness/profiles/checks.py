@@ -11,6 +11,7 @@ from jobs.spec import PRECISIONS
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "launch.executor": ("local", "slurm"),
+    "launch.gpu_flag": ("gpus-per-node", "gres"),
     "evaluate.precision": PRECISIONS,
     "measure.precision": PRECISIONS,
     "measure.counter": ("meta", "fvcore"),
@@ -111,6 +112,8 @@ def _wrong(profile: Profile) -> Iterator[str]:
         yield f"launch.gpus_per_task must be 0 or 1, not {launch.gpus_per_task}"
     if launch.executor == "slurm" and launch.tasks == 0:
         yield "launch.tasks must be at least 1 with executor slurm"
+    if re.search(r"[^\w.-]", launch.gpu_type):
+        yield f"launch.gpu_type must be a name, as v100, not {launch.gpu_type!r}"
     if not GPU_ARCH.fullmatch(launch.gpu_arch):
         yield f"launch.gpu_arch must be a compute capability, as sm_70, or empty, not {launch.gpu_arch!r}"
     yield from _wrong_training(profile.train)

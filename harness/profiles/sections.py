@@ -20,6 +20,10 @@ class Launch:
     """CPU cores a task, decoder processes included."""
     gpus_per_task: int = 0
     """GPUs a task: 0 or 1."""
+    gpu_type: str = ""
+    """The type of GPU asked for, as `v100`, where the cluster's have types (slurm)."""
+    gpu_flag: str = "gpus-per-node"
+    """How GPUs are asked for: `gpus-per-node`, or `gres` where a cluster knows no other way (slurm)."""
     mem_gb: int = 0
     """Memory a task, in GB; 0: the cluster's default (slurm)."""
     time_min: int = 1440
@@ -36,6 +40,9 @@ class Launch:
     """Node features asked for (slurm)."""
     exclude: str = ""
     """Nodes to leave out (slurm)."""
+    count_here: bool = True
+    """Whether GFLOPs are counted on the machine that submits, which takes seconds, no GPU and no weights; false: by
+    tasks of the cluster, which asks the same of them as of all others (slurm)."""
     setup: tuple[str, ...] = ()
     """Shell lines run before the job's, as `module load …`."""
     extra: dict[str, str] = field(default_factory=dict)

@@ -17,7 +17,6 @@ reduction, dataset, views, metric); what is common to all stands at the top:
 """
 
 import itertools
-import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -25,6 +24,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.toml import read_toml
 from jobs.cells import METRICS, TRAINED, Cell
 
 FIELDS = tuple(field.name for field in fields(Cell))
@@ -94,14 +94,9 @@ def load_tables(names: Iterable[str]) -> list[Table]:
 
 @cache
 def _load(path: Path) -> Table:
+    data = read_toml(path, "table")
     try:
-        text = path.read_text()
-    except OSError as error:
-        raise ValueError(f"cannot read table {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"table {path} is not text") from None
-    try:
-        return _declare(path.stem, tomllib.loads(text))
+        return _declare(path.stem, data)
     except ValueError as error:
         raise ValueError(f"table {path}: {error}") from None
 

@@ -5,6 +5,7 @@ What is submitted really runs (by fake_jobs.py), as processes of this machine, w
 it:
     hold          jobs stay PENDING
     refuse        sbatch fails with this text
+    most          as many tasks may be submitted at a time
     busy          sbatch takes nothing so many times, and says that it timed out
     lose_answer   sbatch takes the job and says that it timed out
     kill_driver   sbatch kills whoever called it, `before` or `after` it has taken the job
@@ -37,6 +38,10 @@ NODES = "".join(
 )
 """Partition, its state, time limit and most nodes; CPUs, memory, GPUs, state, name and features of a node."""
 TIMED_OUT = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
+OVER = (
+    "QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy "
+    "(job submit limit, user's size and/or time limits)"
+)
 JOBS = str(Path(__file__).with_name("fake_jobs.py"))
 
 
@@ -51,6 +56,10 @@ def install(bin_folder: Path) -> None:
 def sbatch(folder: Path, arguments: list[str]) -> int:
     if (folder / "refuse").exists():
         print((folder / "refuse").read_text(), file=sys.stderr)
+        return 1
+    script = Path(arguments[-1]).read_text() if Path(arguments[-1]).is_file() else sys.stdin.read()
+    if (most := read(folder, "most")) and len(tasks(0, script)) + _submitted(folder) > int(most):
+        print(f"sbatch: error: {OVER}", file=sys.stderr)
         return 1
     if "--test-only" in arguments:
         text = "sbatch: Job 99 to start at 2026-01-02T03:04:05 using 8 processors on nodes node1 in partition gpu"
@@ -70,7 +79,6 @@ def sbatch(folder: Path, arguments: list[str]) -> int:
             break
         except FileExistsError:
             number += 1
-    script = Path(arguments[-1]).read_text()
     (folder / f"{number}.sh").write_text(script)
     seen = {name: value for name, value in os.environ.items() if name.startswith("SLURM_")}
     (folder / f"{number}.env").write_text(json.dumps(seen))
@@ -118,11 +126,13 @@ def squeue(folder: Path, arguments: list[str]) -> int:
         return 1
     name, numbers = _option(arguments, "--name"), _option(arguments, "--jobs").split(",")
     states: dict[str, str] = {}
+    if "--me" in arguments:
+        numbers = [path.stem for path in folder.glob("*.sh")]
     for number in _named(folder, name) if name else numbers:
         states |= _states(folder, number)
     everything = _option(arguments, "--states") == "all" and not (folder / "forget").exists()
     shown = {k: v.split()[0] for k, v in states.items() if everything or v in ("PENDING", "RUNNING")}
-    if not shown and not name and len(numbers) == 1:
+    if not shown and not name and len(numbers) == 1 and "--me" not in arguments:
         print("slurm_load_jobs error: Invalid job id specified", file=sys.stderr)
         return 1
     for task, state in shown.items():
@@ -179,6 +189,12 @@ def tasks(number: int, script: str) -> list[str]:
 def _states(folder: Path, number: str) -> dict[str, str]:
     script = folder / f"{number}.sh"
     return {name: state(folder, name) for name in tasks(int(number), script.read_text())} if script.exists() else {}
+
+
+def _submitted(folder: Path) -> int:
+    """How many tasks have not ended."""
+    names = [path.name.removesuffix(".state") for path in folder.glob("[0-9]*.state")]
+    return sum(state(folder, name) in ("PENDING", "RUNNING") for name in names)
 
 
 def _named(folder: Path, name: str) -> list[str]:

@@ -138,13 +138,14 @@ def test_what_another_driver_has_started_since_the_plan_was_made_is_not_started(
     first = [job for job in plan.jobs if job.kind == "evaluate"]
     real = cluster.check_sbatch
 
-    def meanwhile(*given: Any) -> None:
+    def meanwhile(*given: Any) -> list[str]:
         monkeypatch.setattr(cluster, "check_sbatch", real)
         other, _, _ = planned(tmp_path, EVALUATE, executor="slurm", tasks=3)
-        assert submit(other, profile, runs) == 3
+        assert submit(other, profile, runs).tasks == 3
+        return []
 
     monkeypatch.setattr(cluster, "check_sbatch", meanwhile)
-    assert submit(plan, profile, runs) == 1
+    assert submit(plan, profile, runs).tasks == 1
     assert [entry.id for entry in entries(runs, first[0].id)] == ["100_0", "100_1", "100_2"]
     assert [len(re.findall("--array", script)) for script in slurm.scripts] == [1, 0]
 
@@ -153,7 +154,7 @@ def test_several_arrays_of_one_job_are_attempts_of_their_own(tmp_path: Path, slu
     slurm.put("hold")
     slurm.put("array_size", "2")
     plan, profile, runs = planned(tmp_path, EVALUATE, executor="slurm", tasks=5)
-    assert submit(plan, profile, runs) == 5
+    assert submit(plan, profile, runs).tasks == 5
     assert [entry.attempt for entry in entries(runs, plan.jobs[0].id)] == [1, 1, 2, 2, 3]
 
 
@@ -208,7 +209,7 @@ def test_one_that_was_given_up_is_cancelled_when_it_comes_to_be_after_all(
 
     monkeypatch.setattr(cluster, "_sbatch", slowly)
     plan, profile, runs = planned(tmp_path, COUNT, executor="slurm", tasks=1)
-    assert submit(plan, profile, runs) == 0
+    assert submit(plan, profile, runs).tasks == 0
     assert slurm.state("100") == "CANCELLED by 0"
     assert entries(runs, plan.jobs[0].id)[0].id == ""
 

@@ -193,13 +193,13 @@ def test_what_is_wrong_on_slurm(tmp_path: Path, slurm: Slurm, capsys: pytest.Cap
     code, lines = examine(tmp_path, capsys, "--set", "launch.account=lab", **SLURM | {"cpus_per_task": 1})
     assert code == 1
     assert [line.partition(":")[0] for line in without_ok(lines)] == [
-        "warning cores", "warning site", "warning accounting", "wrong sbatch",
+        "warning cores", "unknown site", "warning accounting", "wrong sbatch",
     ]  # fmt: skip
     assert lines[-2].startswith(
         "warning accounting: sacct says 'error: Unable to connect to database'; why a job ended"
     )
     assert lines[-1].startswith("wrong sbatch: SLURM would refuse grid.vit_demo")
-    assert lines[-1].endswith("error: invalid partition specified: gpu")
+    assert lines[-1].endswith(": invalid partition specified: gpu (see launch.partition in the profile)")
 
 
 def test_a_profile_that_slurm_cannot_serve_is_not_tried(

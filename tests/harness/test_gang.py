@@ -43,7 +43,6 @@ SCRIPT = """\
 #SBATCH --requeue
 #SBATCH --signal=USR2@180
 #SBATCH --time=720
-#SBATCH --wckey=submitit
 
 # setup
 module load cuda
@@ -60,7 +59,7 @@ def test_the_script_is_the_golden_one_and_a_dry_run_shows_it(tmp_path: Path, slu
     slurm.put("hold")
     plan, profile, runs = planned(tmp_path, TRAINING, overrides=EIGHT, **SLURM)
     (shown,) = launch.scripts(plan, profile, runs)
-    assert submit(plan, profile, runs) == 8
+    assert submit(plan, profile, runs).tasks == 8
     (script,) = slurm.scripts
     assert plain(script) == plain(shown) == SCRIPT.replace("RECORD", plan.jobs[0].record_id(TRAINING))
 
@@ -74,7 +73,7 @@ def test_the_warning_comes_at_half_of_a_short_time(tmp_path: Path, slurm: Slurm)
 def test_every_rank_is_noted_with_the_one_id(tmp_path: Path, slurm: Slurm) -> None:
     slurm.put("hold")
     plan, profile, runs = planned(tmp_path, TRAINING, OTHER, COUNT, executor="slurm", tasks=1)
-    assert submit(plan, profile, runs) == 5
+    assert submit(plan, profile, runs).tasks == 5
     assert [job.kind for job in plan.jobs] == ["count", "train", "train"]
     ids = [[(one.id, one.rank) for one in entries(runs, job.id)] for job in plan.jobs]
     assert ids == [[("100", 0)], [("101", 0), ("101", 1)], [("102", 0), ("102", 1)]]
@@ -86,18 +85,18 @@ def test_a_gang_is_submitted_again_only_when_none_of_it_is_under_way(tmp_path: P
     slurm.put("hold")
     plan, profile, runs = planned(tmp_path, TRAINING, executor="slurm", tasks=1)
     (job,) = plan.jobs
-    assert submit(plan, profile, runs) == 2
+    assert submit(plan, profile, runs).tasks == 2
     write_json(job_folder(runs, job.id) / "cancelled", {})
-    assert submit(plan, profile, runs) == 0
+    assert submit(plan, profile, runs).tasks == 0
     assert not (job_folder(runs, job.id) / "cancelled").exists()
     name = entries(runs, job.id)[0].name
     slurm.set_state("100", "RUNNING")
     put_progress(runs, job.id, 0, state="failed", submission=name)
     put_progress(runs, job.id, 1, state="running", submission=name)
     slurm.set_state("100", "FAILED")
-    assert submit(plan, profile, runs) == 0, "one of its processes is still there"
+    assert submit(plan, profile, runs).tasks == 0, "one of its processes is still there"
     put_progress(runs, job.id, 1, state="failed", submission=name)
-    assert submit(plan, profile, runs) == 2
+    assert submit(plan, profile, runs).tasks == 2
     assert [one.id for one in entries(runs, job.id)] == ["101", "101"]
 
 
@@ -132,14 +131,14 @@ def test_local_gangs_run_one_after_the_other_when_everything_else_is_done(
         monkeypatch.setattr(local, "_submitit", start)
         plan, profile, runs = planned(tmp_path, TRAINING, OTHER, COUNT, TIMING)
         count, timing, first, second = (job.id for job in plan.jobs)
-        assert submit(plan, profile, runs) == 6
+        assert submit(plan, profile, runs).tasks == 6
     assert given == [
         ("sequence", [count], []),
         ("sequence", [timing], others[:1]),
         ("gang", [first], others[:2]),
         ("gang", [second], others[:3]),
     ]
-    commands = launch.scripts(plan, profile, runs)
+    commands = launch.commands(plan, profile, runs)
     assert [command.partition("  # ")[2] for command in commands] == ["", "2 of them at the same time"]
 
 
@@ -150,7 +149,7 @@ def test_all_ranks_of_a_local_gang_see_all_of_its_gpus(tmp_path: Path, monkeypat
     monkeypatch.setattr("submitit.LocalExecutor.update_parameters", lambda _, **one: given.append(one))
     monkeypatch.setattr("submitit.LocalExecutor.submit", lambda *_: type("Job", (), {"job_id": str(os.getpid())}))
     plan, profile, runs = planned(tmp_path, TRAINING, gpus_per_task=1)
-    monkeypatch.setattr(launch, "check_gpu_code", lambda _: None)
+    monkeypatch.setattr(launch, "check_gpu_code", lambda _: "")
     submit(plan, profile, runs)
     (one,) = given
     assert (one["tasks_per_node"], one["gpus_per_node"], one["visible_gpus"]) == (2, 2, (3, 5))

@@ -52,9 +52,9 @@ def test_a_v100_and_a_build_for_cuda_13(tmp_path: Path, slurm: Slurm, monkeypatc
     assert slurm.scripts == []
     assert not runs.exists()
     only_count = make_plan([make_table([count])], planner, ())
-    assert launch.submit(only_count, planner.profile, runs) == 1, "no GPU is used"
+    assert launch.submit(only_count, planner.profile, runs).tasks == 1, "no GPU is used"
     monkeypatch.setattr(gpu_code, "installed_torch", lambda: CUDA_12)
-    assert launch.submit(plan, planner.profile, runs) == 1
+    assert launch.submit(plan, planner.profile, runs).tasks == 1
 
 
 def test_the_gpus_here_are_those_that_nvidia_smi_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

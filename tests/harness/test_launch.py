@@ -4,12 +4,13 @@ import json
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import cluster, launch
+from harness import cluster, launch, sbatches
 from harness.plan import Plan, make_plan
 from harness.profiles import Profile
 from harness.queue import state_of
@@ -18,6 +19,7 @@ from jobs.cells import Cell
 from results.attempts import Entry, Started, submission_folder
 from results.files import read_json, write_json
 from results.progress import job_folder, read_job
+from results.records import read_records
 from tests.harness.conftest import Slurm
 from tests.harness.made import make_planner, make_table
 
@@ -49,7 +51,6 @@ SCRIPT = """\
 #SBATCH --requeue
 #SBATCH --signal=USR2@180
 #SBATCH --time=720
-#SBATCH --wckey=submitit
 
 # setup
 module load cuda
@@ -101,7 +102,7 @@ def test_the_script_is_the_golden_one_and_a_dry_run_shows_it(tmp_path: Path, slu
     plan, profile, runs = planned(tmp_path, EVALUATE, **SLURM)
     (shown,) = launch.scripts(plan, profile, runs)
     assert not runs.exists()
-    assert launch.submit(plan, profile, runs) == 4
+    assert launch.submit(plan, profile, runs).tasks == 4
     (script,) = slurm.scripts
     record = plan.jobs[0].record_id(EVALUATE)
     assert plain(script).replace(record, "RECORD") == SCRIPT
@@ -154,10 +155,10 @@ def test_every_task_is_noted_with_its_slurm_id(tmp_path: Path, slurm: Slurm) -> 
 def test_what_is_queued_is_not_submitted_again_but_what_is_dead_is(tmp_path: Path, slurm: Slurm) -> None:
     slurm.put("hold")
     plan, profile, runs = planned(tmp_path, EVALUATE, executor="slurm", tasks=3)
-    assert launch.submit(plan, profile, runs) == 3
-    assert launch.submit(plan, profile, runs) == 0
+    assert launch.submit(plan, profile, runs).tasks == 3
+    assert launch.submit(plan, profile, runs).tasks == 0
     slurm.set_state("100_1", "CANCELLED by 0")
-    assert launch.submit(plan, profile, runs) == 1
+    assert launch.submit(plan, profile, runs).tasks == 1
     assert [one.id for one in entries(runs, plan.jobs[0].id)] == ["100_0", "101", "100_2"]
     assert "--array" not in slurm.scripts[1]
 
@@ -170,7 +171,7 @@ def test_tasks_that_run_keep_their_number(tmp_path: Path, slurm: Slurm) -> None:
     before = (job_folder(runs, job.id) / "job.json").read_text()
     plan.tasks[job.id] = 8
     slurm.set_state("100_2", "FAILED")
-    assert launch.submit(plan, profile, runs) == 1
+    assert launch.submit(plan, profile, runs).tasks == 1
     assert (job_folder(runs, job.id) / "job.json").read_text() == before
 
 
@@ -187,7 +188,7 @@ def test_arrays_are_cut_at_the_clusters_limit_and_run_as_wide_as_it_grants(tmp_p
     slurm.put("hold")
     slurm.put("array_size", "3")
     plan, profile, runs = planned(tmp_path, EVALUATE, executor="slurm", tasks=7)
-    assert launch.submit(plan, profile, runs) == 7
+    assert launch.submit(plan, profile, runs).tasks == 7
     arrays = [re.findall(r"--array=(\S+)", script) for script in slurm.scripts]
     assert arrays == [["0-2%3"], ["0-2%3"], []]
     assert [one.id for one in entries(runs, plan.jobs[0].id)] == [
@@ -207,10 +208,10 @@ def test_arrays_are_cut_at_the_clusters_limit_and_run_as_wide_as_it_grants(tmp_p
 def test_all_arrays_together_keep_to_the_throttle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parallel: int, widths: list[int], after: list[int | None]
 ) -> None:
-    monkeypatch.setattr(cluster, "array_limit", lambda: 3)
+    monkeypatch.setattr(sbatches, "array_limit", lambda: 3)
     plan, profile, _ = planned(tmp_path, EVALUATE, executor="slurm", tasks=12, parallel=parallel)
     start = Start(plan.jobs[0], ["grid"], 0, {task: {} for task in range(12)})
-    found = cluster.plan_sbatches([start], profile.launch)
+    found = sbatches.plan_sbatches([start], profile.launch)
     assert [one.parameters["array_parallelism"] for one in found] == widths
     assert [one.after for one in found] == after
 
@@ -224,13 +225,74 @@ def test_an_array_beyond_the_throttle_waits_for_an_earlier_one(tmp_path: Path, s
     assert waits == [[], ["afterany:100"]]
 
 
-def test_what_needs_no_gpu_does_not_wait_for_one(tmp_path: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gflops_are_counted_here_unless_the_cluster_is_to(
+    tmp_path: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     slurm.put("hold")
-    monkeypatch.setattr(launch, "check_gpu_code", lambda _: None)
-    plan, profile, runs = planned(tmp_path, COUNT, EVALUATE, executor="slurm", tasks=2, gpus_per_task=1)
+    monkeypatch.setattr(launch, "check_gpu_code", lambda _: "")
+    options: dict[str, Any] = {"executor": "slurm", "tasks": 2, "gpus_per_task": 1, "setup": ["false"]}
+    plan, profile, runs = planned(tmp_path, COUNT, EVALUATE, count_here=True, **options)
+    assert len(launch.scripts(plan, profile, runs)) == 1
+    (command,) = launch.commands(plan, profile, runs)
+    assert command.startswith(sys.executable), "launch.setup is for nodes"
+    assert launch.submit(plan, profile, runs).tasks == 3
+    (script,) = slurm.scripts
+    assert "--array=0-1%2\n" in script
+    assert "--gpus-per-node=1\n" in script
+    count = next(job for job in plan.jobs if job.kind == "count")
+    assert entries(runs, count.id)[0].executor == "local"
+    deadline = time.monotonic() + 60
+    while not read_records(runs)[0]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+    plan, profile, runs = planned(tmp_path / "there", COUNT, EVALUATE, count_here=False, **options)
+    assert launch.commands(plan, profile, runs) == []
+    (script,) = launch.scripts(plan, profile, runs)
+    assert "--array=0-2%3\n" in script
+    assert "--gpus-per-node=1\n" in script, "a partition may take nothing else"
+
+
+@pytest.mark.parametrize(
+    ("flag", "typed", "extra", "array", "gang"),
+    [
+        ("gpus-per-node", "", [], "--gpus-per-node=1", "--gpus-per-node=2"),
+        ("gpus-per-node", "v100", [], "--gpus-per-node=v100:1", "--gpus-per-node=v100:2"),
+        ("gres", "", [], "--gres=gpu:1", "--gres=gpu:2"),
+        ("gres", "v100", [], "--gres=gpu:v100:1", "--gres=gpu:v100:2"),
+        ("gres", "v100", ["launch.extra.gres=tmp:9"], "--gres=gpu:v100:1,tmp:9", "--gres=gpu:v100:2,tmp:9"),
+    ],
+)
+def test_gpus_are_asked_for_as_the_cluster_knows_them(
+    tmp_path: Path, slurm: Slurm, flag: str, typed: str, extra: list[str], array: str, gang: str
+) -> None:
+    asked: dict[str, Any] = {"gpus_per_task": 1, "gpu_type": typed, "gpu_flag": flag}
+    more = [*extra, "train.nodes=2", "train.tasks_per_node=2"]
+    plan, profile, runs = planned(tmp_path, EVALUATE, TRAINING, overrides=more, executor="slurm", tasks=1, **asked)
+    found = [re.findall("--(?:gpus|gres).*", script) for script in launch.scripts(plan, profile, runs)]
+    assert found == [[array], [gang]]
+
+
+def test_no_wckey_but_the_users_own(tmp_path: Path, slurm: Slurm) -> None:
+    for extra, expected in (([], []), (["launch.extra.wckey=mine"], ["mine"])):
+        plan, profile, runs = planned(tmp_path, EVALUATE, overrides=extra, executor="slurm", tasks=1)
+        (script,) = launch.scripts(plan, profile, runs)
+        assert re.findall(r"--wckey=(\S+)", script) == expected
+
+
+def test_a_percent_sign_in_the_runs_folder_is_none_of_slurms_patterns(tmp_path: Path, slurm: Slurm) -> None:
+    slurm.put("hold")
+    plan, profile, _ = planned(tmp_path, EVALUATE, executor="slurm", tasks=1)
+    runs = tmp_path / "50%run" / "runs"
     launch.submit(plan, profile, runs)
-    scripts = {len(re.findall("--array", script)): "--gpus-per-node=1\n" in script for script in slurm.scripts}
-    assert scripts == {0: False, 1: True}
+    for script in (*slurm.scripts, *launch.scripts(plan, profile, runs)):
+        places = re.findall(r"--(?:output|error)[= ](\S+)", script)
+        assert len(places) == 4
+        assert all("/50%%run/runs/" in place for place in places)
+        assert "submitit.core._submit " + str(tmp_path / "50%run") in script
+    with pytest.raises(ValueError, match=r"%j in its path, which submitit takes for a job's number; choose another"):
+        launch.check_runs(tmp_path / "a%job")
+    assert not (tmp_path / "a%job").exists()
 
 
 def test_variables_of_a_job_around_it_are_not_passed_on(
@@ -249,8 +311,8 @@ def test_variables_of_a_job_around_it_are_not_passed_on(
 def test_sbatch_refuses(tmp_path: Path, slurm: Slurm) -> None:
     slurm.put("refuse", "sbatch: error: invalid partition specified: gpu")
     plan, profile, runs = planned(tmp_path, COUNT, executor="slurm", tasks=1)
-    message = "profile small: SLURM would refuse grid.vit_demo.none.gflops: sbatch: error: invalid partition specified"
-    with pytest.raises(ValueError, match=message):
+    message = "SLURM would refuse grid.vit_demo.none.gflops: invalid partition specified: gpu (see launch.partition in"
+    with pytest.raises(ValueError, match=f"profile small: {re.escape(message)}"):
         launch.submit(plan, profile, runs)
     assert not list(runs.glob("jobs/*/attempt-*")), "nothing is noted of what could not be"
 
@@ -259,9 +321,9 @@ def test_sbatch_refuses_only_in_earnest(
     tmp_path: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slurm.put("refuse", "sbatch: error: invalid partition specified: gpu")
-    monkeypatch.setattr(cluster, "check_sbatch", lambda *_: None)
+    monkeypatch.setattr(cluster, "check_sbatch", lambda *_: [])
     plan, profile, runs = planned(tmp_path, COUNT, executor="slurm", tasks=1)
-    with pytest.raises(ValueError, match="profile small cannot submit to SLURM: sbatch: error: invalid partition"):
+    with pytest.raises(ValueError, match="profile small cannot submit to SLURM: invalid partition"):
         launch.submit(plan, profile, runs)
     assert capsys.readouterr() == ("", ""), "the reason is in the one line"
     (entry,) = entries(runs, plan.jobs[0].id)

@@ -36,7 +36,7 @@ def waiting(submissions: list[Submission]) -> list[tuple[list[tuple[str, int]], 
 def test_local_tasks_share_as_many_processes_as_there_are_cores(tmp_path: Path, submitted: list[Submission]) -> None:
     plan, profile, runs = planned(tmp_path, COUNT, EVALUATE, tasks=3)
     count, evaluate = (job.id for job in plan.jobs)
-    assert launch.submit(plan, profile, runs) == 4
+    assert launch.submit(plan, profile, runs).tasks == 4
     assert waiting(submitted) == [([(count, 0), (evaluate, 1)], []), ([(evaluate, 0), (evaluate, 2)], [])]
     assert [one.lane for one in submitted] == [0, 1]
 
@@ -130,7 +130,7 @@ from harness import launch, local
 from tests.harness.test_launch import COUNT, planned
 setup = ["until [ -e go ]; do sleep 0.1; done", "echo made ready", "false"]
 plan, profile, runs = planned(Path({str(tmp_path)!r}), COUNT, setup=setup)
-print(launch.submit(plan, profile, runs), plan.jobs[0].id)
+print(launch.submit(plan, profile, runs).tasks, plan.jobs[0].id)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.stderr, done.returncode) == ("", 0)

@@ -1,5 +1,6 @@
 """Profiles: where they are found, what --set can change, and that nothing wrong in them is taken silently."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,14 @@ def test_gpus_are_those_that_nvidia_smi_lists(tmp_path: Path, monkeypatch: pytes
     command.write_text("#!/bin/sh\necho 'GPU 0: Tesla V100 (UUID: GPU-1)'\necho 'GPU 1: Tesla V100 (UUID: GPU-2)'\n")
     command.chmod(0o700)
     assert machine.gpus() == (0, 1)
+
+
+def test_a_profile_saved_by_another_editor(tmp_path: Path) -> None:
+    text = make_profile(tmp_path).read_text()
+    path = tmp_path / "other.toml"
+    path.write_text(text, encoding="utf-8-sig")
+    assert load_profile(str(path)).launch == load_profile(str(tmp_path / "small.toml")).launch
+    for encoding, found in (("utf-16", "this seems to be UTF-16"), ("latin-1", "byte 0xe9 in line 1 is not")):
+        path.write_text(f"# caf\xe9\n{text}", encoding=encoding)
+        with pytest.raises(ValueError, match=re.escape(f"profile {path}: TOML is in UTF-8, and {found}; save it as")):
+            load_profile(str(path))

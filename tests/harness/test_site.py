@@ -34,7 +34,7 @@ none|up|infinite|1-infinite|0|0|(null)|n/a||(null)
 
 
 def check(tmp_path: Path, *overrides: str, train: str = "", nodes: int = 1) -> list[str]:
-    """The check of one task a node, or with `train` of a gang of so many processes a node."""
+    """What is said by the check of one task a node, or with `train` of a gang of so many processes a node."""
     profile = load_profile(str(make_profile(tmp_path, executor="slurm", tasks=2)), list(overrides))
     gangs = []
     if train:
@@ -42,7 +42,10 @@ def check(tmp_path: Path, *overrides: str, train: str = "", nodes: int = 1) -> l
         job = planner.job([Cell("vit_demo", "none", "motion", "", "train_hours")])
         assert isinstance(job, Train)
         gangs = [dataclasses.replace(job, nodes=nodes, tasks_per_node=int(train))]
-    return check_site(profile, gangs)
+    found = check_site(profile, gangs)
+    unchecked = [finding.state == "unknown" for finding in found]
+    assert unchecked == ["was not checked" in finding.text or "were not checked" in finding.text for finding in found]
+    return [finding.text for finding in found]
 
 
 def test_what_sites_print_is_understood(slurm: Slurm) -> None:

@@ -11,6 +11,7 @@ import pytest
 from harness import sweep
 from harness.planner import Planner
 from harness.profiles import load_profile
+from harness.submission import Sent
 from jobs.cells import Cell
 from jobs.data import demo
 from tests.harness.conftest import Slurm
@@ -50,7 +51,7 @@ def test_generated_videos_that_were_replaced_are_measured_anew_and_those_of_anot
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("launch.submit", "watch.wait"):
-        monkeypatch.setattr(f"harness.sweep.{name}", lambda *_: 0)
+        monkeypatch.setattr(f"harness.sweep.{name}", lambda *_: Sent())
     small = Place(tmp_path).profile
     profile = tmp_path / "generated.toml"
     profile.write_text(

@@ -126,7 +126,7 @@ def test_a_table_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="table2 is the name of a built-in table"):
         load_table(str(tmp_path / "table2.toml"))
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="is not text"):
+    with pytest.raises(ValueError, match="TOML is in UTF-8, and this seems to be UTF-16; save it as UTF-8"):
         load_table(str(tmp_path / "binary.toml"))
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(ValueError, match="cannot read table"):

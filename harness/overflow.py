@@ -1,0 +1,79 @@
+"""Tasks that a limit on submitted jobs leaves no place for yet, and when SLURM is asked again."""
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from harness.profiles import Launch
+from harness.queue import queued_tasks
+from harness.submission import Sent, Start
+from results.progress import JobProgress
+
+FIRST_S, LAST_S = 5.0, 600.0
+"""Seconds until SLURM is asked again where nothing of ours has ended: ever longer, as others may take all places."""
+
+
+class Overflow:
+    """What waits, by job."""
+
+    def __init__(self, sent: Sent) -> None:
+        self.starts: dict[str, Start] = {}
+        self.pause_s, self.next = FIRST_S, 0.0
+        self.busy = 0
+        self.said = ""
+        self.add([], sent)
+
+    def tasks(self, job_id: str) -> Collection[int]:
+        """The tasks of a job that wait."""
+        return self.starts[job_id].tasks if job_id in self.starts else ()
+
+    def add(self, tried: Collection[Start], sent: Sent) -> None:
+        """Note what became of those that were tried, and say what waits where that is new."""
+        for start in tried:
+            self.drop(start.job.id, start.tasks)
+        for start in sent.waiting:
+            self.starts[start.job.id] = replace(start, tasks={**start.tasks, **self._tries(start.job.id)})
+        self.pause_s = FIRST_S if sent.tasks else min(LAST_S, 2 * self.pause_s)
+        self.next = time.monotonic() + self.pause_s
+        text = waits(sent)
+        if sent.waiting and sent.why != self.said:
+            self.said = sent.why
+            print(text, flush=True)
+
+    def drop(self, job_id: str, tasks: Collection[int]) -> None:
+        """No longer wait with these tasks of a job."""
+        left = {task: tries for task, tries in self._tries(job_id).items() if task not in tasks}
+        if left:
+            self.starts[job_id] = replace(self.starts[job_id], tasks=left)
+        else:
+            self.starts.pop(job_id, None)
+
+    def due(self, jobs: Mapping[str, JobProgress], launch: Launch) -> list[Start]:
+        """What is to be tried now: at once where something of ours has ended, and without what another driver has
+        started. Under a throttle of one's own only when nothing is under way, as it holds for each array alone."""
+        for job_id, start in list(self.starts.items()):
+            entries = jobs[job_id].entries
+            self.drop(
+                job_id, [task for task in start.tasks if task in entries and entries[task].attempt > start.attempt]
+            )
+            if job_id in self.starts:
+                self.starts[job_id].attempt = jobs[job_id].attempt
+        if not self.starts:
+            return []
+        before, self.busy = self.busy, sum(map(_under_way, jobs.values()))
+        if (launch.parallel and self.busy) or (self.busy >= before and time.monotonic() < self.next):
+            return []
+        return list(self.starts.values())
+
+    def _tries(self, job_id: str) -> dict[int, dict[str, int]]:
+        return dict(self.starts[job_id].tasks) if job_id in self.starts else {}
+
+
+def waits(sent: Sent) -> str:
+    """What there is to say of tasks that wait."""
+    count = sum(len(start.tasks) for start in sent.waiting)
+    return f"{count} task{'s wait' if count > 1 else ' waits'} until fewer are submitted: {sent.why}"
+
+
+def _under_way(job: JobProgress) -> int:
+    return len(queued_tasks(job)) + sum(task.state == "running" for task in job.tasks)
