@@ -18,7 +18,7 @@ class Overflow:
 
     def __init__(self, sent: Sent) -> None:
         self.starts: dict[str, Start] = {}
-        self.pause_s, self.next = FIRST_S, 0.0
+        self.pause_s, self.next = FIRST_S, time.monotonic() + FIRST_S
         self.busy = 0
         self.said = ""
         self.add([], sent)
@@ -33,12 +33,9 @@ class Overflow:
             self.drop(start.job.id, start.tasks)
         for start in sent.waiting:
             self.starts[start.job.id] = replace(start, tasks={**start.tasks, **self._tries(start.job.id)})
-        self.pause_s = FIRST_S if sent.tasks else min(LAST_S, 2 * self.pause_s)
-        self.next = time.monotonic() + self.pause_s
-        text = waits(sent)
         if sent.waiting and sent.why != self.said:
             self.said = sent.why
-            print(text, flush=True)
+            print(waits(sent), flush=True)
 
     def drop(self, job_id: str, tasks: Collection[int]) -> None:
         """No longer wait with these tasks of a job."""
@@ -61,8 +58,12 @@ class Overflow:
         if not self.starts:
             return []
         before, self.busy = self.busy, sum(map(_under_way, jobs.values()))
-        if (launch.parallel and self.busy) or (self.busy >= before and time.monotonic() < self.next):
+        ended, now = self.busy < before, time.monotonic()
+        if (launch.parallel and self.busy) or not (ended or now >= self.next):
             return []
+        # SLURM counts a job for some seconds after its end.
+        self.pause_s = FIRST_S if ended else min(LAST_S, 2 * self.pause_s)
+        self.next = now + self.pause_s
         return list(self.starts.values())
 
     def _tries(self, job_id: str) -> dict[int, dict[str, int]]:

@@ -140,6 +140,16 @@ class Cluster:
         for node in config.NODES:
             self._start_node(node)
         self.wait_for_nodes()
+        if accounting:
+            self._demand()
+
+    def _demand(self) -> None:
+        """Set what the qualities of service demand; accounting knows of GPUs once slurmctld has told it of them."""
+        command = ["sacctmgr", "--noheader", "--parsable2", "show", "tres", "format=Type,Name"]
+        daemons.wait(lambda: "gres|gpu" in self.run(*command), lambda: "accounting knows of no GPUs", daemons.START_S)
+        for qos, demands in config.QOS.items():
+            if demands:
+                self._sacctmgr("modify", "qos", qos, "set", *demands)
 
     def _start_munge(self) -> None:
         folder = self.folder / "munge"
@@ -166,7 +176,7 @@ class Cluster:
         self._daemon("slurmdbd", ["slurmdbd"], ["sacctmgr", "--noheader", "list", "cluster"])
 
         self._sacctmgr("add", "cluster", "harness")
-        for qos in config.QOS[1:]:  # the first is there, as the account root is
+        for qos in list(config.QOS)[1:]:  # the first is there, as the account root is
             self._sacctmgr("add", "qos", qos)
         self._sacctmgr("modify", "account", "root", "set", f"qos={','.join(config.QOS)}")
         self._sacctmgr("add", "account", config.ACCOUNTS[0])

@@ -7,7 +7,13 @@ NODES = ("node1", "node2", "node3", "node4")
 CPUS = 16
 GPUS = 8
 ACCOUNTS = ("video", "root")
-QOS = ("normal", "long")
+QOS: dict[str, tuple[str, ...]] = {
+    "normal": (),
+    "long": (),
+    "few": ("MaxSubmitJobsPerUser=3",),
+    "gpus": ("MinTRESPerJob=gres/gpu=1", "Flags=DenyOnLimit"),
+}
+"""Qualities of service, by name, with what they demand."""
 PORTS = 2 + len(NODES)
 """How many ports in a row a cluster takes: slurmctld's, slurmdbd's and one a node."""
 
