@@ -22,6 +22,7 @@ import numpy as np
 import tabulate
 
 from jobs.cells import Cell
+from jobs.data.encoding import X264
 from jobs.sources import NO_WEIGHTS
 from jobs.spec import Dataset, Evaluate, split
 
@@ -68,7 +69,7 @@ def make_videos(folder: Path, count: int, grain: int = 0) -> Path:
         rng = np.random.default_rng(number)
         texture = rng.integers(0, 256, (16, 16, 3), np.uint8).repeat(40, 0).repeat(40, 1)
         with av.open(str(folder / f"{number}.mp4"), "w") as container:
-            stream = container.add_stream("libx264", rate=Fraction(RATE))
+            stream = container.add_stream("libx264", rate=Fraction(RATE), options={"x264-params": X264})
             stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"  # type: ignore[union-attr]
             for t in range(FRAMES):
                 noise = rng.integers(-grain, grain, (HEIGHT, WIDTH, 1), endpoint=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from jobs.data.encoding import X264
+
 KINDS = (
     "missing",
     "empty",
@@ -61,10 +63,14 @@ def write_video(
     pixels: str = "yuv420p",
     rate: int = 30,
 ) -> Path:
-    """Encode uint8 (frames, height, width, 3); the suffix of `path` picks the container."""
+    """Encode uint8 (frames, height, width, 3), the same bytes everywhere with x264; the suffix of `path` picks the
+    container."""
     muxing = {"movflags": "faststart"} if faststart else {}
+    options = dict(options or {})
+    if codec == "libx264":
+        options["x264-params"] = ":".join(filter(None, [X264, options.get("x264-params")]))
     with av.open(str(path), "w", options=muxing) as container:
-        video = container.add_stream(codec, rate=rate, options=dict(options or {}))
+        video = container.add_stream(codec, rate=rate, options=options)
         assert isinstance(video, av.VideoStream)
         video.height, video.width, video.pix_fmt = *frames.shape[1:3], pixels
         if audio:

@@ -4,6 +4,10 @@ decord serves damaged videos without a word: FFmpeg conceals what it cannot deco
 repeats of the last good one. Its random access also returns wrong frames in streams with open groups of pictures.
 So a video is read front to back, to its end whatever the views need, and what FFmpeg reports meanwhile is taken at its
 word; whether a video counts as readable then never depends on the views asked for.
+
+In MPEG transport and program streams decord plays from the second key frame, also without a word. So only containers
+and codecs are read of which all frames were compared with an independent decode: `containers.COMPARED` lists them. A
+video that shows fewer frames than its file lists is read only where the file itself says why.
 """
 
 import os
@@ -11,13 +15,13 @@ import re
 import stat
 import struct
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 
+from jobs.data.containers import REMUX, Container, NotRead, hidden_frames, identify
 from jobs.data.views import frames_needed
 
 # cv2 and decord are imported where they are used: a process that only asks decoders for videos loads neither, and
@@ -73,13 +77,14 @@ def read_video(file: str | Path, request: Request) -> Video:
     Only the resized frames wanted are kept in memory. Standard error of the whole process is redirected meanwhile, so
     this belongs in a process of its own: see pool.py. Raises Unreadable.
     """
-    check_file(file)
+    container = check_file(file)
+    _forget_variables()
     with _DecoderLog() as log:
         try:
-            shown, frames = _read(file, request, log)
+            shown, frames = _read(file, container, request, log)
             wanted, passes = request.numbers(shown), 1
             if not frames.keys() >= set(wanted):
-                _, frames = _read(file, request, log, shown)
+                _, frames = _read(file, container, request, log, shown)
                 passes = 2
             return Video(shown, np.array(wanted), np.stack([frames[number] for number in wanted]), passes)
         except Unreadable as error:
@@ -91,7 +96,7 @@ def read_video(file: str | Path, request: Request) -> Video:
 
 
 def _read(
-    file: str | Path, request: Request, log: "_DecoderLog", num_frames: int = 0
+    file: str | Path, container: Container, request: Request, log: "_DecoderLog", num_frames: int = 0
 ) -> tuple[int, dict[int, np.ndarray]]:
     """How many frames the video shows, and of those the ones wanted of a video of `num_frames` (default: as listed).
 
@@ -102,11 +107,14 @@ def _read(
 
     decord.logging.set_level(decord.logging.ERROR)
     reader = decord.VideoReader(str(file), num_threads=1, fault_tol=1e-6)
-    wanted = set(request.numbers(num_frames or len(reader)))
+    if not container.name:
+        raise Unreadable(f"in a container that was not compared with another decoder: {REMUX}")
+    listed = len(reader)
+    wanted = set(request.numbers(num_frames or listed))
     frames: dict[int, np.ndarray] = {}
     shown = 0
     try:
-        for number in range(len(reader)):
+        for number in range(listed):
             frame = reader.next()
             log.check()
             if number in wanted:
@@ -116,8 +124,15 @@ def _read(
         pass
     del reader  # joins the decoding thread, so that its last words are in the log
     log.check()
-    if shown < 2:
+    log.check_itself()
+    if listed < 2:
         raise Unreadable("a single frame, not a video")
+    if shown < listed:
+        with open(file, "rb") as content:
+            hidden = hidden_frames(container, content, os.fstat(content.fileno()).st_size)
+        if listed - shown != hidden:
+            why = f"it says itself that {hidden} are hidden" if hidden else "nothing in it says why"
+            raise Unreadable(f"only {shown} of the {listed} frames that the file lists are shown, and {why}")
     return shown, frames
 
 
@@ -131,8 +146,16 @@ def _resized(frame: np.ndarray, short_side: int) -> np.ndarray:
     return frame if size == (width, height) else cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
 
 
-def check_file(file: str | Path) -> None:
-    """Raise Unreadable for what can be told without decoding; nothing here waits for a pipe or device."""
+def _forget_variables() -> None:
+    """Have no variable of the environment decide how decord reads, or colour what FFmpeg says so that it is not
+    recognised."""
+    for name in [name for name in os.environ if name.startswith(("DECORD_", "AV_LOG_"))]:
+        del os.environ[name]
+
+
+def check_file(file: str | Path) -> Container:
+    """What a file says of itself; Unreadable for what can be told without decoding. Nothing waits for a pipe or
+    device."""
     try:
         info = os.stat(file)
         if not stat.S_ISREG(info.st_mode):
@@ -140,7 +163,11 @@ def check_file(file: str | Path) -> None:
         if info.st_size == 0:
             raise Unreadable("an empty file")
         with open(file, "rb") as content:
-            _check_boxes(content, info.st_size)
+            return identify(content, info.st_size)
+    except NotRead as error:
+        raise Unreadable(str(error)) from None
+    except (struct.error, IndexError) as error:
+        raise Unreadable("damaged: what it says of its own tracks cannot be understood") from error
     except (OSError, ValueError) as error:
         raise Unreadable(getattr(error, "strerror", None) or str(error)) from error
 
@@ -152,25 +179,6 @@ _KINDS = {
     stat.S_IFBLK: "a block device",
     stat.S_IFCHR: "a character device",
 }
-
-
-def _check_boxes(content: Any, size: int) -> None:
-    """Raise Unreadable for an MP4 whose top-level boxes reach past the end of the file, which decord may not mind."""
-    start, kinds = 0, set()
-    while start + 8 <= size:
-        content.seek(start)
-        length, kind = struct.unpack(">I4s", content.read(8))
-        if start == 0 and kind != b"ftyp":
-            return
-        if length == 1 and start + 16 <= size:
-            (length,) = struct.unpack(">Q", content.read(8))
-        end = size if length == 0 else start + length
-        if kind in (b"moov", b"mdat", b"moof") and end > size:
-            raise Unreadable(f"truncated: {end - size} bytes are missing of its {kind.decode()!r} box")
-        kinds.add(kind)
-        start = max(end, start + 8)
-    if kinds and b"moov" not in kinds:
-        raise Unreadable("truncated: the index, its 'moov' box, is missing")
 
 
 # What FFmpeg calls an error and is damage. Left out on purpose is what it says of sound streams that begin between key
@@ -186,14 +194,16 @@ _STREAM_DAMAGE = re.compile(
     r"|non-existing|invalid|illegal|out of range|overflow",
     re.I,
 )
+_END = "end of what the decoder reported, at byte"
 _HARMLESS = re.compile(r"probably corrupt input|\bSEI\b")
 
 
 class _DecoderLog:
-    """While open, what FFmpeg writes to the process's standard error ends up here instead."""
+    """While open, what FFmpeg writes to the process's standard error ends up here instead, in memory: no disk that is
+    full can lose it."""
 
     def __enter__(self) -> Self:
-        self._file = tempfile.TemporaryFile()
+        self._file = os.fdopen(os.memfd_create("decoder-log"), "r+b", buffering=0)
         self._parsed = 0
         self._damage = ""
         self.lines: list[str] = []
@@ -211,6 +221,17 @@ class _DecoderLog:
         """Raise Unreadable if damage has been reported."""
         if damage := self.damage():
             raise Unreadable(f"damaged: the decoder reported {damage!r}")
+
+    def check_itself(self) -> None:
+        """Raise Unreadable if what is written to it does not get there: damage could go unseen."""
+        end = f"{_END} {os.fstat(self._file.fileno()).st_size}\n".encode()
+        try:
+            os.write(2, end)
+            kept = os.pread(self._file.fileno(), len(end), os.fstat(self._file.fileno()).st_size - len(end))
+        except OSError as error:
+            raise Unreadable(f"what the decoder reported could not be kept: {error.strerror}") from error
+        if kept != end:
+            raise Unreadable("what the decoder reported could not be kept")
 
     def damage(self) -> str:
         """The first report of damage so far, or nothing."""

@@ -213,3 +213,66 @@ def test_standard_error_is_given_back(bad_videos, capfd):
 def test_asking_for_videos_loads_no_torch_and_no_decoder():
     check = "import sys, jobs.data.pool; print(*({'torch', 'decord', 'cv2', 'av', 'pandas'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+LIMITED = """
+import resource, sys
+from tests.jobs.data.test_reader import Every, Unreadable, read_video
+if sys.argv[1] == "limit":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8))
+for file in sys.argv[2:]:
+    try:
+        print("read", read_video(file, Every()).num_frames)
+    except Unreadable as error:
+        print("refused", error)
+"""
+
+
+def read_elsewhere(*arguments, around=(), **variables):
+    """What a process of its own says of each file."""
+    command = [*around, sys.executable, "-c", LIMITED, *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": os.getcwd()} | variables
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory):
+    """A sound video, and six in which bits were flipped."""
+    folder = tmp_path_factory.mktemp("damaged")
+    files = [write_video(folder / f"{number}.mp4", FRAMES) for number in range(7)]
+    for number, file in enumerate(files[1:]):
+        flip_bits(file, 40, seed=number)
+    return files
+
+
+def outcomes(lines):
+    return [line.partition(" ")[0] for line in lines]
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0, reason="takes a mount"
+)
+def test_damage_is_found_while_no_disk_has_room(damaged, tmp_path):
+    """What FFmpeg says is kept in memory: a small file system stands in for a full /tmp."""
+    (tmp_path / "full").mkdir()
+    full = f"mount -t tmpfs -o size=64k none {tmp_path}/full; cat /dev/zero > {tmp_path}/full/all 2>/dev/null"
+    around = ["unshare", "--mount", "sh", "-c", f'{full}; exec "$@"', "sh"]
+    lines = read_elsewhere("", *damaged, around=around, TMPDIR=str(tmp_path / "full"))
+    assert outcomes(lines) == ["read"] + ["refused"] * 6
+    assert all(line.startswith("refused damaged: ") for line in lines[1:])
+
+
+def test_a_log_that_cannot_be_kept_is_a_refusal(damaged):
+    """Also of a sound video: nobody could tell."""
+    lines = read_elsewhere("limit", *damaged)
+    assert outcomes(lines) == ["refused"] * 7
+    assert lines[0] == "refused what the decoder reported could not be kept: File too large"
+
+
+def test_no_variable_of_the_environment_hides_damage_or_changes_what_is_read(damaged):
+    variables = {"AV_LOG_FORCE_COLOR": "1", "DECORD_EOF_RETRY_MAX": "1", "DECORD_REWIND_RETRY_MAX": "1"}
+    plain = read_elsewhere("", *damaged)
+    assert read_elsewhere("", *damaged, **variables) == plain
+    assert outcomes(plain) == ["read"] + ["refused"] * 6

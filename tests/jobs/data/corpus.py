@@ -1,0 +1,178 @@
+"""`python -m tests.jobs.data.corpus FOLDER`: videos in every container and codec, and what an independent decoder finds
+in each: PyAV's FFmpeg, much newer than decord's. A process of its own, as the two do not always get on."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from tests.bad_videos import number_of, numbered_frames, trim
+
+FRAMES, HEIGHT, WIDTH = 100, 96, 128
+TRIMMED = ((30, 37), (30, 30), (0, 5), (60, 71))
+"""Of trimmed MP4s, the key frame from which it is kept and the frame from which it is shown."""
+
+
+@dataclass(frozen=True)
+class Coding:
+    """A codec with one structure of groups of pictures."""
+
+    codec: str
+    encoder: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    pixels: str = "yuv420p"
+
+
+def _h264(parameters: str, group: int = 30) -> Coding:
+    fixed = f"keyint={group}:min-keyint={group}:scenecut=0:threads=1:cpu-independent=1:{parameters}"
+    return Coding("H.264", "libx264", {"preset": "veryfast", "crf": "20", "x264-params": fixed})
+
+
+def _hevc(parameters: str) -> Coding:
+    fixed = f"log-level=none:keyint=30:min-keyint=30:scenecut=0:pools=1:{parameters}"
+    return Coding("HEVC", "libx265", {"preset": "ultrafast", "x265-params": fixed})
+
+
+_GROUP = {"g": "12", "qscale": "2"}
+CODINGS = {
+    "h264-p": _h264("bframes=0"),
+    "h264-b": _h264("bframes=3:b-adapt=0:b-pyramid=none"),
+    "h264-pyramid": _h264("bframes=8:b-adapt=0:b-pyramid=normal"),
+    "h264-open": _h264("open-gop=1:bframes=3:b-adapt=0"),
+    "h264-long": _h264("bframes=3:b-adapt=0", group=999),
+    "h264-intra": _h264("", group=1),
+    "h264-refresh": _h264("intra-refresh=1"),
+    "hevc-p": _hevc("bframes=0"),
+    "hevc-open": _hevc("bframes=4:open-gop=1"),
+    "vp8": Coding("VP8", "libvpx", {"cpu-used": "8", "g": "60"}),
+    "vp8-hidden": Coding("VP8", "libvpx", {"cpu-used": "8", "g": "20"}),
+    "vp9": Coding("VP9", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}),
+    "vp9-lag": Coding(
+        "VP9", "libvpx-vp9", {"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "good", "cpu-used": "8"}
+    ),
+    "mpeg4-p": Coding("MPEG-4", "mpeg4", _GROUP),
+    "mpeg4-b": Coding("MPEG-4", "mpeg4", _GROUP | {"bf": "2"}),
+    "mpeg2-b": Coding("MPEG-2", "mpeg2video", _GROUP | {"bf": "2"}),
+    "mpeg1-b": Coding("MPEG-1", "mpeg1video", _GROUP | {"bf": "2"}),
+    "mjpeg": Coding("Motion JPEG", "mjpeg", {"qscale": "2"}, "yuvj420p"),
+    "msmpeg4v2": Coding("MS MPEG-4 v2", "msmpeg4v2", _GROUP),
+    "msmpeg4v3": Coding("MS MPEG-4 v3", "msmpeg4", _GROUP),
+    "sorenson": Coding("Sorenson H.263", "flv", _GROUP),
+    "wmv2": Coding("WMV 8", "wmv2", _GROUP),
+    "av1": Coding("AV1", "libsvtav1", {"preset": "13", "svtav1-params": "lp=1"}),
+}
+_MPEG = ("mpeg4-p", "mpeg4-b", "mpeg2-b", "mpeg1-b", "mjpeg")
+_X26 = tuple(name for name in CODINGS if name.startswith(("h264", "hevc")))
+READ: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "mp4": ("MP4", "mp4", (*_X26, "vp9", "vp9-lag", *_MPEG)),
+    "mov": ("MP4", "mov", ("h264-b", "h264-open", "hevc-open", "mpeg2-b", "mpeg1-b", "mjpeg")),
+    "fragmented.mp4": ("MP4", "mp4", ("h264-b", "h264-open", "hevc-open", "vp9-lag")),
+    "late.mp4": ("MP4", "mp4", ("h264-b", "hevc-open")),
+    "sound.mp4": ("MP4", "mp4", ("h264-b",)),
+    "mkv": ("Matroska", "matroska", (*_X26, *_MPEG)),
+    "late.mkv": ("Matroska", "matroska", ("h264-b", "hevc-open", "mpeg4-b")),
+    "sound.mkv": ("Matroska", "matroska", ("h264-b",)),
+    "webm": ("Matroska", "webm", ("vp8", "vp8-hidden", "vp9", "vp9-lag")),
+    "late.webm": ("Matroska", "webm", ("vp8-hidden", "vp9-lag")),
+    "avi": ("AVI", "avi", ("h264-p", "h264-b", "h264-open", *_MPEG, "msmpeg4v2", "msmpeg4v3")),
+    "flv": ("FLV", "flv", ("h264-p", "h264-b", "h264-open", "sorenson")),
+}
+"""By the end of a file's name: its container, FFmpeg's name of the format, and what is in it."""
+REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ts": ("mpegts", ("h264-p", "h264-b", "mpeg2-b", "mpeg4-b")),
+    "m2ts": ("mpegts", ("h264-b",)),
+    "mpg": ("mpeg", ("mpeg1-b", "mpeg2-b")),
+    "vob": ("vob", ("mpeg2-b",)),
+    "wmv": ("asf", ("wmv2",)),
+    "ogv": ("ogg", ("vp8",)),
+    "avi": ("avi", ("wmv2", "vp8")),
+    "mp4": ("mp4", ("av1",)),
+    "mkv": ("matroska", ("av1", "msmpeg4v3")),
+}
+
+
+def write(path: Path, form: str, coding: Coding, frames: np.ndarray) -> None:
+    """Encode uint8 (frames, height, width, 3), from 10 s on in a file called late, with sound in one called so."""
+    options = {"movflags": "frag_keyframe+empty_moov"} if "fragmented" in path.name else {}
+    options |= {"mpegts_m2ts_mode": "1"} if path.suffix == ".m2ts" else {}
+    start = 250 * ("late" in path.name)
+    with av.open(str(path), "w", format=form, options=options) as container:
+        video = container.add_stream(coding.encoder, rate=25, options=dict(coding.options))
+        assert isinstance(video, av.VideoStream)
+        video.height, video.width, video.pix_fmt = *frames.shape[1:3], coding.pixels
+        sound = container.add_stream("aac", rate=44100, layout="mono") if "sound" in path.name else None
+        for number, pixel_values in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixel_values, format="rgb24")
+            frame.pts, frame.time_base = start + number, Fraction(1, 25)
+            for packet in video.encode(frame):
+                container.mux(packet)
+                if coding is CODINGS["vp8-hidden"] and packet.is_keyframe:
+                    container.mux(_hidden(packet))
+            if isinstance(sound, av.AudioStream):
+                tone = av.AudioFrame.from_ndarray(np.zeros((1, 1764), np.float32), format="fltp", layout="mono")
+                tone.sample_rate, tone.pts = 44100, 1764 * number
+                container.mux(sound.encode(tone))
+        container.mux(video.encode(None))
+        if isinstance(sound, av.AudioStream):
+            container.mux(sound.encode(None))
+
+
+def _hidden(packet: av.Packet) -> av.Packet:
+    """The same VP8 frame, a little later and not to be shown, as an encoder adds them for reference."""
+    data = bytearray(bytes(packet))
+    data[0] &= ~(1 << 4)  # show_frame
+    hidden = av.Packet(bytes(data))
+    hidden.pts = hidden.dts = packet.pts + 1
+    hidden.time_base, hidden.stream = packet.time_base, packet.stream
+    return hidden
+
+
+def remux(source: Path, path: Path) -> None:
+    """Copy the packets into another container, as the remedy of a refusal says."""
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+
+
+def small(frame: np.ndarray) -> np.ndarray:
+    """The means of 8 × 8 pixels, (H, W, 3) → (H / 8, W / 8, 3)."""
+    height, width, _ = frame.shape
+    return frame.reshape(height // 8, 8, width // 8, 8, 3).mean((1, 3))
+
+
+def main(folder: Path) -> None:
+    frames = numbered_frames(FRAMES, HEIGHT, WIDTH)
+    noise = np.random.default_rng(0).integers(-20, 21, frames.shape[1:])
+    frames = np.clip(frames.astype(int) + noise, 0, 255).astype(np.uint8)
+    for end, (_, form, names) in READ.items():
+        for name in names:
+            write(folder / f"{name}.{end}", form, CODINGS[name], frames)
+    whole = folder / "h264-b.mp4"
+    for keep_from, show_from in TRIMMED:
+        trim(whole, folder / f"trimmed-{keep_from}-{show_from}.mp4", keep_from, show_from)
+    references = {}
+    for path in sorted(folder.iterdir()):
+        with av.open(str(path)) as container:
+            decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        np.save(folder / f"{path.name}.npy", np.stack([small(frame) for frame in decoded]).astype(np.float32))
+        references[path.name] = [int(number_of(frame)) for frame in decoded]
+    (folder / "references.json").write_text(json.dumps(references))
+    refused = folder / "refused"
+    refused.mkdir()
+    for end, (form, names) in REFUSED.items():
+        for name in names:
+            write(refused / f"{name}.{end}", form, CODINGS[name], frames)
+    for source in (refused / "h264-b.ts", refused / "mpeg2-b.mpg"):
+        remux(source, refused / f"remuxed-{source.stem}.mkv")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
