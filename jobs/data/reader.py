@@ -224,10 +224,11 @@ class _DecoderLog:
 
     def check_itself(self) -> None:
         """Raise Unreadable if what is written to it does not get there: damage could go unseen."""
-        end = f"{_END} {os.fstat(self._file.fileno()).st_size}\n".encode()
+        before = os.fstat(self._file.fileno()).st_size
+        end = f"{_END} {before}\n".encode()
         try:
             os.write(2, end)
-            kept = os.pread(self._file.fileno(), len(end), os.fstat(self._file.fileno()).st_size - len(end))
+            kept = os.pread(self._file.fileno(), len(end), before)
         except OSError as error:
             raise Unreadable(f"what the decoder reported could not be kept: {error.strerror}") from error
         if kept != end:
