@@ -71,7 +71,7 @@ def note_started(submission: Submission, started: Started, runs: Path) -> Starte
 def _open(runs: Path) -> list[Submission]:
     try:
         names = sorted(os.listdir(Path(runs) / "logs"))
-    except OSError:
+    except FileNotFoundError:
         return []
     found = [read_submission(runs, name) for name in names if read_started(runs, name) is None]
     return [one for one in found if one]

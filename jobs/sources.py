@@ -53,8 +53,12 @@ class Dataset:
 
 
 def edition_of(labels: Path) -> str:
-    """What the module that made the videos of a label file has left beside it; empty where it has left nothing."""
+    """What the module that made the videos of a label file has left beside it; empty where it has left nothing, and
+    where that cannot be read, words that say so."""
+    path = labels.with_suffix(".edition")
     try:
-        return labels.with_suffix(".edition").read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
+        return path.read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError):
         return ""
+    except (OSError, ValueError):
+        return f"of an edition that cannot be read from {path.name}"

@@ -236,7 +236,7 @@ class ProgressWriter:
 
 def _read_job(folder: Path) -> JobProgress:
     names: list[str] = []
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         names = os.listdir(folder)
     job, runs = _read(folder / "job.json"), folder.parents[1]
     reported = {int(found[1]) for name in names if (found := _PROGRESS_FILE.fullmatch(name))}

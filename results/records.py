@@ -113,7 +113,7 @@ def record_ids(runs: Path) -> set[str]:
     """Return the ids of the records that seem to be there, by their names alone; cheap, for many and often."""
     try:
         names = os.listdir(_folder(runs))
-    except OSError:
+    except FileNotFoundError:
         return set()
     return {name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith(".")}
 

@@ -97,7 +97,7 @@ class RestartStore:
     def _names(self) -> list[str]:
         try:
             return sorted(name for name in os.listdir(self.folder) if re.fullmatch(r"step-\d{9,}", name))
-        except OSError:
+        except FileNotFoundError:
             return []
 
     def _first(self, problem: str) -> str:
