@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from models import load_checkpoint
+from models.checkpoints import check_checkpoint
 from tests.models import golden
 from tests.models.tiny import TINY, hugging_face_config, refusal
 
@@ -95,7 +96,11 @@ def test_files_that_hold_no_weights(tmp_path, model, state):
         "empty.pth": (b"", "is empty"),
         "empty.safetensors": (b"", "is empty"),
         "pointer.safetensors": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
-        "page.pth": (b"<!DOCTYPE html><html>not found</html>", "is damaged or no checkpoint"),
+        "page.pth": (
+            b"<!DOCTYPE html><html>not found</html>",
+            "is a web page, no checkpoint; download the file itself",
+        ),
+        "page.safetensors": (b"\n <html>sign in</html>", "is a web page, no checkpoint; download the file itself"),
         "text.pth": (b"hello, this is text", "is damaged or no checkpoint"),
         "text.safetensors": (b"hello, this is text", "is damaged or no checkpoint"),
         "cut.pth": (whole[: len(whole) // 2], "is damaged or no checkpoint"),
@@ -181,3 +186,52 @@ def test_hugging_face_names_that_are_missing(folder, model):
     message = refused(model, path)
     assert "missing: blocks.0.attn.qkv.weight" in message
     assert "extra: blocks.0.attn.query.weight, blocks.0.attn.value.weight" in message
+
+
+AGREEING = {"num_frames": 4, "input_size": 16, "tubelet_size": 2, "sampling_rate": 3}
+
+
+@pytest.mark.parametrize("form", [lambda args: argparse.Namespace(**args), dict], ids=["namespace", "dict"])
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"num_frames": 32}, "num_frames 32 instead of 4"),
+        ({"input_size": 320}, "input_size 320 instead of 16"),
+        ({"tubelet_size": 1}, "tubelet_size 1 instead of 2"),
+        ({"sampling_rate": 2}, "sampling_rate 2 instead of 3; sampling_rate is the dataset's stride in a profile"),
+        ({"num_frames": 32, "input_size": 320}, "num_frames 32 instead of 4; input_size 320 instead of 16"),
+    ],
+)
+def test_weights_that_were_trained_on_other_clips_by_their_own_word(tmp_path, model, state, form, other, said):
+    path = tmp_path / "k400.pth"
+    torch.save({"module": state, "args": form(AGREEING | other)}, path)
+    message = refusal(model, lambda: load_checkpoint(model, path, stride=3))
+    assert message == f"{path} was trained on other clips, by its args: {said}"
+    torch.save({"module": state, "args": form(AGREEING)}, path)
+    load_checkpoint(model, path, stride=3)
+
+
+def test_the_stride_of_segments_is_not_compared(tmp_path, model, state):
+    torch.save({"module": state, "args": argparse.Namespace(sampling_rate=2)}, tmp_path / "ssv2.pth")
+    assert loaded(model, tmp_path / "ssv2.pth", state)
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.int64, torch.bool])
+def test_weights_of_whole_numbers_are_refused(tmp_path, model, state, kind):
+    torch.save(state | {"head.weight": state["head.weight"].to(kind)}, tmp_path / "whole.pth")
+    said = f"of the wrong type: head.weight {str(kind).removeprefix('torch.')}"
+    assert refused(model, tmp_path / "whole.pth").endswith(said)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused(tmp_path, model, state, value):
+    state["blocks.1.mlp.fc1.bias"][3] = value
+    save_file(state, tmp_path / "wild.safetensors")
+    assert refused(model, tmp_path / "wild.safetensors").endswith("not finite: blocks.1.mlp.fc1.bias")
+
+
+def test_checking_says_what_loading_would_and_leaves_the_model(tmp_path, model, state):
+    save_file(state, tmp_path / "right.safetensors")
+    check_checkpoint(model, tmp_path / "right.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "right.safetensors").read_bytes()[:-9])
+    assert "cut" in refusal(model, lambda: check_checkpoint(model, tmp_path / "cut.safetensors"))

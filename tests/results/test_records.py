@@ -218,6 +218,31 @@ def test_a_record_of_the_expected_settings_is_better_than_a_larger_or_later_one(
     assert best(none, half, mine) == "none"
 
 
+def test_most_videos_decides_only_among_records_of_the_same_inputs():
+    old = {"checkpoint": {"sha256": "old"}, "precision": "fp32"}
+    new = {"checkpoint": {"sha256": "new"}, "precision": "fp32"}
+    whole = make("whole", settings=old, value=0.0, counts={"evaluated": 8, "listed": 8}, ended="2025-01-01")
+    fewer = make("fewer", settings=new, counts={"evaluated": 7, "listed": 8}, status="partial", ended="2025-01-02")
+    fewest = make("fewest", settings=new, counts={"evaluated": 6, "listed": 8}, status="partial", ended="2025-01-03")
+    guess = make("guess", settings=new, status="projected", ended="2025-01-04")
+    for records in ([whole, fewer, fewest, guess], [guess, fewest, fewer, whole]):
+        for digest, expected in (("new", fewer), ("old", whole)):
+            present = {"checkpoint.sha256": digest, "precision": "fp32"}
+            (best,) = best_by_cell(records, lambda cell, present=present: present).values()
+            assert best is expected
+        (best,) = best_by_cell(records).values()
+        assert best is fewer, "where nothing is known of what is there, the inputs that were measured last"
+    (best,) = best_by_cell([whole, guess], lambda cell: {"checkpoint.sha256": "new"}).values()
+    assert best is guess, "projected from the present weights, not measured of others"
+
+
+def test_records_of_earlier_versions_have_the_digest_of_their_weights(tmp_path):
+    record = make(settings={"checkpoint": {"path": "/w.pth", "size": 3}}, provenance={"checkpoint_sha256": "abc"})
+    write_record(tmp_path, record)
+    ((read,), _) = read_records(tmp_path)
+    assert read.settings["checkpoint"]["sha256"] == "abc"
+
+
 def test_a_thousand_records_are_read_and_indexed(tmp_path):
     (tmp_path / "records").mkdir()
     for number in range(1000):
