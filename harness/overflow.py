@@ -23,6 +23,11 @@ class Overflow:
         self.said = ""
         self.add([], sent)
 
+    @property
+    def text(self) -> str:
+        """What waits, and why; empty where nothing does."""
+        return waits(Sent(waiting=list(self.starts.values()), why=self.said)) if self.starts else ""
+
     def tasks(self, job_id: str) -> Collection[int]:
         """The tasks of a job that wait."""
         return self.starts[job_id].tasks if job_id in self.starts else ()
@@ -35,7 +40,7 @@ class Overflow:
             self.starts[start.job.id] = replace(start, tasks={**start.tasks, **self._tries(start.job.id)})
         if sent.waiting and sent.why != self.said:
             self.said = sent.why
-            print(waits(sent), flush=True)
+            print(self.text, flush=True)
 
     def drop(self, job_id: str, tasks: Collection[int]) -> None:
         """No longer wait with these tasks of a job."""

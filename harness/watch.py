@@ -159,6 +159,16 @@ def wait(plan: Plan, profile: Profile, runs: Path, sent: Sent | None = None) -> 
     if not plan.jobs:
         return
     watch = Watch(plan, profile, runs, sent)
+    try:
+        _follow(watch, plan)
+    except KeyboardInterrupt:
+        if watch.overflow.text:
+            print(f"{watch.overflow.text}; the same command submits more of them", file=sys.stderr)
+        raise
+
+
+def _follow(watch: Watch, plan: Plan) -> None:
+    """Look again and again, and show what is seen, until all has ended."""
     with _bars(plan) if sys.stdout.isatty() else _lines() as show:
         while True:
             began, busy = time.monotonic(), time.process_time()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness import cluster, launch, overflow, sweep
+from harness import cluster, launch, overflow, sweep, watch
 from harness.overflow import Overflow
 from harness.plan import Plan, make_plan
 from harness.profiles import Profile
@@ -186,3 +186,20 @@ def test_slurm_is_asked_ever_less_often(tmp_path: Path, monkeypatch: pytest.Monk
         now += 0.5
     assert len(asked) < 20
     assert max(after - before for before, after in itertools.pairwise(asked)) <= overflow.LAST_S + 1
+
+
+def test_who_stops_waiting_is_told_what_was_not_submitted(
+    tmp_path: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slurm.put("hold")
+    slurm.put("most", "1")
+    plan, profile, runs = planned(tmp_path, EVALUATE, tasks=3)
+    sent = launch.submit(plan, profile, runs)
+
+    def stop(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch.time, "sleep", stop)
+    with pytest.raises(KeyboardInterrupt):
+        watch.wait(plan, profile, runs, sent)
+    assert capsys.readouterr().err.startswith("2 tasks wait until fewer are submitted: QOSMaxSubmitJobPerUserLimit")
