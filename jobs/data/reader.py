@@ -21,7 +21,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from jobs.data.containers import REMUX, Container, NotRead, hidden_frames, identify
+from jobs.data.containers import REMUX, Container, NotRead, identify, shown_frames
 from jobs.data.views import frames_needed
 
 # cv2 and decord are imported where they are used: a process that only asks decoders for videos loads neither, and
@@ -109,6 +109,8 @@ def _read(
     reader = decord.VideoReader(str(file), num_threads=1, fault_tol=1e-6)
     if not container.name:
         raise Unreadable(f"in a container that was not compared with another decoder: {REMUX}")
+    if not container.codecs:
+        raise Unreadable(f"its codec is not named where {container.name} files have it: {REMUX}")
     listed = len(reader)
     wanted = set(request.numbers(num_frames or listed))
     frames: dict[int, np.ndarray] = {}
@@ -120,8 +122,8 @@ def _read(
             if number in wanted:
                 frames[number] = _resized(frame.asnumpy(), request.short_side)
             shown += 1
-    except decord.DECORDLimitReachedError:
-        pass
+    except (decord.DECORDLimitReachedError, StopIteration):
+        pass  # no more frames come
     del reader  # joins the decoding thread, so that its last words are in the log
     log.check()
     log.check_itself()
@@ -129,9 +131,9 @@ def _read(
         raise Unreadable("a single frame, not a video")
     if shown < listed:
         with open(file, "rb") as content:
-            hidden = hidden_frames(container, content, os.fstat(content.fileno()).st_size)
-        if listed - shown != hidden:
-            why = f"it says itself that {hidden} are hidden" if hidden else "nothing in it says why"
+            told = shown_frames(container, content, os.fstat(content.fileno()).st_size, listed)
+        if told != shown:
+            why = "nothing understood in it says why" if told in (None, listed) else f"by its own account {told} are"
             raise Unreadable(f"only {shown} of the {listed} frames that the file lists are shown, and {why}")
     return shown, frames
 
@@ -263,6 +265,8 @@ def _reason(error: Exception, log: _DecoderLog) -> str:
         return "no video stream"
     if damage := log.damage():
         return f"damaged: the decoder reported {damage!r}"
+    if "Unable to handle EOF" in text:
+        return "no frames could be read up to the end of the file"
     for line in log.lines:
         if "ERROR opening: " in line:
             return f"not a video: {line.rpartition(', ')[2]}"
