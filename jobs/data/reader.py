@@ -32,6 +32,10 @@ class Unreadable(Exception):
     """A video that cannot be read; the text is the reason, fit for a report."""
 
 
+class LogLost(OSError):
+    """What the decoder says of damage cannot be kept: this machine can read no video soundly, whichever it is."""
+
+
 class Request(Protocol):
     """What to read of a video."""
 
@@ -75,7 +79,7 @@ def read_video(file: str | Path, request: Request) -> Video:
     """Read the frames that `request` asks for, resized bilinearly; the other side is rounded down.
 
     Only the resized frames wanted are kept in memory. Standard error of the whole process is redirected meanwhile, so
-    this belongs in a process of its own: see pool.py. Raises Unreadable.
+    this belongs in a process of its own: see pool.py. Raises Unreadable, and LogLost.
     """
     container = check_file(file)
     _forget_variables()
@@ -87,6 +91,8 @@ def read_video(file: str | Path, request: Request) -> Video:
                 _, frames = _read(file, container, request, log, shown)
                 passes = 2
             return Video(shown, np.array(wanted), np.stack([frames[number] for number in wanted]), passes)
+        except LogLost:
+            raise
         except Unreadable as error:
             reason = str(error)
         except Exception as error:
@@ -196,6 +202,7 @@ _STREAM_DAMAGE = re.compile(
     r"|non-existing|invalid|illegal|out of range|overflow",
     re.I,
 )
+_LOST = "what the decoder reports of damage cannot be kept on this machine"
 _END = "end of what the decoder reported, at byte"
 _HARMLESS = re.compile(r"probably corrupt input|\bSEI\b")
 
@@ -205,12 +212,15 @@ class _DecoderLog:
     full can lose it."""
 
     def __enter__(self) -> Self:
-        self._file = os.fdopen(os.memfd_create("decoder-log"), "r+b", buffering=0)
         self._parsed = 0
         self._damage = ""
         self.lines: list[str] = []
-        sys.stderr.flush()
-        self._stderr = os.dup(2)
+        try:
+            self._file = os.fdopen(os.memfd_create("decoder-log"), "r+b", buffering=0)
+            sys.stderr.flush()
+            self._stderr = os.dup(2)
+        except OSError as error:
+            raise LogLost(f"{_LOST}: {error.strerror}") from error
         os.dup2(self._file.fileno(), 2)
         return self
 
@@ -225,16 +235,16 @@ class _DecoderLog:
             raise Unreadable(f"damaged: the decoder reported {damage!r}")
 
     def check_itself(self) -> None:
-        """Raise Unreadable if what is written to it does not get there: damage could go unseen."""
+        """Raise LogLost if what is written to it does not get there: damage could go unseen."""
         before = os.fstat(self._file.fileno()).st_size
         end = f"{_END} {before}\n".encode()
         try:
             os.write(2, end)
             kept = os.pread(self._file.fileno(), len(end), before)
         except OSError as error:
-            raise Unreadable(f"what the decoder reported could not be kept: {error.strerror}") from error
+            raise LogLost(f"{_LOST}: {error.strerror}") from error
         if kept != end:
-            raise Unreadable("what the decoder reported could not be kept")
+            raise LogLost(_LOST)
 
     def damage(self) -> str:
         """The first report of damage so far, or nothing."""
