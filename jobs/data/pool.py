@@ -85,7 +85,8 @@ class DecodePool(Generic[Wanted, Answer]):
         """What a decoder will have made of `file`, or the reason why it cannot be read; asked for in turn.
 
         Nothing bounds how many may be in the works but the caller, who takes the answers. A future raises RuntimeError
-        where a decoder cannot begin, LogLost where it cannot tell damage, and is cancelled when the pool is closed before its turn.
+        where a decoder cannot begin and LogLost where it cannot tell damage, and is cancelled when the pool is closed
+        before its turn.
         """
         return self._threads.submit(self._ask, file, request)
 
