@@ -6,8 +6,11 @@ So a video is read front to back, to its end whatever the views need, and what F
 word; whether a video counts as readable then never depends on the views asked for.
 
 In MPEG transport and program streams decord plays from the second key frame, also without a word. So only containers
-and codecs are read of which all frames were compared with an independent decode: `containers.COMPARED` lists them. A
-video that shows fewer frames than its file lists is read only where the file itself says why.
+and codecs are read of which all frames were compared with an independent decode, as `containers.COMPARED` lists them:
+MP4 and QuickTime with H.264, HEVC, VP9, MPEG-4 (part 2), MPEG-2, MPEG-1 and Motion JPEG; Matroska and WebM with these
+and VP8; AVI with H.264, MPEG-4, MPEG-2, MPEG-1, Motion JPEG, MS MPEG-4 v2 and v3; FLV with H.264 and Sorenson H.263. A
+video that shows fewer frames than its file lists is read only where the file itself says why: by an edit list of one
+part in MP4, and by VP8's invisible frames in Matroska.
 """
 
 import os

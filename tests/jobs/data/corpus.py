@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from jobs.data.encoding import X264
 from tests.bad_videos import edit, number_of, numbered_frames, trim
 
 FRAMES, HEIGHT, WIDTH = 100, 96, 128
@@ -32,7 +33,7 @@ class Coding:
 
 
 def _h264(parameters: str, group: int = 30) -> Coding:
-    fixed = f"keyint={group}:min-keyint={group}:scenecut=0:threads=1:cpu-independent=1:{parameters}"
+    fixed = f"keyint={group}:min-keyint={group}:scenecut=0:threads=1:{X264}:{parameters}"
     return Coding("H.264", "libx264", {"preset": "veryfast", "crf": "20", "x264-params": fixed})
 
 

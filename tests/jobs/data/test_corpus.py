@@ -53,6 +53,9 @@ def test_every_container_and_codec_that_is_read_is_in_the_corpus() -> None:
     for container, _, names in READ.values():
         found.setdefault(container, set()).update(CODINGS[name].codec for name in names)
     assert found == COMPARED
+    assert reader.__doc__ is not None
+    told = reader.__doc__.replace("MS MPEG-4 v2 and v3", "MS MPEG-4 v2, MS MPEG-4 v3")
+    assert [name for name in {*found, *set().union(*found.values())} if name not in told] == []
 
 
 @pytest.mark.parametrize("name", [*NAMES, *TRIMS, *EDITS])
