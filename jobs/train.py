@@ -24,7 +24,7 @@ from jobs.task import Cancelled, Stopped, Task
 from jobs.training.gang import Gang, join
 from jobs.training.hours import projected_hours, typical
 from jobs.training.loop import Outcome, Trainer, timeline
-from jobs.training.steps import read_steps
+from jobs.training.steps import missing_flags, read_steps
 from models import count_flops, create_model
 from models.catalog import architecture
 from results.files import read_json, replacing, write_json
@@ -134,6 +134,7 @@ def _write_times(job: Train, task: Task, whole: Sequence[Epoch], evaluate_s: flo
         "peak_memory": outcome["peak_memory"],
     }
     flags = spread_flags(step["median"], step["iqr"], "median step")
+    flags += missing_flags(steps)
     if step["steps"] < FEW:
         flags.append(f"a median over {step['steps']} steps only")
     of_steps = f"projected from {len(steps)} steps" if job.measure_steps else ""

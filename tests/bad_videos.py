@@ -2,7 +2,7 @@
 
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -114,6 +114,18 @@ def trim(source: Path, path: Path, keep_from: int, show_from: int) -> Path:
     return path
 
 
+def edit(source: Path, path: Path, parts: Sequence[tuple[int, int]], rate: int = 25) -> Path:
+    """Copy an MP4 of FFmpeg with another edit list: of each part, the first frame shown and how many are."""
+    data = source.read_bytes()
+    _, begin = struct.unpack_from(">Ii", data, data.index(b"elst") + 12)
+    (units,) = struct.unpack_from(">I", data, data.index(b"mdhd") + 16)
+    rows = [(1000 * count // rate, begin + first * units // rate, 1 << 16) for first, count in parts]
+    table = struct.pack(">II", 0, len(rows)) + b"".join(struct.pack(">IiI", *row) for row in rows)
+    assert data.index(b"mdat") < data.index(b"moov"), "growing moov would move the pictures"
+    path.write_bytes(with_box(data, (b"moov", b"trak", b"edts", b"elst"), table))
+    return path
+
+
 def flip_bits(path: Path, count: int, seed: int) -> None:
     """Flip `count` random bits of the pictures in an MP4 file."""
     data = bytearray(path.read_bytes())
@@ -149,7 +161,7 @@ def _overstate_frames(path: Path) -> None:
     data = path.read_bytes()
     assert data.index(b"mdat") < data.index(b"moov"), "growing moov would move the pictures"
     table = struct.pack(">II", 0, 3000) + struct.pack(">II", 2**31 - 1, 1) * 3000
-    path.write_bytes(_with_box(data, (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"), table))
+    path.write_bytes(with_box(data, (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"), table))
 
 
 def _boxes(data: bytes | bytearray) -> list[tuple[bytes, int, int]]:
@@ -162,8 +174,8 @@ def _boxes(data: bytes | bytearray) -> list[tuple[bytes, int, int]]:
     return found
 
 
-def _with_box(data: bytes, path: tuple[bytes, ...], content: bytes) -> bytes:
+def with_box(data: bytes, path: tuple[bytes, ...], content: bytes) -> bytes:
     """`data` with another content of the box that `path` leads to, through the first box of each kind."""
     start, end = next((start, end) for kind, start, end in _boxes(data) if kind == path[0])
-    inner = content if len(path) == 1 else _with_box(data[start + 8 : end], path[1:], content)
+    inner = content if len(path) == 1 else with_box(data[start + 8 : end], path[1:], content)
     return data[:start] + struct.pack(">I4s", 8 + len(inner), path[0]) + inner + data[end:]

@@ -23,7 +23,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, Generic, Self, TypeVar, overload
 
-from jobs.data.reader import Request, Unreadable, Video, read_video
+from jobs.data.reader import LogLost, Request, Unreadable, Video, read_video
 
 Key = TypeVar("Key")
 Wanted = TypeVar("Wanted")
@@ -85,7 +85,8 @@ class DecodePool(Generic[Wanted, Answer]):
         """What a decoder will have made of `file`, or the reason why it cannot be read; asked for in turn.
 
         Nothing bounds how many may be in the works but the caller, who takes the answers. A future raises RuntimeError
-        where a decoder cannot begin, and is cancelled when the pool is closed before its turn.
+        where a decoder cannot begin and LogLost where it cannot tell damage, and is cancelled when the pool is closed
+        before its turn.
         """
         return self._threads.submit(self._ask, file, request)
 
@@ -124,19 +125,22 @@ class _Decoder(Generic[Wanted, Answer]):
         self._connection: Connection[Any, Any]
 
     def ask(self, file: str, request: Wanted, timeout_s: float) -> Answer | Unreadable:
-        """What the decoder makes of `file`; a decoder that dies or says nothing in time is ended."""
+        """What the decoder makes of `file`; a decoder that dies or says nothing in time is ended. Raises LogLost."""
         process = self._process
         if process is None or process.poll() is not None:
             process = self._start()
         try:
             self._connection.send((file, request))
             if self._connection.poll(timeout_s):
-                answer: Answer | Unreadable = self._connection.recv()
-                return answer
+                answer: Answer | Unreadable | LogLost = self._connection.recv()
+            else:
+                self.kill()
+                return Unreadable(f"no answer within {timeout_s:g} s")
         except (EOFError, OSError):
             return Unreadable(f"the decoder {self._ending(process)}")
-        self.kill()
-        return Unreadable(f"no answer within {timeout_s:g} s")
+        if isinstance(answer, LogLost):
+            raise answer
+        return answer
 
     def kill(self) -> None:
         """End the process, if there is one."""
@@ -203,10 +207,10 @@ def serve(descriptor: int, parent: int) -> None:
             connection.send(_answer(decode, file, request))
 
 
-def _answer(decode: Decode[Wanted, Answer], file: str, request: Wanted) -> Answer | Unreadable:
+def _answer(decode: Decode[Wanted, Answer], file: str, request: Wanted) -> Answer | Unreadable | LogLost:
     try:
         return decode(file, request)
-    except Unreadable as error:
+    except (Unreadable, LogLost) as error:
         return error
     except Exception as error:
         return Unreadable(f"{type(error).__name__}: {error}")

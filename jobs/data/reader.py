@@ -6,8 +6,11 @@ So a video is read front to back, to its end whatever the views need, and what F
 word; whether a video counts as readable then never depends on the views asked for.
 
 In MPEG transport and program streams decord plays from the second key frame, also without a word. So only containers
-and codecs are read of which all frames were compared with an independent decode: `containers.COMPARED` lists them. A
-video that shows fewer frames than its file lists is read only where the file itself says why.
+and codecs are read of which all frames were compared with an independent decode, as `containers.COMPARED` lists them:
+MP4 and QuickTime with H.264, HEVC, VP9, MPEG-4 (part 2), MPEG-2, MPEG-1 and Motion JPEG; Matroska and WebM with these
+and VP8; AVI with H.264, MPEG-4, MPEG-2, MPEG-1, Motion JPEG, MS MPEG-4 v2 and v3; FLV with H.264 and Sorenson H.263. A
+video that shows fewer frames than its file lists is read only where the file itself says why: by an edit list of one
+part in MP4, and by VP8's invisible frames in Matroska.
 """
 
 import os
@@ -21,7 +24,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from jobs.data.containers import REMUX, Container, NotRead, hidden_frames, identify
+from jobs.data.containers import REMUX, Container, NotRead, identify, shown_frames
 from jobs.data.views import frames_needed
 
 # cv2 and decord are imported where they are used: a process that only asks decoders for videos loads neither, and
@@ -30,6 +33,10 @@ from jobs.data.views import frames_needed
 
 class Unreadable(Exception):
     """A video that cannot be read; the text is the reason, fit for a report."""
+
+
+class LogLost(OSError):
+    """What the decoder says of damage cannot be kept: this machine can read no video soundly, whichever it is."""
 
 
 class Request(Protocol):
@@ -75,7 +82,7 @@ def read_video(file: str | Path, request: Request) -> Video:
     """Read the frames that `request` asks for, resized bilinearly; the other side is rounded down.
 
     Only the resized frames wanted are kept in memory. Standard error of the whole process is redirected meanwhile, so
-    this belongs in a process of its own: see pool.py. Raises Unreadable.
+    this belongs in a process of its own: see pool.py. Raises Unreadable, and LogLost.
     """
     container = check_file(file)
     _forget_variables()
@@ -87,6 +94,8 @@ def read_video(file: str | Path, request: Request) -> Video:
                 _, frames = _read(file, container, request, log, shown)
                 passes = 2
             return Video(shown, np.array(wanted), np.stack([frames[number] for number in wanted]), passes)
+        except LogLost:
+            raise
         except Unreadable as error:
             reason = str(error)
         except Exception as error:
@@ -109,6 +118,8 @@ def _read(
     reader = decord.VideoReader(str(file), num_threads=1, fault_tol=1e-6)
     if not container.name:
         raise Unreadable(f"in a container that was not compared with another decoder: {REMUX}")
+    if not container.codecs:
+        raise Unreadable(f"its codec is not named where {container.name} files have it: {REMUX}")
     listed = len(reader)
     wanted = set(request.numbers(num_frames or listed))
     frames: dict[int, np.ndarray] = {}
@@ -120,8 +131,8 @@ def _read(
             if number in wanted:
                 frames[number] = _resized(frame.asnumpy(), request.short_side)
             shown += 1
-    except decord.DECORDLimitReachedError:
-        pass
+    except (decord.DECORDLimitReachedError, StopIteration):
+        pass  # no more frames come
     del reader  # joins the decoding thread, so that its last words are in the log
     log.check()
     log.check_itself()
@@ -129,9 +140,9 @@ def _read(
         raise Unreadable("a single frame, not a video")
     if shown < listed:
         with open(file, "rb") as content:
-            hidden = hidden_frames(container, content, os.fstat(content.fileno()).st_size)
-        if listed - shown != hidden:
-            why = f"it says itself that {hidden} are hidden" if hidden else "nothing in it says why"
+            told = shown_frames(container, content, os.fstat(content.fileno()).st_size, listed)
+        if told != shown:
+            why = "nothing understood in it says why" if told in (None, listed) else f"by its own account {told} are"
             raise Unreadable(f"only {shown} of the {listed} frames that the file lists are shown, and {why}")
     return shown, frames
 
@@ -194,6 +205,7 @@ _STREAM_DAMAGE = re.compile(
     r"|non-existing|invalid|illegal|out of range|overflow",
     re.I,
 )
+_LOST = "what the decoder reports of damage cannot be kept on this machine"
 _END = "end of what the decoder reported, at byte"
 _HARMLESS = re.compile(r"probably corrupt input|\bSEI\b")
 
@@ -203,12 +215,15 @@ class _DecoderLog:
     full can lose it."""
 
     def __enter__(self) -> Self:
-        self._file = os.fdopen(os.memfd_create("decoder-log"), "r+b", buffering=0)
         self._parsed = 0
         self._damage = ""
         self.lines: list[str] = []
-        sys.stderr.flush()
-        self._stderr = os.dup(2)
+        try:
+            self._file = os.fdopen(os.memfd_create("decoder-log"), "r+b", buffering=0)
+            sys.stderr.flush()
+            self._stderr = os.dup(2)
+        except OSError as error:
+            raise LogLost(f"{_LOST}: {error.strerror}") from error
         os.dup2(self._file.fileno(), 2)
         return self
 
@@ -223,16 +238,16 @@ class _DecoderLog:
             raise Unreadable(f"damaged: the decoder reported {damage!r}")
 
     def check_itself(self) -> None:
-        """Raise Unreadable if what is written to it does not get there: damage could go unseen."""
+        """Raise LogLost if what is written to it does not get there: damage could go unseen."""
         before = os.fstat(self._file.fileno()).st_size
         end = f"{_END} {before}\n".encode()
         try:
             os.write(2, end)
             kept = os.pread(self._file.fileno(), len(end), before)
         except OSError as error:
-            raise Unreadable(f"what the decoder reported could not be kept: {error.strerror}") from error
+            raise LogLost(f"{_LOST}: {error.strerror}") from error
         if kept != end:
-            raise Unreadable("what the decoder reported could not be kept")
+            raise LogLost(_LOST)
 
     def damage(self) -> str:
         """The first report of damage so far, or nothing."""
@@ -263,6 +278,8 @@ def _reason(error: Exception, log: _DecoderLog) -> str:
         return "no video stream"
     if damage := log.damage():
         return f"damaged: the decoder reported {damage!r}"
+    if "Unable to handle EOF" in text:
+        return "no frames could be read up to the end of the file"
     for line in log.lines:
         if "ERROR opening: " in line:
             return f"not a video: {line.rpartition(', ')[2]}"

@@ -1,6 +1,7 @@
 """The optimiser steps of a training as a CSV file. Imports nothing heavy."""
 
 import csv
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -67,3 +68,9 @@ def read_steps(path: Path) -> tuple[list[Step], float]:
                 repeated += found[step.step].seconds
             found[step.step] = step
     return [found[number] for number in sorted(found)], repeated
+
+
+def missing_flags(steps: Sequence[Step]) -> list[str]:
+    """A flag where steps before the last are not in the log: on a full disk they wait, and are lost if it is killed."""
+    last = steps[-1].step if steps else 0
+    return [f"the log lacks {last - len(steps)} of {last} steps"] if len(steps) < last else []

@@ -44,7 +44,7 @@ class Container:
     name: str
     """MP4, Matroska, …; empty where it is none that is known."""
     codecs: tuple[str, ...] = ()
-    """Those of its video tracks, one each."""
+    """Those of its video tracks, one each; none where no track was found."""
 
 
 def identify(content: BinaryIO, size: int) -> Container:
@@ -64,16 +64,17 @@ def identify(content: BinaryIO, size: int) -> Container:
     return Container("")
 
 
-def hidden_frames(container: Container, content: BinaryIO, size: int) -> int:
-    """How many of the frames that the file lists it says itself are not shown: those before an MP4's edit list begins,
-    and VP8's invisible ones in Matroska. 0 where it says nothing of that, or nothing that is understood."""
-    count = {(mp4.NAME, codec): mp4.hidden_frames for codec in COMPARED[mp4.NAME]}
-    count |= {(matroska.NAME, "VP8"): matroska.hidden_frames}
-    counted = [count[container.name, codec] for codec in container.codecs if (container.name, codec) in count]
+def shown_frames(container: Container, content: BinaryIO, size: int, listed: int) -> int | None:
+    """How many of the frames that a file lists are to be shown by what it says itself: those within an MP4's edit list,
+    and all but VP8's invisible ones in Matroska. None where it says nothing of that, or nothing that is understood."""
     try:
-        return counted[0](content, size) if len(container.codecs) == 1 and counted else 0
+        if container.name == mp4.NAME:
+            return mp4.shown_frames(content, size)
+        if container == Container(matroska.NAME, ("VP8",)):
+            return listed - matroska.hidden_frames(content, size)
     except (struct.error, IndexError, ValueError):
-        return 0
+        pass  # it is refused as one that says nothing
+    return None
 
 
 def _packets(head: bytes) -> int:

@@ -19,6 +19,8 @@ _OBJECTS = {0x20: "MPEG-4", **dict.fromkeys(range(0x60, 0x66), "MPEG-2"), 0x6A: 
 """What `mp4v` holds, by its object type (ISO/IEC 14496-1)."""
 _MOST, _SAMPLES = 2**26, 10**7
 """Bytes of a box's tables, and samples of a track, that are read at most."""
+_NORMAL_SPEED = 1 << 16
+"""The rate of an edit, in 16.16 fixed point."""
 
 
 class Box(NamedTuple):
@@ -41,24 +43,37 @@ def codecs(content: BinaryIO, size: int) -> Iterator[str]:
         yield _codec(content, track)
 
 
-def hidden_frames(content: BinaryIO, size: int) -> int:
-    """How many samples lie before the edit list of the one video track begins, from the key frame that decoding
-    starts at. 0 where there is none, or one of another kind."""
+def shown_frames(content: BinaryIO, size: int) -> int | None:
+    """How many samples the edit list of the one video track shows: those within its one part, from the key frame on
+    that decoding starts at. None where there is no edit list, or one of several parts or of another speed."""
     tracks = list(_video_tracks(content, size))
     if len(tracks) != 1 or not (found := _find(content, tracks[0], b"edts", b"elst")):
-        return 0
+        return None
     entries = _table(content, found, ">qqi" if _version(content, found) else ">Iii")
     # An edit of nothing delays the track, and hides none of it.
-    shown = [(start, length) for length, start, _ in entries if start != -1]
-    media = _find(content, tracks[0], b"mdia", b"minf", b"stbl")
-    if len(shown) != 1 or not media:
-        return 0
-    times = _times(content, media)
-    first = shown[0][0]
-    keys = _find(content, media, b"stss")
+    parts = [(start, length) for length, start, _ in entries if start != -1]
+    tables = _find(content, tracks[0], b"mdia", b"minf", b"stbl")
+    movie = _find(content, Box(b"", 0, size), b"moov", b"mvhd")
+    media = _find(content, tracks[0], b"mdia", b"mdhd")
+    if len(parts) != 1 or any(rate != _NORMAL_SPEED for _, _, rate in entries) or not (tables and movie and media):
+        return None
+    ((first, length),) = parts
+    # Its length is in the movie's units of time, all else in the track's.
+    units = _units(content, movie)
+    end = first + (length * _units(content, media) + units // 2) // units
+    times = _times(content, tables)
+    keys = _find(content, tables, b"stss")
     numbers = [number - 1 for (number,) in _table(content, keys, ">I")] if keys else range(len(times))
     before = [number for number in numbers if number < len(times) and times[number] <= first]
-    return sum(time < first for time in times[max(before) :]) if before else 0
+    return sum(first <= time < end for time in times[max(before, default=0) :]) if times else None
+
+
+def _units(content: BinaryIO, header: Box) -> int:
+    """How many units of time a second has, by the header of the movie or of a track's media."""
+    (found,) = struct.unpack_from(">I", _read(content, header), 20 if _version(content, header) else 12)
+    if not found:
+        raise ValueError("damaged: its units of time have no length")
+    return int(found)
 
 
 def _times(content: BinaryIO, tables: Box) -> list[int]:
@@ -125,11 +140,13 @@ def _codec(content: BinaryIO, track: Box) -> str:
     described = _find(content, track, b"mdia", b"minf", b"stbl", b"stsd")
     if not described:
         return "a codec that it does not name"
-    kind, text = b"", _read(content, described)[8:]
-    if len(text) >= 8:
-        kind = text[4:8]
+    found = {(one.kind, _read(content, one)) for one in _boxes(content, described.start + 8, described.end)}
+    if len(found) != 1:
+        # FFmpeg leaves out, without a word, the frames of a codec other than the first one's.
+        return "more than one codec, or setting of a codec, in one track" if found else "a codec that it does not name"
+    ((kind, description),) = found
     if kind == b"mp4v":
-        return _OBJECTS.get(_object_type(text), "codec 'mp4v' of another type")
+        return _OBJECTS.get(_object_type(description), "codec 'mp4v' of another type")
     return _CODECS.get(kind, f"codec {kind.decode('latin-1')!r}")
 
 

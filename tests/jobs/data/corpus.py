@@ -11,11 +11,15 @@ from pathlib import Path
 import av
 import numpy as np
 
-from tests.bad_videos import number_of, numbered_frames, trim
+from jobs.data.encoding import X264
+from tests.bad_videos import edit, number_of, numbered_frames, trim
 
 FRAMES, HEIGHT, WIDTH = 100, 96, 128
 TRIMMED = ((30, 37), (30, 30), (0, 5), (60, 71))
 """Of trimmed MP4s, the key frame from which it is kept and the frame from which it is shown."""
+EDITED = ((0, 70), (10, 60), (35, 30), (-2, FRAMES))
+"""Of MP4s with an edit list of one part, the first frame shown (before the first of the file in one), and how many."""
+EDITED_CODINGS = ("h264-b", "h264-open", "hevc-open", "vp9-lag", "mpeg4-b")
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Coding:
 
 
 def _h264(parameters: str, group: int = 30) -> Coding:
-    fixed = f"keyint={group}:min-keyint={group}:scenecut=0:threads=1:cpu-independent=1:{parameters}"
+    fixed = f"keyint={group}:min-keyint={group}:scenecut=0:threads=1:{X264}:{parameters}"
     return Coding("H.264", "libx264", {"preset": "veryfast", "crf": "20", "x264-params": fixed})
 
 
@@ -73,14 +77,19 @@ READ: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "mov": ("MP4", "mov", ("h264-b", "h264-open", "hevc-open", "mpeg2-b", "mpeg1-b", "mjpeg")),
     "fragmented.mp4": ("MP4", "mp4", ("h264-b", "h264-open", "hevc-open", "vp9-lag")),
     "late.mp4": ("MP4", "mp4", ("h264-b", "hevc-open")),
+    "uneven.mp4": ("MP4", "mp4", ("h264-p", "h264-b", "hevc-open", "vp9-lag", "mjpeg")),
     "sound.mp4": ("MP4", "mp4", ("h264-b",)),
     "mkv": ("Matroska", "matroska", (*_X26, *_MPEG)),
     "late.mkv": ("Matroska", "matroska", ("h264-b", "hevc-open", "mpeg4-b")),
+    "uneven.mkv": ("Matroska", "matroska", ("h264-b", "hevc-open", "mpeg4-p")),
     "sound.mkv": ("Matroska", "matroska", ("h264-b",)),
     "webm": ("Matroska", "webm", ("vp8", "vp8-hidden", "vp9", "vp9-lag")),
     "late.webm": ("Matroska", "webm", ("vp8-hidden", "vp9-lag")),
+    "uneven.webm": ("Matroska", "webm", ("vp8", "vp9-lag")),
     "avi": ("AVI", "avi", ("h264-p", "h264-b", "h264-open", *_MPEG, "msmpeg4v2", "msmpeg4v3")),
+    "uneven.avi": ("AVI", "avi", ("h264-p", "mpeg4-p", "mjpeg")),
     "flv": ("FLV", "flv", ("h264-p", "h264-b", "h264-open", "sorenson")),
+    "uneven.flv": ("FLV", "flv", ("h264-b", "sorenson")),
 }
 """By the end of a file's name: its container, FFmpeg's name of the format, and what is in it."""
 REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -97,7 +106,8 @@ REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def write(path: Path, form: str, coding: Coding, frames: np.ndarray) -> None:
-    """Encode uint8 (frames, height, width, 3), from 10 s on in a file called late, with sound in one called so."""
+    """Encode uint8 (frames, height, width, 3), from 10 s on in a file called late, with sound in one called so,
+    and with every third frame shown for twice as long in one called uneven."""
     options = {"movflags": "frag_keyframe+empty_moov"} if "fragmented" in path.name else {}
     options |= {"mpegts_m2ts_mode": "1"} if path.suffix == ".m2ts" else {}
     start = 250 * ("late" in path.name)
@@ -108,7 +118,7 @@ def write(path: Path, form: str, coding: Coding, frames: np.ndarray) -> None:
         sound = container.add_stream("aac", rate=44100, layout="mono") if "sound" in path.name else None
         for number, pixel_values in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixel_values, format="rgb24")
-            frame.pts, frame.time_base = start + number, Fraction(1, 25)
+            frame.pts, frame.time_base = start + number + ("uneven" in path.name) * (number // 3), Fraction(1, 25)
             for packet in video.encode(frame):
                 container.mux(packet)
                 if coding is CODINGS["vp8-hidden"] and packet.is_keyframe:
@@ -158,6 +168,9 @@ def main(folder: Path) -> None:
     whole = folder / "h264-b.mp4"
     for keep_from, show_from in TRIMMED:
         trim(whole, folder / f"trimmed-{keep_from}-{show_from}.mp4", keep_from, show_from)
+    for name in EDITED_CODINGS:
+        for first, count in EDITED:
+            edit(folder / f"{name}.mp4", folder / f"edited{first}+{count}-{name}.mp4", [(first, count)])
     references = {}
     for path in sorted(folder.iterdir()):
         with av.open(str(path)) as container:

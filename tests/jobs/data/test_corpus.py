@@ -5,6 +5,7 @@ import contextlib
 import json
 import subprocess
 import sys
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +13,20 @@ import numpy as np
 import pytest
 
 from jobs.data import reader
-from jobs.data.containers import COMPARED, hidden_frames
+from jobs.data.containers import COMPARED, shown_frames
 from jobs.data.reader import Unreadable, check_file, read_video
-from tests.bad_videos import number_of
-from tests.jobs.data.corpus import CODINGS, FRAMES, HEIGHT, READ, REFUSED, TRIMMED, small
+from tests.bad_videos import edit, number_of, with_box
+from tests.jobs.data.corpus import CODINGS, EDITED, EDITED_CODINGS, FRAMES, HEIGHT, READ, REFUSED, TRIMMED, small
 
 NAMES = [f"{name}.{end}" for end, (_, _, names) in READ.items() for name in names]
 TRIMS = [f"trimmed-{first}-{shown}.mp4" for first, shown in TRIMMED]
+EDITS = {
+    f"edited{first}+{count}-{name}.mp4": list(range(max(first, 0), first + count))
+    for name in EDITED_CODINGS
+    for first, count in EDITED
+    # Only with these B-frames, time begins two frames before the first is shown.
+    if first >= 0 or name in ("h264-b", "h264-open", "hevc-open")
+}
 
 
 @dataclass(frozen=True)
@@ -45,9 +53,12 @@ def test_every_container_and_codec_that_is_read_is_in_the_corpus() -> None:
     for container, _, names in READ.values():
         found.setdefault(container, set()).update(CODINGS[name].codec for name in names)
     assert found == COMPARED
+    assert reader.__doc__ is not None
+    told = reader.__doc__.replace("MS MPEG-4 v2 and v3", "MS MPEG-4 v2, MS MPEG-4 v3")
+    assert [name for name in {*found, *set().union(*found.values())} if name not in told] == []
 
 
-@pytest.mark.parametrize("name", NAMES + TRIMS)
+@pytest.mark.parametrize("name", [*NAMES, *TRIMS, *EDITS])
 def test_the_frames_are_those_of_an_independent_decode(corpus: Path, name: str) -> None:
     expected = json.loads((corpus / "references.json").read_text())[name]
     if name in NAMES:
@@ -55,6 +66,7 @@ def test_the_frames_are_those_of_an_independent_decode(corpus: Path, name: str) 
         container, _, _ = READ[name.partition(".")[2]]
         (codec,) = check_file(corpus / name).codecs
         assert (check_file(corpus / name).name, codec) == (container, CODINGS[name.partition(".")[0]].codec)
+    assert name not in EDITS or expected == EDITS[name], "the corpus itself"
     video = read_video(corpus / name, Every())
     assert [number_of(frame) for frame in video.frames] == expected
     reference = np.load(corpus / f"{name}.npy")
@@ -78,20 +90,54 @@ def test_the_remedy_mends_it(corpus: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["vp8-hidden.webm", "trimmed-30-37.mp4"])
 @pytest.mark.parametrize(
-    ("more", "why"), [(None, "nothing in it says why"), (1, r"it says itself that \d+ are hidden")]
+    ("more", "why"), [(None, "nothing understood in it says why"), (1, r"by its own account \d+ are")]
 )
 def test_fewer_frames_than_listed_need_the_cause_that_the_file_names(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, name: str, more: int | None, why: str
 ) -> None:
+    shown, listed = (FRAMES - 37, FRAMES - 30) if "trimmed" in name else (FRAMES, FRAMES + FRAMES // 20)
     with open(corpus / name, "rb") as content:
-        hidden = hidden_frames(check_file(corpus / name), content, (corpus / name).stat().st_size)
-    assert hidden > 0
-    found = 0 if more is None else hidden + more
-    monkeypatch.setattr(reader, "hidden_frames", lambda *_: found)
-    listed = FRAMES - 30 if "trimmed" in name else FRAMES + hidden
-    message = f"^only {listed - hidden} of the {listed} frames that the file lists are shown, and {why}$"
+        assert shown_frames(check_file(corpus / name), content, (corpus / name).stat().st_size, listed) == shown
+    monkeypatch.setattr(reader, "shown_frames", lambda *_: None if more is None else shown + more)
+    message = f"^only {shown} of the {listed} frames that the file lists are shown, and {why}$"
     with pytest.raises(Unreadable, match=message):
         read_video(corpus / name, Every())
+
+
+def test_an_edit_list_of_several_parts_is_refused(corpus: Path, tmp_path: Path) -> None:
+    path = edit(corpus / "h264-b.mp4", tmp_path / "parts.mp4", [(0, 10), (30, 20)])
+    with pytest.raises(Unreadable, match=r"^only 30 of the \d+ frames .*, and nothing understood in it says why$"):
+        read_video(path, Every())
+
+
+def test_a_codec_that_is_not_found_is_refused(corpus: Path, tmp_path: Path) -> None:
+    """Though decord finds it: further into the file, or compressed, it could be any."""
+    flv, mov = (corpus / "sorenson.flv").read_bytes(), (corpus / "h264-b.mov").read_bytes()
+    note = b"\x12\0\0\x01" + bytes(7) + b"\x05" + (12).to_bytes(4, "big")
+    (tmp_path / "video.flv").write_bytes(flv[:13] + 1001 * note + flv[13:])
+    at = mov.index(b"moov") - 4
+    box = zlib.compress(mov[at:])
+    box = _box(b"cmov", _box(b"dcom", b"zlib") + _box(b"cmvd", (len(mov) - at).to_bytes(4, "big") + box))
+    (tmp_path / "video.mov").write_bytes(mov[:at] + _box(b"moov", box))
+    for name, container in (("video.flv", "FLV"), ("video.mov", "MP4")):
+        with pytest.raises(Unreadable, match=f"^its codec is not named where {container} files have it: copy it into "):
+            read_video(tmp_path / name, Every())
+
+
+def test_several_codecs_in_one_track_are_refused(corpus: Path, tmp_path: Path) -> None:
+    """FFmpeg leaves out the frames of all but one."""
+    data = (corpus / "h264-p.mp4").read_bytes()
+    at = data.index(b"stsd")
+    one = data[at + 12 : at - 4 + int.from_bytes(data[at - 4 : at], "big")]
+    table = bytes(4) + (2).to_bytes(4, "big") + one + one.replace(b"avc1", b"mp4v", 1)
+    path = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd")
+    (tmp_path / "two.mp4").write_bytes(with_box(data, path, table))
+    with pytest.raises(Unreadable, match=r"^more than one codec, .* in one track in MP4, which was not compared"):
+        read_video(tmp_path / "two.mp4", Every())
+
+
+def _box(kind: bytes, content: bytes) -> bytes:
+    return (8 + len(content)).to_bytes(4, "big") + kind + content
 
 
 def test_what_a_file_says_of_its_tracks_may_be_damaged(corpus: Path, tmp_path: Path) -> None:
@@ -109,4 +155,4 @@ def test_what_a_file_says_of_its_tracks_may_be_damaged(corpus: Path, tmp_path: P
             with contextlib.suppress(Unreadable):
                 found = check_file(path)
                 with open(path, "rb") as content:
-                    hidden_frames(found, content, len(data))
+                    shown_frames(found, content, len(data), FRAMES)

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from jobs.data.pool import DecodePool
-from jobs.data.reader import ClipRequest, Unreadable, Video, read_video
+from jobs.data.reader import ClipRequest, LogLost, Unreadable, Video, read_video
 from jobs.data.samples import SampleRequest, Samples, read_samples
 from tests.bad_videos import KINDS, make_bad_videos, number_of, numbered_frames, write_video
 
@@ -31,6 +31,8 @@ def obey(file: str, request: ClipRequest) -> Video:
         raise RuntimeError(value)
     elif order == "unreadable":
         raise Unreadable(value)
+    elif order == "lose":
+        raise LogLost(value)
     elif order == "touch":
         Path(value).touch()
     return Video(os.getpid(), np.arange(1), np.zeros((1, 2, 2, 3), np.uint8))
@@ -67,6 +69,13 @@ def test_answers_come_in_the_order_of_the_questions(workers):
     with DecodePool(workers, LIMIT_S, decode=obey) as pool:
         assert answers(pool, orders) == [True] * 7
         assert len(decoders()) <= workers
+
+
+def test_a_decoder_that_cannot_tell_damage_is_an_error_and_costs_no_video():
+    with DecodePool(1, LIMIT_S, decode=obey) as pool:
+        with pytest.raises(LogLost, match=r"^no room for what is said$"):
+            answers(pool, ["video", "lose no room for what is said", "video"])
+        assert answers(pool, ["video"]) == [True]
 
 
 def test_a_pool_reads_again_and_keeps_its_decoders():

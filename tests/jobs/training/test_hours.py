@@ -4,7 +4,7 @@ import pytest
 
 from jobs.data.stream import Epoch
 from jobs.training.hours import projected_hours, typical
-from jobs.training.steps import Step, StepLog, read_steps
+from jobs.training.steps import Step, StepLog, missing_flags, read_steps
 
 
 def step(number: int, seconds: float = 1.0, segment: int = 1, frames: int = 16) -> Step:
@@ -53,3 +53,9 @@ def test_hours_are_projected_by_length_of_clips() -> None:
     steps = [step(n, 2.0, frames=4) for n in range(1, 6)] + [step(n, 9.0) for n in range(6, 12)]
     epochs = [Epoch(0, 4, 100), Epoch(1, 4, 100), Epoch(2, 16, 50)]
     assert projected_hours(epochs, steps) == pytest.approx((200 * 2 + 50 * 9) / 3600)
+
+
+def test_steps_that_were_lost_are_flagged():
+    assert missing_flags([]) == []
+    assert missing_flags([step(number) for number in range(1, 6)]) == []
+    assert missing_flags([step(number) for number in (1, 2, 6)]) == ["the log lacks 3 of 6 steps"]
