@@ -3,7 +3,7 @@
 import io
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr, suppress
+from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from harness.adoption import Busy, find, note_started
 from harness.profiles import Profile
 from harness.refusals import BUSY, LIMIT, WRONG, Refusal, ask_sbatch, outside_of_any_job, refusal
 from harness.sbatches import Sbatch, in_a_pattern, plan_sbatches, script
-from harness.sinfo import answer, ask
+from harness.sinfo import NoAnswer, answer, ask
 from harness.submission import Sent, Start, begin, new_submission
 from results.attempts import Started, Submission, Unit, read_started, submission_folder
 
@@ -110,8 +110,10 @@ def _send(
 
 
 def _cancel(job_id: str) -> None:
-    with suppress(ValueError):
+    try:
         ask("scancel", job_id)
+    except NoAnswer as error:
+        print(f"SLURM job {job_id} runs what another job runs already, and was not cancelled: {error.said}", flush=True)
 
 
 def _sbatch(submission: Submission, parameters: dict[str, Any], runs: Path) -> str:

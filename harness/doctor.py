@@ -172,9 +172,7 @@ def _check_packages(profile: Profile, gangs: Sequence[Train]) -> Iterator[Findin
             return
         unset = profile.launch.executor == "slurm" and not profile.launch.gpu_arch
         if note:
-            yield unknown("GPU code", note)
-        elif unset:
-            yield warning("GPU code", "launch.gpu_arch is not set, as sm_70: a PyTorch without code for it is not seen")
+            yield (warning if unset else unknown)("GPU code", note)
         else:
             yield ok("GPU code", f"PyTorch has code for {profile.launch.gpu_arch or 'the GPUs here'}")
 

@@ -15,11 +15,11 @@ ASK_S = 60.0
 
 def check_gpu_code(profile: Profile) -> str:
     """ValueError where the installed PyTorch has no code for the profile's GPUs, with the remedy. Returns what is to be
-    said where that could not be looked at: empty where it was, or where the profile does not tell what its GPUs are."""
+    said where that could not be looked at, empty where it was."""
     launch = profile.launch
     wanted, source = ([launch.gpu_arch], "launch.gpu_arch") if launch.gpu_arch else (None, "nvidia-smi")
     if wanted is None and launch.executor != "local":
-        return ""
+        return "launch.gpu_arch is not set, as sm_70: whether PyTorch has code for the GPUs was not checked"
     wanted = _archs_here() if wanted is None else wanted
     installed = installed_torch()
     silent = (

@@ -30,6 +30,7 @@ from results.attempts import Tries, submission_folder
 from results.files import private_folder, write_json
 from results.progress import JobProgress, job_folder, read_job
 from results.provenance import cores
+from results.records import record_ids
 
 
 def submit(plan: Plan, profile: Profile, runs: Path) -> Sent:
@@ -106,8 +107,8 @@ def _split(starts: Sequence[Start], launch: Launch) -> tuple[list[Start], list[S
 
 
 def check_runs(runs: Path) -> None:
-    """Make the runs folder, for its owner alone. ValueError where it cannot be written to, or where others may write:
-    what tasks are to do is read from there."""
+    """Make the runs folder, for its owner alone. ValueError where it cannot be written to, where its records cannot be
+    listed, or where others may write: what tasks are to do is read from there."""
     if reserved := re.search("%[jtAa]", str(runs)):
         number = f"has {reserved[0]} in its path, which submitit takes for a job's number"
         raise ValueError(f"the runs folder {runs} {number}; choose another by --runs")
@@ -115,6 +116,10 @@ def check_runs(runs: Path) -> None:
         private_folder(runs)
     except OSError as error:
         raise ValueError(f"the runs folder {runs} cannot be made: {error.strerror}; choose another by --runs") from None
+    try:
+        record_ids(runs)
+    except OSError as error:
+        raise ValueError(f"the records in {runs} cannot be listed: {error.strerror}; see --runs") from None
     if not os.access(runs, os.W_OK | os.X_OK):
         raise ValueError(f"the runs folder {runs} is not usable: it cannot be written to; choose another by --runs")
     for folder in (path for path in (runs, runs / "logs", runs / "jobs") if path.is_dir()):

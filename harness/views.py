@@ -253,7 +253,8 @@ def _provenance(records: Iterable[Record]) -> list[str]:
     lines: dict[str, list[str]] = {}
     for record in records:
         machine, git = record.provenance.get("machine", {}), record.provenance.get("git", {})
-        commit = f"commit {git['commit'][:10]}{' with changes' * bool(git.get('dirty'))}" if git.get("commit") else ""
+        changed = " with changes" if git.get("dirty") else ""
+        commit = f"commit {git['commit'][:10]}{changed}" if git.get("commit") else "commit unknown"
         precision = setting(record, "recipe.precision" if record.cell["metric"] in TRAINED else "precision")
         device = machine.get("gpu") or machine.get("cpu")
         what = ", ".join(str(part) for part in (precision, device, machine.get("host"), commit) if part)

@@ -68,7 +68,8 @@ def test_the_gpus_here_are_those_that_nvidia_smi_lists(tmp_path: Path, monkeypat
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     with pytest.raises(ValueError, match=r"profile demo runs on sm_70 \(nvidia-smi\)"):
         check_gpu_code(load_profile("demo"))
-    check_gpu_code(load_profile("v100", ["launch.gpu_arch="]))  # the GPUs of its nodes are not those of this machine
+    unset = check_gpu_code(load_profile("v100", ["launch.gpu_arch="]))  # its nodes' GPUs are not those of this machine
+    assert unset.startswith("launch.gpu_arch is not set")
 
 
 def test_a_pytorch_for_cpus_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,19 +63,30 @@ def test_a_killed_driver_is_replaced_nothing_is_submitted_twice_and_each_cell_al
 
 
 def test_a_job_that_fails_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    place = Place(tmp_path, retries=0)
-    place.runs.mkdir()
-    (place.runs / "records").write_text("in the way")
+    broken = tmp_path / "broken" / "torch.py"
+    broken.parent.mkdir()
+    broken.write_text("raise ImportError('torch is built for other machines')")
+    place = Place(tmp_path, retries=0, setup=[f"export PYTHONPATH={broken.parent}"])
     done = place.sweep()
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("job ")
     assert " (grid) failed: " in line
-    assert "records" in line
+    assert "torch is built for other machines" in line
     assert done.stdout.splitlines()[-1].startswith("0 of 2 cells have a record")
     assert {cell["status"] for cell in place.cells(capsys)} == {"failed"}
-    (place.runs / "records").unlink()
     assert place.sweep("--dry-run").stdout.startswith("2 cells, 0 done already, 1 jobs to run")
+
+
+def test_records_that_cannot_be_listed_are_never_taken_for_none(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.runs.mkdir()
+    (place.runs / "records").write_text("in the way")
+    done = place.sweep()
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line == f"error: the records in {place.runs} cannot be listed: Not a directory; see --runs"
+    assert not (place.runs / "jobs").exists()
 
 
 def test_a_job_that_dies_without_a_word_does_not_keep_us_waiting(
