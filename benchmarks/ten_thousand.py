@@ -116,7 +116,8 @@ def _drive(arguments: list[str], told: Connection) -> None:
 
     wall, cpu = time.perf_counter(), time.process_time()
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-        from harness import report, status, sweep, watch
+        from harness import report, status, sweep
+        from harness.following import watch
 
         watch.time = SimpleNamespace(**(vars(time) | {"sleep": pause}))  # type: ignore[assignment]
         command = {"report": report, "status": status, "sweep": sweep}[arguments[0]]

@@ -12,21 +12,21 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-from harness import launch
 from harness.arguments import Parser, add_common, run, stop
-from harness.estimate import estimate
-from harness.findings import Finding, ok, unknown, warning, wrong
-from harness.gpu_code import check_gpu_code
-from harness.inputs import check_inputs, plan_tables
-from harness.machine import lanes
-from harness.plan import Plan
-from harness.planner import Planner
+from harness.checking.inputs import check_inputs, plan_tables
+from harness.checking.trial import try_out
+from harness.planning.estimate import estimate
+from harness.planning.plan import Plan
+from harness.planning.planner import Planner
 from harness.profiles import Profile, load_profile
-from harness.refusals import BUSY, LIMIT, ask_sbatch
-from harness.sinfo import NoAnswer, ask
-from harness.site import check_site
+from harness.running import launch
+from harness.running.findings import Finding, ok, unknown, warning, wrong
+from harness.running.gpu_support import check_gpu_code
+from harness.running.processes import lanes
+from harness.running.slurm.refusals import BUSY, LIMIT, ask_sbatch
+from harness.running.slurm.sinfo import NoAnswer, ask
+from harness.running.slurm.site import check_site
 from harness.tables import Table, load_tables, table_names
-from harness.trial import try_out
 from jobs.spec import Train
 from results.files import write_json_once
 from results.records import read_records

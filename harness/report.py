@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.arguments import Parser, add_common, command, profile_options, run, stop, whole_number
-from harness.drops import drops
-from harness.present import Present, same_inputs
+from harness.planning.present import Present, same_inputs
 from harness.profiles import Profile, load_profile
+from harness.reporting.drops import drops
+from harness.reporting.fill import view_table
 from harness.tables import Table, load_tables, table_names
-from harness.views import view_table
 from results.files import replacing
 from results.progress import JobProgress, read_progress
 from results.records import CellKey, Record, best_by_cell, read_records
 from results.render import formats, render, to_json
 from results.render.plot import Plot, write_plots
-from results.render.view import TableView
+from results.render.table_view import TableView
 
 PORT = 8000
 CELLS_ONLY = ("csv",)
@@ -99,7 +99,7 @@ def look(tables: Sequence[Table], profile: Profile, runs: Path, all_of_them: boo
 
 def page_text(tables: Sequence[Table], profile: Profile, found: Found, runs: Path, live: bool = False) -> str:
     """The report as one HTML page."""
-    from harness.page import build_page
+    from harness.reporting.page_content import build_page
     from results.render.page import render_page
 
     views = _with_drops(tables, profile, found)
@@ -121,7 +121,7 @@ def _with_drops(tables: Sequence[Table], profile: Profile, found: Found) -> list
 
 
 def _plots(tables: Sequence[Table], profile: Profile, found: Found, runs: Path) -> list[Plot]:
-    from harness.trends import plots
+    from harness.reporting.trends import plots
 
     return plots([table for table in tables if table.name in found.views], profile, found.best, runs)
 
@@ -163,7 +163,7 @@ def _print_page(text: str, runs: Path) -> None:
 
 
 def _serve(tables: Sequence[Table], profile: Profile, options: argparse.Namespace) -> None:
-    from harness.serve import serve
+    from harness.reporting.serve import serve
 
     kept: set[str] = set()
 

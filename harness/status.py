@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from harness import listing
 from harness.arguments import Parser, add_runs, run, stop, whole_number
-from harness.listing import Line
-from harness.logs import show_logs
-from harness.reading import JobReader
-from harness.selection import choose
-from harness.stopping import cancel
+from harness.following import listing
+from harness.following.job_reader import JobReader
+from harness.following.job_selection import choose
+from harness.following.listing import Line
+from harness.following.logs import show_logs
+from harness.following.stopping import cancel
 from results.progress import JobProgress
 
 LOOK_S = 3.0

@@ -5,17 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import launch, watch
-from harness.adoption import adopt
 from harness.arguments import Parser, add_common, command, profile_options, run, stop, whole_number
-from harness.estimate import estimate, lines
-from harness.overflow import waits
-from harness.plan import Plan, make_plan
-from harness.planner import Planner
+from harness.following import watch
+from harness.planning.estimate import estimate, lines
+from harness.planning.plan import Plan, make_plan
+from harness.planning.planner import Planner
 from harness.profiles import Profile, load_profile, resolve
-from harness.queue import look_up, under_way
-from harness.retries import why, wordless
-from harness.submission import Sent
+from harness.running import launch
+from harness.running.adoption import adopt
+from harness.running.overflow import waits
+from harness.running.queue import look_up, under_way
+from harness.running.retries import why, wordless
+from harness.running.submission import Sent
 from harness.tables import Table, load_tables, table_names
 from jobs.cells import TRAINED
 from jobs.inputs import identity

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from harness.machine import processes
+from harness.running.processes import processes
 from tests.bad_videos import make_bad_videos
 from tests.jobs.small_set import make_profile, make_set, make_weights
 

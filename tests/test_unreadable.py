@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.adoption import adopt
+from harness.running.adoption import adopt
 from jobs.sources import edition_of
 from jobs.training.restarts import RestartStore
 from results.progress import read_job

@@ -18,7 +18,7 @@ from harness.profiles.sections import Dataset as Dataset
 from harness.profiles.sections import Launch as Launch
 from harness.profiles.sections import Profile as Profile
 from harness.profiles.sections import Rates as Rates
-from harness.toml import read_toml
+from harness.profiles.toml import read_toml
 
 FOLDER = Path(__file__).parent
 

@@ -24,7 +24,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.toml import read_toml
+from harness.profiles.toml import read_toml
 from jobs.cells import METRICS, TRAINED, Cell
 
 FIELDS = tuple(field.name for field in fields(Cell))

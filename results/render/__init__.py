@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 from collections.abc import Sequence
 
-from results.render.view import Entry, TableView, to_json
+from results.render.table_view import Entry, TableView, to_json
 
 __all__ = ["Entry", "TableView", "formats", "render", "to_json"]
 

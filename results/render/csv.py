@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Sequence
 
-from results.render.view import TableView, to_json
+from results.render.table_view import TableView, to_json
 
 
 def render(views: Sequence[TableView]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import tabulate
 
 from results.render.grid import Grid, lay_out, printable
-from results.render.view import TableView
+from results.render.table_view import TableView
 
 WIDTH = 120
 """Columns of a terminal; a table that would be wider moves words into footnotes."""

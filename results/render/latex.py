@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from results.render.grid import SUPERSCRIPTS, Grid, lay_out, printable
-from results.render.view import TableView
+from results.render.table_view import TableView
 
 _SYMBOLS = {
     **{char: rf"\textsuperscript{{{letter}}}" for char, letter in SUPERSCRIPTS.items()},

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from results.render.grid import Grid, lay_out, printable
-from results.render.view import Entry, TableView
+from results.render.table_view import Entry, TableView
 
 GAP, BETWEEN = 2, 3
 """Blanks between two sub-columns, and between two columns."""

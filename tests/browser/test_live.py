@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Page, expect
 
-from harness import serve
-from harness.serve import HOST, Server
+from harness.reporting import serve
+from harness.reporting.serve import HOST, Server
 from results.render.page import render_page
-from results.render.view import TableView
+from results.render.table_view import TableView
 from tests.browser.conftest import Open, Shot
 from tests.results.render.made_page import accuracies, make_page
 

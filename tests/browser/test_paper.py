@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page
 
 from results.render.page import TALL, render_page
-from results.render.view import Entry, TableView
+from results.render.table_view import Entry, TableView
 from tests.browser.conftest import Open, Shot
 from tests.results.render.made_page import HOSTILE, accuracies, make_page
 

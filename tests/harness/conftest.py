@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import files, inputs, queue
+from harness.checking import inputs
+from harness.running import job_files, queue
 from tests.harness import fake_slurm
 from tests.harness.place import Place
 
@@ -54,7 +55,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
 def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No answer of an earlier test's scheduler, no profile of the user's, a working folder of one's own; and weights
     are not looked at (it takes torch), as those of most profiles here are none."""
-    monkeypatch.setattr(files, "problems_of_weights", lambda jobs: {})
+    monkeypatch.setattr(job_files, "problems_of_weights", lambda jobs: {})
     monkeypatch.setattr(inputs, "problems_of_weights", lambda jobs: {})
     monkeypatch.setattr(queue, "_answers", queue._Answers())
     monkeypatch.delenv("HARNESS_PROFILE", raising=False)

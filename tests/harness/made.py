@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from harness.planner import Planner
+from harness.planning.planner import Planner
 from harness.profiles import Profile, load_profile
 from harness.tables import Entry, Table
 from jobs.cells import METRICS, Cell

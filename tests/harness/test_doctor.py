@@ -219,7 +219,7 @@ def test_a_profile_that_slurm_cannot_serve_is_not_tried(
 def test_gpu_code_is_asked_for_where_the_profile_names_the_gpus(
     tmp_path: Path, slurm: Slurm, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.gpu_code.installed_torch", lambda: ("2.14.1+cu130", ["sm_75"]))
+    monkeypatch.setattr("harness.running.gpu_support.installed_torch", lambda: ("2.14.1+cu130", ["sm_75"]))
     gpu = SLURM | {"gpus_per_task": 1}
     assert "warning GPU code: launch.gpu_arch is not set" in "\n".join(examine(tmp_path, capsys, **gpu)[1])
     code, lines = examine(tmp_path, capsys, **gpu | {"gpu_arch": "sm_70"})

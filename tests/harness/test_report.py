@@ -13,15 +13,15 @@ import pytest
 
 from harness import report
 from harness.arguments import command
+from harness.reporting.fill import view_table
 from harness.tables import load_table
-from harness.views import view_table
 from jobs.cells import Cell
 from jobs.spec import Count, Evaluate
 from results.attempts import write_ended
 from results.files import write_json
 from results.progress import job_folder, read_progress
 from results.records import best_by_cell, cell_key, read_records
-from results.render.view import Entry, TableView
+from results.render.table_view import Entry, TableView
 from tests.harness.made import make_grid, make_planner, put_job, put_progress, put_record, small_profile
 
 DEMO = {"r=0": "none", "r=48": "sta:r=12", "r=64": "sta:r=16", "r=80": "sta:r=20"}

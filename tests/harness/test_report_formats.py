@@ -205,7 +205,7 @@ def test_a_served_page_follows_the_records(folder: Path, monkeypatch: pytest.Mon
         pages.append(make_page())
         assert port == 8123
 
-    monkeypatch.setattr("harness.serve.serve", serve)
+    monkeypatch.setattr("harness.reporting.serve.serve", serve)
     assert main("--serve", "--port", "8123") == 0
     assert "96.5" not in pages[0]
     assert "96.5" in pages[1]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness import sweep
-from harness.launch import check_runs
+from harness.running.launch import check_runs
 from tests.harness.place import Place
 
 

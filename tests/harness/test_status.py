@@ -13,7 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from harness import listing, status, stopping
+from harness import status
+from harness.following import listing, stopping
 from jobs.cells import Cell
 from jobs.spec import Count
 from jobs.task import Cancelled, Task
@@ -144,7 +145,7 @@ def test_slurm_is_asked_once_for_all_jobs(
         asked.append(command[0])
         return "5|PENDING||Priority\n"
 
-    monkeypatch.setattr("harness.queue.answer", ask)
+    monkeypatch.setattr("harness.running.queue.answer", ask)
     assert main("--runs", tmp_path) == 0
     assert asked == ["squeue", "sacct"]
 

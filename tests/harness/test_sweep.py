@@ -11,7 +11,7 @@ import pytest
 
 from harness import status, sweep
 from harness.arguments import run
-from harness.queue import state_of
+from harness.running.queue import state_of
 from results.progress import read_progress
 from results.records import read_records
 from tests.harness.conftest import Slurm
@@ -145,10 +145,10 @@ def test_hints_name_the_runs_folder(
     slurm.put("hold")
     place = Place(tmp_path, executor="slurm", tasks=1)
     hint = f"see python -m harness.status --runs {place.runs}\n"
-    monkeypatch.setattr("harness.watch.wait", interrupted)
+    monkeypatch.setattr("harness.following.watch.wait", interrupted)
     assert sweep.main(place.arguments()) == 1
     assert capsys.readouterr().err == f"no longer waiting; the jobs go on, {hint}"
-    monkeypatch.setattr("harness.watch.wait", lambda *_: None)
+    monkeypatch.setattr("harness.following.watch.wait", lambda *_: None)
     monkeypatch.setattr(sweep, "SAID", 0)
     assert sweep.main(place.arguments()) == 1
     assert capsys.readouterr().err == f"and 1 more jobs failed; {hint}"

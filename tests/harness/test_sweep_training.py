@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness import sweep
-from harness.planner import Planner
+from harness.planning.planner import Planner
 from harness.profiles import load_profile
-from harness.submission import Sent
+from harness.running.submission import Sent
 from jobs.cells import Cell
 from jobs.data import demo
 from tests.harness.conftest import Slurm
@@ -93,7 +93,7 @@ def test_cells_that_some_steps_of_training_do_not_answer(
     tmp_path: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slurm.put("hold")
-    monkeypatch.setattr("harness.watch.wait", lambda *_: None)
+    monkeypatch.setattr("harness.following.watch.wait", lambda *_: None)
     place = Place(tmp_path, executor="slurm", tasks=1)
     arguments = ["table1", *place.arguments("--set", "train.measure_steps=5")[1:]]
     line = "2 cells are left out: train.measure_steps = 5 trains 5 steps only\n"

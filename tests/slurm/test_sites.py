@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.profiles import load_profile
-from harness.refusals import WRONG, Refusal, ask_sbatch
-from harness.sbatches import Sbatch, array_parameters, script
+from harness.running.slurm.refusals import WRONG, Refusal, ask_sbatch
+from harness.running.slurm.sbatches import Sbatch, array_parameters, script
 from results.progress import read_progress
 from tests.slurm.cluster import Cluster
 from tests.slurm.sweeping import PROFILE, ROOT

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from results.records import Record
-from results.render.view import TableView
+from results.render.table_view import TableView
 
 if TYPE_CHECKING:
     from results.render.plot import Plot

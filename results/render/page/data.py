@@ -9,7 +9,7 @@ from results.records import Record
 from results.render import render
 from results.render.page.content import Figure, Job, Page
 from results.render.page.layout import cell_ids
-from results.render.view import TableView
+from results.render.table_view import TableView
 
 COPIED = ("github", "latex", "csv")
 """The formats that a table can be copied in."""

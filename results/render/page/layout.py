@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from results.render.grid import lay_out, printable
-from results.render.view import Entry, TableView
+from results.render.table_view import Entry, TableView
 
 
 @dataclass(frozen=True)

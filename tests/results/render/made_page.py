@@ -15,7 +15,7 @@ from typing import Any
 from results.records import Record
 from results.render.page import Figure, Job, Log, Page, render_page
 from results.render.plot import Plot, Point, Series
-from results.render.view import Entry, TableView
+from results.render.table_view import Entry, TableView
 
 HOSTILE = '<script>alert("x")</script>&amp;{{7*7}}\'"><img src=x onerror=alert(1)>.mp4'
 """A name that would do something in a page that takes names for more than text."""

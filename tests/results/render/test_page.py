@@ -15,7 +15,7 @@ import pytest
 from results.render import render
 from results.render.page import STATE, Figure, Page, policy, render_page
 from results.render.page.strip import cover
-from results.render.view import Entry, TableView
+from results.render.table_view import Entry, TableView
 from tests.results.render.made_page import HOSTILE, figure_content, make_page, record
 
 

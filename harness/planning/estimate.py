@@ -1,0 +1,301 @@
+"""What a plan will take: forward passes, GPU-hours, time and disk, projected from measured or given rates.
+
+Nothing is made up: where a rate or a number of videos is not known, so is what depends on it, and it is said what to
+give. Queueing, start-up and what is done again after a stop are left out.
+"""
+
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from harness.planning.plan import Plan
+from harness.planning.planner import Planner
+from harness.planning.rates import KnownRates
+from harness.reporting.training_notes import significant
+from harness.running.processes import lanes
+from jobs import cost
+from jobs.spec import Evaluate, Job, Measure, Train, Visualize
+from results.records import Record
+
+SHOWN = 20
+"""More jobs than this are shown by kind; more sources than this are not all shown."""
+WIDTH = 98
+KINDS = {
+    "count": "counts of GFLOPs",
+    "evaluate": "evaluations",
+    "measure": "timings",
+    "train": "trainings",
+    "visualize": "figures",
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a job takes, or several; None: not known."""
+
+    what: str
+    kind: str = ""
+    forwards: int | None = 0
+    """Clips that go through a model, in evaluation and timing."""
+    task_hours: float | None = 0.0
+    """Over all its tasks."""
+    hours: float | None = 0.0
+    """Of GPUs, or without any of CPU cores."""
+    wall_hours: float | None = 0.0
+    """From the start of its first task to the end of its last."""
+    disk: int | None = 0
+    """Most bytes in the runs folder at a time."""
+    more: tuple[str, ...] = ()
+    """Which of the fields are but a part, as the rest is not known."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a plan takes."""
+
+    costs: list[Cost]
+    """Of each job, in the plan's order."""
+    total: Cost
+    unit: str
+    """GPU-hours or core-hours."""
+    sources: list[str]
+    """Where each rate and number comes from."""
+    missing: list[str]
+    """Files that are not here; jobs are planned as if they were."""
+    unknown: list[str]
+    """What is not known, and how to say it."""
+    notes: list[str]
+
+
+def estimate(plan: Plan, planner: Planner, records: Iterable[Record]) -> Estimate:
+    """Project what `plan` takes, from `records` where they are of the same model, precision and device."""
+    rates = KnownRates(planner.profile, records)
+    estimator = _Estimator(planner, rates)
+    costs = [estimator.cost(job, plan.tasks[job.id]) for job in plan.jobs]
+    launch = planner.profile.launch
+    unit = "GPU-hours" if launch.gpus_per_task else "core-hours"
+    total = _sum("all", costs)
+    if launch.executor == "slurm":
+        total = replace(total, wall_hours=_side_by_side(costs, launch.parallel))
+    return Estimate(
+        costs,
+        total,
+        unit,
+        sources=[*estimator.sources, *rates.sources],
+        missing=planner.missing,
+        unknown=[*estimator.unknown, *rates.unknown],
+        notes=list(estimator.notes),
+    )
+
+
+def lines(estimate: Estimate) -> list[str]:
+    """The same as text, at most 100 columns wide; every figure is marked as projected."""
+    from tabulate import tabulate
+
+    costs = estimate.costs
+    if not costs:
+        return []
+    if len(costs) > SHOWN:
+        kinds = dict.fromkeys(one.kind for one in costs)
+        costs = [_sum(KINDS[kind], [one for one in costs if one.kind == kind]) for kind in kinds]
+    rows = [_row(one) for one in [*costs, estimate.total]]
+    headers = ["projected", "forward passes", estimate.unit, "time", "disk"]
+    table = tabulate(rows, headers, colalign=("left", *["right"] * 4), disable_numparse=True)
+    left_out = "without queueing, start-up, and what is done again after a stop; jobs that have begun count whole"
+    said = [*table.splitlines(), left_out]
+    titles = {"from": estimate.sources, "not here": estimate.missing, "not known": estimate.unknown}
+    for title, texts in (titles | {"note": estimate.notes}).items():
+        for text in texts[:SHOWN]:
+            said += textwrap.wrap(f"{title}: {text}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+        if len(texts) > SHOWN:
+            said.append(f"{title}: … and {len(texts) - SHOWN} more")
+    return said
+
+
+class _Estimator:
+    """Costs jobs one by one; what has to be said of them is collected without repetition."""
+
+    def __init__(self, planner: Planner, rates: KnownRates) -> None:
+        self.planner, self.rates = planner, rates
+        self.launch, self.given = planner.profile.launch, planner.profile.rates
+        self.sources: dict[str, None] = {}
+        self.unknown: dict[str, None] = {}
+        self.notes: dict[str, None] = {}
+
+    def cost(self, job: Job, tasks: int) -> Cost:
+        if isinstance(job, Evaluate):
+            return self._evaluation(job, tasks)
+        if isinstance(job, Measure):
+            return self._timing(job)
+        if isinstance(job, Train):
+            return self._training(job)
+        if isinstance(job, Visualize):
+            self.notes["drawing takes seconds and some megabytes a video, which are left out"] = None
+            return Cost(f"draw figures of {job.model}, {_cells(job)}", job.kind)
+        self.notes["counting GFLOPs takes seconds, which are left out"] = None
+        return Cost(f"count GFLOPs, {len(job.cells)} cells", job.kind)
+
+    def _evaluation(self, job: Evaluate, tasks: int) -> Cost:
+        what = f"evaluate {job.model} on {job.dataset.name}, {_cells(job)}"
+        videos = self._videos(job.dataset.name, limit=job.limit)
+        forwards, seconds = self._scoring(job, videos)
+        together = min(tasks, lanes(self.launch) if self.launch.executor == "local" else self.launch.parallel or tasks)
+        disk = None if videos is None else cost.scores_bytes(job, videos)
+        return self._cost(what, job, forwards, seconds, tasks, together, disk)
+
+    def _timing(self, job: Measure) -> Cost:
+        (cell,) = job.cells
+        what = f"time {cell.model} {cell.reduction}, {cell.metric}"
+        if job.dataset is None:
+            forwards = cost.timed_forwards(job)
+            rate = self.rates.forward(cell.model, cell.reduction, job.precision, job.threads)
+            return self._cost(what, job, forwards, forwards / rate.clips_per_s if rate else None, 1, 1, 0)
+        videos = self._videos(job.dataset.name)
+        read = None if videos is None else cost.timed_videos(job, videos)
+        return self._cost(what, job, *self._scoring(job.evaluation(), read), 1, 1, 0)
+
+    def _training(self, job: Train) -> Cost:
+        what = f"train {job.model} {job.reduction} on {job.dataset.name}"
+        listed = self._videos(job.dataset.name, "train")
+        phases = None if listed is None else cost.training_steps(job, listed)
+        seconds = self._steps(job, phases)
+        disk = None if phases is None else cost.training_bytes(job, sum(steps for _, steps in phases))
+        forwards: int | None = 0
+        if final := cost.final_evaluation(job):
+            videos = self._videos(job.dataset.name)
+            forwards, more = self._scoring(final, videos)
+            seconds = None if seconds is None or more is None else seconds + more
+            disk = None if disk is None or videos is None else disk + cost.scores_bytes(final, videos)
+        return self._cost(what, job, forwards, seconds, job.processes, job.processes, disk)
+
+    def _steps(self, job: Train, phases: Sequence[tuple[int, int]] | None) -> float | None:
+        """Seconds of all processes together that the steps of a training take."""
+        rate, whole = self.rates.training(job), cost.multiply_adds(job.model, job.reduction)
+        if rate is None or phases is None:
+            return None
+        seconds = 0.0
+        for frames, steps in phases:
+            flops = cost.multiply_adds(job.model, job.reduction, frames)
+            share = flops / whole if flops and whole else 1.0
+            step = share * job.recipe.batch * job.recipe.repeats / rate.clips_per_s
+            reading = self._reading(job.recipe.batch, self.given.load_videos_per_s, job.decoders, "load_videos_per_s")
+            seconds += steps * max(step, reading)
+        return seconds
+
+    def _scoring(self, job: Evaluate, videos: int | None) -> tuple[int | None, float | None]:
+        """Forward passes, and seconds of all tasks together, that the views of so many videos take."""
+        views = cost.forwards_a_video(job)
+        frames, height, width = cost.TYPICAL
+        self.sources[f"{job.model} on {job.dataset.name}: {sum(views.values())} views a video"] = None
+        self.notes[f"views are those of a video of {frames} frames, {width}×{height}"] = None
+        rates = {one: self.rates.forward(job.model, one, job.precision, job.threads) for one in views}
+        if videos is None:
+            return None, None
+        seconds = 0.0
+        for reduction, count in views.items():
+            rate = rates[reduction]
+            if rate is None:
+                return videos * sum(views.values()), None
+            seconds += videos * count / rate.clips_per_s
+        reading = self._reading(videos, self.given.decode_videos_per_s, job.decoders, "decode_videos_per_s")
+        return videos * sum(views.values()), max(seconds, reading)
+
+    def _reading(self, videos: int, rate: float, decoders: int, key: str) -> float:
+        """Seconds of all tasks together that reading so many videos takes, 0 where that is not known."""
+        if not rate:
+            self.notes[f"reading videos is taken to keep up, as rates.{key} is not given"] = None
+            return 0.0
+        self.sources[f"{rate:g} videos/s a decoder process, given in rates.{key}"] = None
+        return videos / (rate * decoders)
+
+    def _videos(self, dataset: str, split: str = "test", limit: int = 0) -> int | None:
+        declared = self.planner.profile.datasets[dataset]
+        train = split == "train"
+        listed = self.planner.videos.get(f"{dataset} train" if train else dataset, 0)
+        key = f"datasets.{dataset}.{'train_' * train}videos"
+        videos = listed or (declared.train_videos if train else declared.videos)
+        if not videos:
+            self.unknown[f"how many videos {dataset} has: its label file is not here; give {key}"] = None
+            return None
+        source = "its label file" if listed else key
+        self.sources[f"{dataset}: {videos:,} {'training ' * train}videos, by {source}"] = None
+        return min(videos, limit or videos)
+
+    def _cost(
+        self,
+        what: str,
+        job: Job,
+        forwards: int | None,
+        seconds: float | None,
+        tasks: int,
+        together: int,
+        disk: int | None,
+    ) -> Cost:
+        """Of seconds of all tasks together, of which so many run at a time."""
+        if seconds is None:
+            return Cost(what, job.kind, forwards, None, None, None, disk)
+        hours = seconds / 3600
+        each = hours / tasks
+        limit = self.launch.time_min / 60
+        if each > limit:
+            again = math.ceil(each / limit) - 1
+            text = f"{what}: with ~{_time(each)} it reaches its limit of {_time(limit)} {again} ×"
+            more = "more than " * (again > self.launch.timeouts)
+            self.notes[f"{text}; {more}launch.timeouts = {self.launch.timeouts}"] = None
+        used = hours * (self.launch.gpus_per_task or self.launch.cpus_per_task)
+        return Cost(what, job.kind, forwards, hours, used, each * math.ceil(tasks / together), disk)
+
+
+def _cells(job: Job) -> str:
+    return f"{len(job.cells)} cell{'s' * (len(job.cells) > 1)}"
+
+
+def _side_by_side(costs: Sequence[Cost], parallel: int) -> float | None:
+    """Hours where a cluster runs all at a time, but no more than `parallel` tasks of an array."""
+    hours = [one.wall_hours for one in costs if one.wall_hours is not None]
+    for alone in (False, True):
+        array = [one for one in costs if one.kind != "train" and (one.kind == "measure") == alone]
+        if parallel:
+            hours.append(sum(one.task_hours or 0.0 for one in array) / parallel)
+    return max(hours, default=None)
+
+
+def _sum(what: str, costs: Sequence[Cost]) -> Cost:
+    totals, more = {}, []
+    for name in ("forwards", "task_hours", "hours", "wall_hours", "disk"):
+        known = [value for one in costs if (value := getattr(one, name)) is not None]
+        totals[name] = sum(known) if known else None
+        if known and len(known) < len(costs):
+            more.append(name)
+    counted = f"{len(costs):,} {what}" if what != "all" else what
+    return Cost(counted, costs[0].kind if costs else "", **totals, more=tuple(more))
+
+
+def _row(one: Cost) -> list[str]:
+    shown = [
+        ("forwards", one.forwards and f"{one.forwards:,}"),
+        ("hours", one.hours and significant(one.hours)),
+        ("wall_hours", one.wall_hours and _time(one.wall_hours)),
+        ("disk", one.disk and _bytes(one.disk)),
+    ]
+    return [one.what, *(_shown(text, name in one.more) for name, text in shown)]
+
+
+def _shown(text: float | str | None, more: bool) -> str:
+    if text is None or (more and not text):
+        return "?"
+    return f"{'> ' * more}~{text}" if text else "–"
+
+
+def _time(hours: float) -> str:
+    if hours < 1 / 60:
+        return f"{significant(3600 * hours, 2)} s"
+    if hours < 1:
+        return f"{significant(60 * hours, 2)} min"
+    return f"{significant(hours)} h" if hours < 72 else f"{significant(hours / 24)} days"
+
+
+def _bytes(count: int) -> str:
+    power, unit = next((one for one in ((9, "GB"), (6, "MB")) if count >= 10 ** one[0]), (3, "kB"))
+    return f"{significant(count / 10**power, 2)} {unit}"

@@ -1,0 +1,175 @@
+"""From tables to jobs: put stand-ins in place, drop what has a record, fuse what shares work."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from harness.planning.planner import Planner
+from harness.profiles import Profile
+from harness.tables import Table
+from jobs import cells
+from jobs.cells import TRAINED, Cell
+from jobs.spec import Job, Train
+from results.progress import JobProgress
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A place in a table, the cell that will really be measured for it, and its record."""
+
+    table: str
+    row: str
+    column: str
+    cell: Cell
+    note: str
+    """What differs from the paper's cell and is not just the stand-in, as a rounded r."""
+    record: str = ""
+    """Id of the record that holds, or will hold, the value; empty where it cannot be had under this profile."""
+
+
+@dataclass
+class Plan:
+    """What a sweep has to do. `jobs` are the ones still needed; `tables[job.id]` says for which tables."""
+
+    cells: list[PlannedCell] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    tables: dict[str, list[str]] = field(default_factory=dict)
+    tasks: dict[str, int] = field(default_factory=dict)
+    """How many tasks share each job."""
+    done: int = 0
+    """Cells that have their record already."""
+
+    @property
+    def left_out(self) -> int:
+        """Cells that cannot be had: the accuracy of a training of which only some steps are trained."""
+        return sum(not cell.record for cell in self.cells)
+
+
+def measured_cell(cell: Cell, profile: Profile) -> tuple[Cell, str]:
+    """The cell that this profile measures for a table's cell, spelled canonically, and a note on what was rounded.
+
+    ValueError where a name or a setting is not valid.
+    """
+    model, reduction, note = cell.model, cells.canonical(cell.reduction, cell.model), ""
+    if cell.metric != "gflops" and cell.model in profile.stand_in.models:
+        model = profile.stand_in.models[cell.model]
+        reduction, note = cells.stand_in(cell.reduction, cell.model, model)
+    dataset = profile.stand_in.datasets.get(cell.dataset, cell.dataset)
+    if cell.views:
+        cells.parse_views(cell.views)
+    return Cell(model, reduction, dataset, cell.views, cell.metric), note
+
+
+def make_plan(
+    tables: list[Table],
+    planner: Planner,
+    records: Collection[str],
+    unfinished: Iterable[JobProgress] = (),
+    under_way: Collection[str] = (),
+    fuse: bool = True,
+) -> Plan:
+    """Plan `tables`. `records` are the ids that are there; `unfinished` are jobs of earlier runs, gone on with as they
+    were rather than fused anew, so that their finished blocks count; `under_way` are the ids of those that run or will.
+    Without `fuse` every cell is a job of its own, but for those of one training, which is never done twice."""
+    plan = Plan()
+    unfinished = list(unfinished)
+    ids: dict[Cell, str] = {}
+    needed: dict[Cell, dict[str, None]] = {}
+    for table in tables:
+        for entry in table.entries:
+            place = f"{table.name}, row {entry.row!r}, column {entry.column!r}"
+            try:
+                cell, note = measured_cell(entry.cell, planner.profile)
+                if cell not in ids:
+                    job = planner.job([cell])
+                    ids[cell] = "" if _unfinishable(job, cell) else job.record_id(cell)
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}") from None
+            plan.cells.append(PlannedCell(table.name, entry.row, entry.column, cell, note, ids[cell]))
+            if ids[cell] in records:
+                plan.done += 1
+            elif ids[cell]:
+                needed.setdefault(cell, {})[table.name] = None
+    groups: list[list[Cell]] = []
+    rest = dict.fromkeys(needed)
+    if fuse:
+        for one in sorted(unfinished, key=lambda one: (one.id not in under_way, -one.done)):
+            if cells := _resumed(one, planner, rest, records, one.id in under_way):
+                groups.append(cells)
+                for cell in cells:
+                    rest.pop(cell, None)
+    earlier = {one.id: one for one in unfinished}
+    for cells in groups + _groups(rest, fuse):
+        job = planner.job(cells)
+        names = [name for cell in cells for name in needed.get(cell, ())]
+        if isinstance(job, Train) and (before := earlier.get(job.id)):
+            job = planner.job([*cells, *_asked_before(before, job, records)])
+            names += before.job.get("tables", [])
+        plan.jobs.append(job)
+        plan.tasks[job.id] = planner.tasks(job)
+        plan.tables[job.id] = list(dict.fromkeys(names))
+    plan.jobs.sort(key=lambda job: (job.kind == "train", job.exclusive, job.kind != "count"))
+    return plan
+
+
+def _unfinishable(job: Job, cell: Cell) -> bool:
+    """Whether the job will not come to what the cell asks for."""
+    return isinstance(job, Train) and job.measure_steps > 0 and cell.metric == "top1_trained"
+
+
+def _asked_before(progress: JobProgress, job: Train, records: Collection[str]) -> list[Cell]:
+    """What else an earlier plan asked of the same training, and has not been answered: its file is written anew, and
+    must not lose it."""
+    try:
+        cells = [Cell(**cell) for cell in progress.job["cells"]]
+        asked = dict(zip(cells, progress.job["record_ids"], strict=True))
+    except (KeyError, TypeError, ValueError):
+        return []
+    return [
+        cell
+        for cell, record in asked.items()
+        if cell not in job.cells and record not in records and record == job.record_id(cell)
+    ]
+
+
+def _resumed(
+    progress: JobProgress, planner: Planner, needed: Collection[Cell], records: Collection[str], under_way: bool
+) -> list[Cell]:
+    """The cells of an earlier job that this plan goes on with, or none.
+
+    Trainings are not among them: their id alone says that they are the same. It must answer a needed cell under the
+    settings of now. Unless it is under way anyway, it must have begun, and have nothing else left to answer.
+    """
+    try:
+        cells = [Cell(**cell) for cell in progress.job["cells"]]
+        if not any(cell in needed and cell.metric not in TRAINED for cell in cells):
+            return []
+        ids = [planner.job([cell]).record_id(cell) for cell in cells]
+    except (KeyError, TypeError, ValueError):
+        return []
+    left = [cell for cell, record in zip(cells, ids, strict=True) if record not in records]
+    wanted = [cell for cell in left if cell in needed]
+    if ids != progress.job.get("record_ids") or not wanted:
+        return []
+    begun = progress.done > 0 or len(left) < len(cells)
+    return cells if under_way or (begun and wanted == left) else []
+
+
+def _groups(cells: Iterable[Cell], fuse: bool) -> list[list[Cell]]:
+    """The cells that share a job: those of one training, of one pass over a dataset, of figures of the same videos,
+    all GFLOPs; each timing alone."""
+    shared: dict[tuple[str, ...], list[Cell]] = {}
+    for number, cell in enumerate(cells):
+        if cell.metric in TRAINED:
+            key: tuple[str, ...] = ("train", cell.model, cell.reduction, cell.dataset)
+        elif not fuse:
+            key = (str(number),)
+        elif cell.metric in ("top1", "top5"):
+            key = ("evaluate", cell.model, cell.dataset)
+        elif cell.metric == "tokens_kept":
+            key = ("visualize", cell.model, cell.dataset)
+        elif cell.metric == "gflops":
+            key = ("count",)
+        else:
+            key = ("measure", str(number))
+        shared.setdefault(key, []).append(cell)
+    return list(shared.values())

@@ -1,0 +1,140 @@
+"""From records and printed numbers to plots: accuracy against what it costs, and what fewer FLOPs are worth in time."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+from harness.profiles import Profile
+from harness.reporting.table_places import Place, doubts, places_of, quartiles, stand_ins
+from harness.reporting.trends.course import curves
+from harness.reporting.trends.speed import speed_ups
+from harness.tables import Table
+from results.records import CellKey, Record
+from results.render.plot import Plot, Point, Series, marked_notes
+
+ACCURACIES = {"top1": "top-1 (%)", "top5": "top-5 (%)", "top1_trained": "top-1 after training (%)"}
+COSTS = {"gflops": "GFLOPs a clip", "clips_per_s": "clips/s"}
+Z = 1.959964
+"""Standard deviations on either side of the mean that hold 95 % of a normal distribution."""
+
+
+def plots(tables: Iterable[Table], profile: Profile, best: Mapping[CellKey, Record], runs: Path) -> list[Plot]:
+    """All that the values of the tables can be drawn as; `best` is `best_by_cell`'s. Where nothing was measured there
+    is no plot. ValueError where a cell is not valid."""
+    found: list[Plot] = []
+    for table in tables:
+        places = places_of(table, profile, best)
+        name = re.sub(r"[^A-Za-z0-9_-]+", "-", table.name)
+        name = name if name[:1].isalpha() else f"table-{name}"
+        drawn = [_accuracy(f"{name}-{metric}-{cost}", places, metric, cost) for metric in ACCURACIES for cost in COSTS]
+        drawn += [speed_ups(f"{name}-speed-up", places, best), *curves(name, places, runs)]
+        found += [replace(plot, title=f"{table.name}: {plot.title}") for plot in drawn if plot]
+    counts: Counter[str] = Counter()
+    for number, plot in enumerate(found):
+        counts[plot.name] += 1
+        if counts[plot.name] > 1:
+            found[number] = replace(plot, name=f"{plot.name}-{counts[plot.name]}")
+    return found
+
+
+def wilson(correct: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a share, in percent, of which `correct` of `total` were seen (Wilson, 1927)."""
+    share, weight = correct / total, Z**2 / total
+    middle, half = share + weight / 2, Z * sqrt(share * (1 - share) / total + weight / (4 * total))
+    low, high = (100 * (middle + side) / (1 + weight) for side in (-half, half))
+    return max(low, 0.0), min(high, 100.0)
+
+
+def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | None:
+    """Accuracy against the cost of the same model and reduction, a line for each model, method, dataset and views."""
+    records: dict[tuple[str, str], Record] = {}
+    printed: dict[tuple[str, str], float] = {}
+    for place in places:
+        if place.wanted.metric == cost and place.record:
+            records.setdefault(_what(place), place.record)
+        if place.wanted.metric == cost and place.printed is not None:
+            printed.setdefault(_what(place), place.printed)
+
+    def measured_point(place: Place) -> Point | None:
+        paid = records.get(_what(place))
+        if not place.record or not paid:
+            return None
+        x_low, x_high = quartiles(paid)
+        y_low, y_high = _interval(place.record)
+        bars = {"x_low": x_low, "x_high": x_high, "y_low": y_low, "y_high": y_high}
+        doubtful = doubts(place.record) + doubts(paid, COSTS[cost])
+        about: dict[str, Any] = {"record": place.record.id, "tag": place.tag, "doubts": doubtful} | bars
+        return Point(paid.value, place.record.value, place.label, **about)
+
+    def printed_point(place: Place) -> Point | None:
+        paid = printed.get(_what(place))
+        if place.printed is None or paid is None:
+            return None
+        about: dict[str, Any] = {"tag": place.tag, "inferred": place.inferred}
+        return Point(paid, place.printed, place.paper, published=True, **about)
+
+    accuracies = [place for place in places if place.wanted.metric == metric]
+    series = _lines(accuracies, measured_point, printed_point)
+    points = [point for one in series for point in one.points]
+    if all(point.published for point in points):
+        return None
+    notes = []
+    if any(point.y_low is not None for point in points):
+        notes.append("vertical bars: 95 % interval of an accuracy, by the number of videos (Wilson)")
+    if any(point.x_low is not None for point in points):
+        notes.append("horizontal bars: the middle half of a timing's samples")
+    if any(point.published for point in points):
+        own = "model and data" if cost == "gflops" else "model, data and machine"
+        notes.append(f"hollow: the paper's numbers, of its own {own}")
+    if other := stand_ins(accuracies):
+        notes.append(f"{'; '.join(other)}: compare the shapes of the lines, not their levels")
+        if cost == "gflops":
+            notes.append("GFLOPs are those of the paper's models, not of what stands in for them")
+    notes += marked_notes(points)
+    title = f"{ACCURACIES[metric].removesuffix(' (%)')} against {COSTS[cost]}"
+    return Plot(name, title, COSTS[cost], ACCURACIES[metric], tuple(series), tuple(notes))
+
+
+def _lines(places: Iterable[Place], *kinds: Callable[[Place], Point | None]) -> list[Series]:
+    """Measured and printed points as series, r = 0 at the start of each method's."""
+    groups: dict[tuple[str, ...], dict[str, list[Place]]] = {}
+    for place in places:
+        group = groups.setdefault((place.wanted.model, place.wanted.dataset, place.wanted.views), {})
+        group.setdefault(place.method, []).append(place)
+    series = []
+    for methods in groups.values():
+        one = next(iter(methods.values()))[0]
+        measured, printed = (_by_method(methods, kind) for kind in kinds)
+        for method in dict.fromkeys([*measured, *printed]):
+            ran, asked = (f"{what}, {method}, {one.wanted.views}" for what in (one.ran, f"paper: {one.asked}"))
+            if method in measured:
+                series.append(Series(ran, measured[method], line=True))
+            if method in printed:
+                series.append(Series(asked, printed[method], line=True, beside=ran))
+    return series
+
+
+def _by_method(
+    methods: Mapping[str, list[Place]], kind: Callable[[Place], Point | None]
+) -> dict[str, tuple[Point, ...]]:
+    """Each method's points in the order of x, those of r = 0 among them; those alone where there are no others."""
+    found = {method: {point for place in places if (point := kind(place))} for method, places in methods.items()}
+    start = found.pop("none", set())
+    sets = {method: start | own for method, own in found.items() if own} or ({"none": start} if start else {})
+    return {method: tuple(sorted(own, key=lambda one: (one.x, one.y, one.label))) for method, own in sets.items()}
+
+
+def _what(place: Place) -> tuple[str, str]:
+    return place.wanted.model, place.wanted.reduction
+
+
+def _interval(record: Record) -> tuple[float, float] | tuple[None, None]:
+    correct, total = record.samples.get("correct"), record.counts.get("evaluated", 0)
+    if not isinstance(correct, int) or not 0 <= correct <= total or not total:
+        return None, None
+    low, high = wilson(correct, total)
+    return (low, high) if low <= record.value <= high else (None, None)

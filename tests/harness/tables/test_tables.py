@@ -1,0 +1,153 @@
+"""Tables are data: every mistake in one is a line that says where."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.reporting.fill import view_table
+from harness.tables import load_table, table_names
+from jobs.cells import Cell
+from results.published import load_published
+from tests.harness.made import small_profile
+
+
+def declared(tmp_path: Path, text: str):
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    return load_table(str(path))
+
+
+OURS = ("Projected (h)", "Step (s)", "GFLOPs")
+"""Columns of Table 1 that the paper does not have."""
+
+
+def test_every_built_in_table_has_a_printed_number_for_each_cell() -> None:
+    assert table_names() == ["figure1", "figure2", "table1", "table2", "table3"]
+    for name in ("table1", "table2", "table3"):
+        metrics = {(entry.row, entry.column): entry.cell.metric for entry in load_table(name).entries}
+        papers = {place: metric for place, metric in metrics.items() if name != "table1" or place[1] not in OURS}
+        assert papers == {place: printed.metric for place, printed in load_published(name).items()}
+
+
+def test_figures_are_of_what_the_supplements_show_and_have_no_numbers() -> None:
+    for name, dataset in (("figure1", "k400"), ("figure2", "ssv2")):
+        (entry,) = load_table(name).entries
+        assert entry.cell == Cell("vit_base", "sta:r=64", dataset, "", "tokens_kept")
+        assert "not known" in entry.inferred
+        assert load_published(name) == {}
+
+
+def test_table1_compares_two_trainings() -> None:
+    cells = [entry.cell for entry in load_table("table1").entries]
+    assert {cell.reduction for cell in cells} == {"none", "sta:r=48"}
+    assert {(cell.metric, cell.dataset, cell.views) for cell in cells} == {
+        ("clips_per_s", "", ""),
+        ("gflops", "", ""),
+        ("train_hours", "k400", ""),
+        ("train_hours_projected", "k400", ""),
+        ("train_step_s", "k400", ""),
+        ("top1_trained", "k400", "5x3"),
+    }
+
+
+def test_table2_is_five_grids_by_four_drop_numbers() -> None:
+    table = load_table("table2")
+    assert table.rows == ("2x3", "4x3", "6x3", "8x3", "16x3")
+    assert table.columns == ("r=0", "r=48", "r=64", "r=80")
+    assert {entry.cell.model for entry in table.entries} == {"vit_large"}
+    assert {(e.column, e.cell.reduction) for e in table.entries} == {
+        ("r=0", "none"),
+        ("r=48", "sta:r=48"),
+        ("r=64", "sta:r=64"),
+        ("r=80", "sta:r=80"),
+    }
+
+
+def test_inferred_rows_of_table3_are_marked_and_no_others() -> None:
+    assert {entry.row for entry in load_table("table3").entries if entry.inferred} == {"2 stages", "4 stages"}
+
+
+def test_lists_are_combined_and_labelled(tmp_path: Path) -> None:
+    table = declared(
+        tmp_path,
+        'model = "vit_base"\ndataset = "k400"\n[rows]\nreduction = ["none", "sta:r=48"]\nviews = ["1x1", "5x3"]\n'
+        '[columns]\nmetric = ["top1", "gflops"]\n',
+    )
+    assert table.name == "own"
+    assert table.rows == ("none 1x1", "none 5x3", "sta:r=48 1x1", "sta:r=48 5x3")
+    assert table.columns == ("top1", "gflops")
+    last = table.entries[-1].cell
+    assert (last.reduction, last.dataset, last.views, last.metric) == ("sta:r=48", "", "", "gflops")
+
+
+GOOD = 'model = "vit_base"\nmetric = "gflops"\n'
+ROWS = '[rows]\nreduction = ["none"]\n'
+COLUMNS = '[columns]\nmodel = ["vit_base"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("= 3", "own.toml: "),
+        ('speed = "high"\n' + ROWS + COLUMNS, "unknown key 'speed'; valid keys: title, corner, rows"),
+        (ROWS, "it needs columns"),
+        (GOOD + '[rows]\nspeed = ["1"]\n' + COLUMNS, "rows.speed must be a non-empty list"),
+        (GOOD + "[rows]\nreduction = []\n" + COLUMNS, "rows.reduction must be a non-empty list"),
+        (GOOD + "[rows]\nreduction = [48]\n" + COLUMNS, "reduction must be text in quotes, not 48"),
+        (GOOD + '[[rows]]\nspeed = "1"\n' + COLUMNS, "unknown key 'speed' in rows"),
+        (GOOD + '[rows]\nreduction = ["none", "none"]\n' + COLUMNS, "rows has the label 'none' twice"),
+        (
+            'model = "vit_base"\n' + ROWS + '[columns]\nmetric = ["top9"]\n',
+            "unknown metric 'top9'; valid metrics: top1",
+        ),
+        ('model = "vit_base"\n' + ROWS + '[columns]\nmetric = ["top1"]\n', "top1 needs dataset"),
+        ('model = "vit_base"\n' + ROWS + '[columns]\nmetric = ["train_hours"]\n', "train_hours needs dataset"),
+        (
+            'model = "vit_base"\ndataset = "k400"\n' + ROWS + '[columns]\nmetric = ["top1_trained"]\n',
+            "top1_trained needs views",
+        ),
+        ('metric = "gflops"\n' + ROWS + '[columns]\nviews = ["5x3"]\n', "gflops needs model"),
+        (GOOD + ROWS + '[columns]\nreduction = ["none"]\n', "'reduction' is set both in row 'none' and in column"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_file(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=r"own\.toml: ") as caught:
+        declared(tmp_path, text)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown table 'table9'; valid tables: figure1, figure2, table1, "):
+        load_table("table9")
+    with pytest.raises(ValueError, match=r"cannot read table nowhere\.toml: No such file"):
+        load_table("nowhere.toml")
+    (tmp_path / "table2.toml").write_text("")
+    with pytest.raises(ValueError, match="table2 is the name of a built-in table"):
+        load_table(str(tmp_path / "table2.toml"))
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="TOML is in UTF-8, and this seems to be UTF-16; save it as UTF-8"):
+        load_table(str(tmp_path / "binary.toml"))
+    (tmp_path / "folder.toml").mkdir()
+    with pytest.raises(ValueError, match="cannot read table"):
+        load_table(str(tmp_path / "folder.toml"))
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        ('views = ["0x3"]', "bad views '0x3'; write CLIPSxCROPS, as in 5x3"),
+        ('views = ["٣x3"]', "bad views"),
+        ('model = ["vit_tiny"]', "unknown model 'vit_tiny'; valid models: vit_small"),
+        ('reduction = ["sta:r=99"]', "r is at most half of a slot's 196 tokens after block 1, 98"),
+        ('reduction = ["sta:r=8,at=1-99"]', "there is no block 99; the model has 24"),
+        ('reduction = ["tome:r=8"]', "unknown reduction 'tome'"),
+    ],
+)
+def test_a_cell_that_cannot_be_is_named_by_its_place(tmp_path: Path, column: str, expected: str) -> None:
+    common = {"model": "vit_large", "views": "5x3", "reduction": "none", "dataset": "k400"}
+    text = "".join(f'{key} = "{value}"\n' for key, value in common.items() if key not in column)
+    table = declared(tmp_path, text + f'[rows]\nmetric = ["top1"]\n[columns]\n{column}\n')
+    with pytest.raises(ValueError, match="own, row 'top1', column ") as caught:
+        view_table(table, small_profile(tmp_path), {}, [], tmp_path)
+    assert expected in str(caught.value)
