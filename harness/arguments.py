@@ -3,15 +3,13 @@
 import argparse
 import io
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from harness.planning.text import RUNS
 from harness.profiles import profile_names
-
-RUNS = Path("runs")
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,11 +34,6 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runs", type=_folder, default=RUNS, metavar="DIR", help=f"where records, jobs and logs are kept ({RUNS})"
     )
-
-
-def command(tool: str, *arguments: str, runs: Path) -> str:
-    """A command line of ours to show to the user, with the runs folder if it is another than the default."""
-    return shlex.join(["python", "-m", f"harness.{tool}", *arguments, *(["--runs", str(runs)] if runs != RUNS else [])])
 
 
 def profile_options(options: argparse.Namespace) -> list[str]:

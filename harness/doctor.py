@@ -16,13 +16,13 @@ from harness.arguments import Parser, add_common, run, stop
 from harness.checking.inputs import check_inputs, plan_tables
 from harness.checking.trial import try_out
 from harness.planning.estimate import estimate
+from harness.planning.lanes import lanes
 from harness.planning.plan import Plan
 from harness.planning.planner import Planner
 from harness.profiles import Profile, load_profile
 from harness.running import launch
 from harness.running.findings import Finding, ok, unknown, warning, wrong
 from harness.running.gpu_support import check_gpu_code
-from harness.running.processes import lanes
 from harness.running.slurm.refusals import BUSY, LIMIT, ask_sbatch
 from harness.running.slurm.sinfo import NoAnswer, ask
 from harness.running.slurm.site import check_site

@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.arguments import Parser, add_common, command, profile_options, run, stop, whole_number
+from harness.arguments import Parser, add_common, profile_options, run, stop, whole_number
 from harness.planning.present import Present, same_inputs
+from harness.planning.text import command
 from harness.profiles import Profile, load_profile
 from harness.reporting.drops import drops
 from harness.reporting.fill import view_table

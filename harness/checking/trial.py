@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 import psutil
 
+from harness.planning.lanes import gpus
 from harness.profiles import Launch, Profile
 from harness.running.findings import Finding, ok, unknown, warning, wrong
-from harness.running.processes import gpus
 from harness.running.slurm.cluster import slurm_executor
 from harness.running.slurm.refusals import WRONG, outside_of_any_job, refusal
 from harness.running.slurm.sbatches import array_parameters, gang_parameters

@@ -9,11 +9,11 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from harness.planning.lanes import lanes
 from harness.planning.plan import Plan
 from harness.planning.planner import Planner
 from harness.planning.rates import KnownRates
-from harness.reporting.training_notes import significant
-from harness.running.processes import lanes
+from harness.planning.text import significant
 from jobs import cost
 from jobs.spec import Evaluate, Job, Measure, Train, Visualize
 from results.records import Record

@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from harness.planning.lanes import lanes
 from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
-from harness.running.processes import lanes
 from jobs import spec
 from jobs.cells import TRAINED, Cell, check_short_clips
 from jobs.sources import NO_WEIGHTS, edition_of

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
+from harness.planning.text import significant
 from harness.profiles import Profile
-from harness.reporting.training_notes import significant
 from jobs.cells import canonical, method_digest
 from jobs.cost import multiply_adds
 from jobs.spec import Train

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from harness.arguments import command
 from harness.planning.plan import measured_cell
 from harness.planning.present import Present
+from harness.planning.text import command
 from harness.profiles import Launch, Profile
 from harness.reporting.departures import departures, differences, meant
 from harness.reporting.training_notes import TIMES, training_notes

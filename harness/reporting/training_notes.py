@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from harness.planning.text import plural, significant
 from results.records import Record
 
 TIMES = ("train_hours", "train_step_s", "train_hours_projected")
@@ -32,22 +33,17 @@ def speed_up(samples: dict[str, Any], base: dict[str, Any]) -> tuple[float, floa
     return before / seconds, base["gflops"] / samples["gflops"]
 
 
-def significant(value: float, digits: int = 3) -> str:
-    """A positive number with so many digits, or all of its whole ones."""
-    return f"{value:.0f}" if value >= 10**digits else f"{value:#.{digits}g}".rstrip(".")
-
-
 def _told(row: str, record: Record) -> str:
     samples = record.samples
     gpu = record.provenance.get("machine", {}).get("gpu") if samples["device"] == "cuda" else None
     segments, processes, step = len(samples["segments"]), samples["processes"], samples["step_s"]
-    took = f"{_plural(segments, 'segment')} on {_plural(processes, 'process')} ({gpu or samples['device']})"
+    took = f"{plural(segments, 'segment')} on {plural(processes, 'process')} ({gpu or samples['device']})"
     total, of = samples["gpu_hours"], "GPU-hours"
     if total is None:
         total, of = samples["process_hours"], "process-hours"
     said = [f"{significant(samples['hours'])} h in {took}, {significant(total)} {of}"]
     if record.settings.get("measure_steps"):
-        said[0] = f"a median over {_plural(step['steps'], 'step')} on whole clips, {said[0]}"
+        said[0] = f"a median over {plural(step['steps'], 'step')} on whole clips, {said[0]}"
     said = [*_recipe(record), *said]
     said.append(f"{100 * samples['data_share']:.0f} % of it waiting for data")
     beside = {"queue": "queueing", "startup": "start-up", "evaluate": "evaluation"}
@@ -76,7 +72,3 @@ def _compared(samples: dict[str, Any], base: dict[str, Any]) -> str:
     speed, fewer = speed_up(samples, base)
     flops = f"its model has {fewer:.2f} × fewer FLOPs ({speed / fewer:.2f} of that)"
     return f"a training step is {speed:.2f} × as fast, {flops}"
-
-
-def _plural(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 'es' if what.endswith('s') else 's'}"

@@ -4,8 +4,8 @@ import re
 import subprocess
 import sys
 
+from harness.planning.lanes import gpus
 from harness.profiles import Profile
-from harness.running.processes import gpus
 from jobs.gpu_code import missing_code
 
 ASK = "import torch; print(torch.__version__, getattr(torch._C, '_cuda_getArchFlags', str)())"

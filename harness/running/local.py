@@ -11,9 +11,10 @@ from typing import Any
 
 import psutil
 
+from harness.planning.lanes import gpus, lanes
 from harness.profiles import Launch
 from harness.running.adoption import note_started
-from harness.running.processes import Process, gpus, lanes, processes
+from harness.running.processes import Process, processes
 from harness.running.submission import Start, begin, new_submission, signal_s
 from jobs.spec import Train
 from results.attempts import Started, Submission, Unit, submission_folder

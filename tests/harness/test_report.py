@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from harness import report
-from harness.arguments import command
+from harness.planning.text import command
 from harness.reporting.fill import view_table
 from harness.tables import load_table
 from jobs.cells import Cell

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.planning.lanes import lanes
 from harness.profiles import Launch, load_profile, profile_names, resolve
 from harness.running import processes
-from harness.running.processes import lanes
 from jobs.recipe import Recipe
 from tests.harness.made import make_profile
 
