@@ -23,7 +23,7 @@ from jobs.data import samples
 from jobs.data.pool import DecodePool
 from jobs.data.reader import Unreadable
 from jobs.data.samples import SampleRequest
-from jobs.recipe import Recipe
+from jobs.spec.recipe import Recipe
 
 GRAIN = 9
 SIDE, CLIP, STRIDE, BRANCHES = 224, 16, 4, 24  # ViT-B's

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import tabulate
 
-from jobs.cells import Cell
 from jobs.data.encoding import X264
-from jobs.sources import NO_WEIGHTS
-from jobs.spec import Dataset, Evaluate, split
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Dataset, Evaluate, split
+from jobs.spec.sources import NO_WEIGHTS
 
 GRIDS = ("2x3", "4x3", "6x3", "8x3", "16x3")
 REDUCTIONS = ("none", "sta:r=12", "sta:r=16", "sta:r=20")
@@ -111,7 +111,7 @@ def _run(jobs: list[Evaluate]) -> str:
     import torch
 
     from jobs.data.labels import read_labels
-    from jobs.evaluate import Scorer
+    from jobs.work.evaluate import Scorer
 
     out: dict[str, Any] = {"decodes": 0, "forwards": 0, "seconds": 0.0, "scores": {}}
     for one in jobs:

@@ -22,7 +22,7 @@ from types import SimpleNamespace
 
 import tabulate
 
-from jobs.wire import from_dict
+from jobs.spec.wire import from_dict
 from results.attempts import read_started, read_submission
 from results.files import read_json, write_json, write_json_once
 from results.progress import job_folder

@@ -27,7 +27,7 @@ from harness.running.slurm.refusals import BUSY, LIMIT, ask_sbatch
 from harness.running.slurm.sinfo import NoAnswer, ask
 from harness.running.slurm.site import check_site
 from harness.tables import Table, load_tables, table_names
-from jobs.spec import Train
+from jobs.spec.jobs import Train
 from results.files import write_json_once
 from results.records import read_records
 

@@ -19,9 +19,9 @@ from harness.running.queue import look_up, under_way
 from harness.running.retries import why, wordless
 from harness.running.submission import Sent
 from harness.tables import Table, load_tables, table_names
-from jobs.cells import TRAINED
-from jobs.inputs import identity
-from jobs.spec import Train
+from jobs.spec.cells import TRAINED
+from jobs.spec.identity import identity
+from jobs.spec.jobs import Train
 from results.progress import read_job, read_progress
 from results.records import read_records
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from jobs.cells import parse_views
-from jobs.spec import WARM_UP_MAX, Evaluate, Measure, Train, split
+from jobs.spec.cells import parse_views
+from jobs.spec.jobs import WARM_UP_MAX, Evaluate, Measure, Train, split
 from jobs.training.restarts import KEPT
 from models.catalog import architecture
 from models.reduction import parse
@@ -42,7 +42,7 @@ def forwards_a_video(job: Evaluate) -> dict[str, int]:
 
 
 def scores_bytes(job: Evaluate, videos: int) -> int:
-    """Of the scores of so many videos (jobs/scores.py): the distinct views of each, and which of them a grid has."""
+    """Of the scores of so many videos, as `jobs.work.scores` keeps them: the distinct views of each, and their grids."""
     digits, views = len(str(videos)), forwards_a_video(job)
     video = 0
     for reduction, grids in job.requests().items():

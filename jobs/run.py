@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 
-from jobs.requeue import leave, timed_out
-from jobs.signals import Told
-from jobs.spec import Train
-from jobs.task import Cancelled, Stopped, Task, load_job
-from jobs.wire import KINDS
+from jobs.node.requeue import leave, timed_out
+from jobs.node.signals import Told
+from jobs.node.task import Cancelled, Stopped, Task, load_job
+from jobs.spec.jobs import Train
+from jobs.spec.wire import KINDS
 from results.attempts import Started, Submission, Unit, read_started, read_submission, submission_folder, write_started
 from results.progress import ProgressWriter, TaskProgress, lives, read_job
 from results.provenance import git_state

@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.catalog import Architecture
-from models.files import CONFIG, IN_A_FOLDER, weights_files
 from models.vit import VisionTransformer
+from models.weights_files import CONFIG, IN_A_FOLDER, weights_files
 
 LISTED = 4  # names in an error message before "and n more"
 

@@ -124,8 +124,8 @@ def test_what_is_touched_copied_or_moved_is_the_same(place: Place) -> None:
 
 
 def test_a_job_whose_weights_are_touched_meanwhile_goes_on(place: Place, tmp_path: Path) -> None:
-    from jobs.evaluate import check_unchanged
-    from jobs.sources import Checkpoint
+    from jobs.spec.sources import Checkpoint
+    from jobs.work.evaluate import check_unchanged
     from tests.jobs.small_set import make_dataset
 
     checkpoint, dataset = Checkpoint.of(place.weights, tmp_path), make_dataset(place.labels)

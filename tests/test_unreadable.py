@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.running.adoption import adopt
-from jobs.sources import edition_of
+from jobs.spec.sources import edition_of
 from jobs.training.restarts import RestartStore
 from results.progress import read_job
 from results.records import record_ids

@@ -8,8 +8,8 @@ from harness.planning.planner import Planner
 from harness.running.findings import Finding, ok, warning, wrong
 from harness.running.job_files import datasets_of, problems_of_weights
 from harness.tables import Table
-from jobs import spec
-from models.files import weights_files
+from jobs.spec import jobs
+from models.weights_files import weights_files
 
 SAMPLED = 20
 """Videos of each label file that are looked at."""
@@ -64,7 +64,7 @@ def _check_weights(plan: Plan) -> Iterator[Finding]:
     yield from (wrong("weights", problem) for problem in problems.values() if problem)
 
 
-def _check_videos(dataset: spec.Dataset, prepared: bool) -> tuple[Finding, str]:
+def _check_videos(dataset: jobs.Dataset, prepared: bool) -> tuple[Finding, str]:
     """What there is to say of a label file, and one of its videos that can be read, or ""."""
     from jobs.data.labels import read_labels
     from jobs.data.reader import Unreadable, check_file

@@ -19,7 +19,7 @@ from harness.running.slurm.cluster import slurm_executor
 from harness.running.slurm.refusals import WRONG, outside_of_any_job, refusal
 from harness.running.slurm.sbatches import array_parameters, gang_parameters
 from harness.running.slurm.sinfo import NoAnswer, ask
-from jobs.spec import Train
+from jobs.spec.jobs import Train
 from results.files import private_folder, read_json, write_json
 
 QUEUE_S, RUN_S = 60.0, 120.0
@@ -107,7 +107,7 @@ class _Here:
 
 
 def _sbatch(launch: Launch, gang: Train | None, folder: Path) -> Sent:
-    from jobs.trial import run_trial
+    from jobs.node.probe import run_trial
 
     if gang:
         several = gang.nodes > 1
@@ -129,7 +129,7 @@ def _sbatch(launch: Launch, gang: Train | None, folder: Path) -> Sent:
 def _start(launch: Launch, processes: int, folder: Path) -> Sent:
     from submitit import LocalExecutor
 
-    from jobs.trial import run_trial
+    from jobs.node.probe import run_trial
 
     executor = LocalExecutor(folder=folder)
     visible = gpus()[: processes * launch.gpus_per_task]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from jobs.cells import canonical
+from jobs.spec.cells import canonical
 from results.progress import JobProgress
 
 NAMED = 10

@@ -15,7 +15,7 @@ from harness.planning.planner import Planner
 from harness.planning.rates import KnownRates
 from harness.planning.text import significant
 from jobs import cost
-from jobs.spec import Evaluate, Job, Measure, Train, Visualize
+from jobs.spec.jobs import Evaluate, Job, Measure, Train, Visualize
 from results.records import Record
 
 SHOWN = 20

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from harness.planning.planner import Planner
 from harness.profiles import Profile
 from harness.tables import Table
-from jobs import cells
-from jobs.cells import TRAINED, Cell
-from jobs.spec import Job, Train
+from jobs.spec import cells
+from jobs.spec.cells import TRAINED, Cell
+from jobs.spec.jobs import Job, Train
 from results.progress import JobProgress
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from harness.planning.lanes import lanes
 from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
-from jobs import spec
-from jobs.cells import TRAINED, Cell, check_short_clips
-from jobs.sources import NO_WEIGHTS, edition_of
-from jobs.spec import Checkpoint, Count, Evaluate, Job, Measure, Train, Visualize
-from models.files import weights_files
+from jobs.spec import jobs
+from jobs.spec.cells import TRAINED, Cell, check_short_clips
+from jobs.spec.jobs import Checkpoint, Count, Evaluate, Job, Measure, Train, Visualize
+from jobs.spec.sources import NO_WEIGHTS, edition_of
+from models.weights_files import weights_files
 from results.digests import content_sha256
 
 
@@ -71,10 +71,10 @@ class Planner:
             return 1
         tasks = self.profile.launch.tasks or lanes(self.profile.launch)
         videos = self.videos[job.dataset.name]
-        blocks = len(spec.split(min(videos, self.limit or videos), job.block))
+        blocks = len(jobs.split(min(videos, self.limit or videos), job.block))
         return min(tasks, blocks) if videos else tasks
 
-    def _evaluate(self, cells: tuple[Cell, ...], model: str, dataset: spec.Dataset, checkpoint: Checkpoint) -> Evaluate:
+    def _evaluate(self, cells: tuple[Cell, ...], model: str, dataset: jobs.Dataset, checkpoint: Checkpoint) -> Evaluate:
         evaluate = self.profile.evaluate
         return Evaluate(
             cells=cells,
@@ -182,7 +182,7 @@ class Planner:
             raise ValueError(f"profile {self.profile.name} has no dataset {name!r}; its datasets: {valid}")
         return self.profile.datasets[name]
 
-    def _dataset(self, name: str, split: str = "test") -> spec.Dataset:
+    def _dataset(self, name: str, split: str = "test") -> jobs.Dataset:
         declared = self._declared(name)
         if split == "train" and not declared.train_labels:
             wanted = f"datasets.{name}.train_labels; set it to the label file of the training split"
@@ -205,10 +205,10 @@ class Planner:
             edition=edition_of(labels) if declared.prepare else "",
         )
 
-    def _described(self, name: str) -> spec.Dataset:
+    def _described(self, name: str) -> jobs.Dataset:
         """A dataset without its files."""
         declared = self._declared(name)
-        return spec.Dataset(
+        return jobs.Dataset(
             name=name,
             labels="",
             labels_sha256="",

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
-from jobs.cells import TRAINED, Cell, method_digest
-from jobs.inputs import inputs
-from jobs.sources import Checkpoint, edition_of
-from jobs.spec import shown_videos
+from jobs.spec.cells import TRAINED, Cell, method_digest
+from jobs.spec.identity import inputs
+from jobs.spec.jobs import shown_videos
+from jobs.spec.sources import Checkpoint, edition_of
 from results.digests import content_sha256
 from results.records import Record, setting
 

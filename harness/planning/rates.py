@@ -8,9 +8,9 @@ from functools import cache
 
 from harness.planning.text import significant
 from harness.profiles import Profile
-from jobs.cells import canonical, method_digest
 from jobs.cost import multiply_adds
-from jobs.spec import Train
+from jobs.spec.cells import canonical, method_digest
+from jobs.spec.jobs import Train
 from results.records import Record, setting
 
 Place = tuple[object, ...]

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.profiles.sections import Profile, Rates, Train
-from jobs.cells import canonical
-from jobs.recipe import RANDAUGMENT, accumulation
-from jobs.spec import PRECISIONS
+from jobs.spec.cells import canonical
+from jobs.spec.jobs import PRECISIONS
+from jobs.spec.recipe import RANDAUGMENT, accumulation
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "launch.executor": ("local", "slurm"),

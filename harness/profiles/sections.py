@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields
 
-from jobs.recipe import Recipe
+from jobs.spec.recipe import Recipe
 
 SCRATCH = "scratch"
 """What stands for the weights of a training that begins with none."""

@@ -7,9 +7,9 @@ from dataclasses import fields
 from typing import Any
 
 from harness.planning.present import CONTENTS, RUN_BY, Present
-from jobs.cells import TRAINED, Cell
-from jobs.recipe import Recipe
-from jobs.wire import from_dict
+from jobs.spec.cells import TRAINED, Cell
+from jobs.spec.recipe import Recipe
+from jobs.spec.wire import from_dict
 from results.records import Record, by_name, setting
 
 ACCURACIES = ("top1", "top5")

@@ -7,7 +7,7 @@ from typing import Any
 from harness.profiles import Profile
 from harness.reporting.table_places import places_of
 from harness.tables import DROPS, Table
-from jobs.cells import Cell
+from jobs.spec.cells import Cell
 from results.render.table_view import Entry, TableView
 
 ACCURACIES = ("top1", "top5", "top1_trained")

@@ -13,8 +13,8 @@ from harness.running.queue import fraction, look_up, state_of
 from harness.running.retries import ENDED_BADLY, why, wordless
 from harness.tables import Entry as Declared
 from harness.tables import Table
-from jobs.cells import TRAINED, Cell, tokens_per_slot
-from results.figures import figures_of
+from jobs.spec.cells import TRAINED, Cell, tokens_per_slot
+from results.figure_files import figures_of
 from results.progress import JobProgress
 from results.published import load_published
 from results.records import CELL_FIELDS, CellKey, Record, cell_key, setting

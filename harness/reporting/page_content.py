@@ -17,7 +17,7 @@ from harness.planning.present import Present
 from harness.profiles import Profile
 from harness.reporting.fill import attempts_by_cell
 from harness.tables import Table
-from results.figures import figures_of
+from results.figure_files import figures_of
 from results.files import read_json
 from results.progress import JobProgress
 from results.provenance import utc_now

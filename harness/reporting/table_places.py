@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from harness.planning.plan import measured_cell
 from harness.profiles import Profile
 from harness.tables import Table
-from jobs.cells import Cell, canonical
+from jobs.spec.cells import Cell, canonical
 from results.published import load_published
 from results.records import CellKey, Record, cell_key
 

@@ -6,7 +6,7 @@ import sys
 
 from harness.planning.lanes import gpus
 from harness.profiles import Profile
-from jobs.gpu_code import missing_code
+from jobs.node.gpu_code import missing_code
 
 ASK = "import torch; print(torch.__version__, getattr(torch._C, '_cuda_getArchFlags', str)())"
 """torch.cuda.get_arch_list() names none where there is no GPU, as on the machine that submits."""

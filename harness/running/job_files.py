@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
-from jobs.check_weights import Check, check_of
 from jobs.data.labels import read_labels
-from jobs.spec import Dataset, Evaluate, Job, Measure, Train, Visualize
+from jobs.node.check_weights import Check, check_of
+from jobs.spec.jobs import Dataset, Evaluate, Job, Measure, Train, Visualize
 
 WEIGHTS_S = 900.0
 """How long it may take to read all weights, from a slow file system too."""
@@ -34,7 +34,7 @@ def problems_of_weights(jobs: Iterable[Job]) -> dict[Check, str]:
     asked = json.dumps([asdict(check) for check in checks])
     names = ", ".join(dict.fromkeys(check.path for check in checks))
     try:
-        command = [sys.executable, "-m", "jobs.check_weights"]
+        command = [sys.executable, "-m", "jobs.node.check_weights"]
         done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=WEIGHTS_S)
     except (OSError, subprocess.SubprocessError) as error:
         raise ValueError(f"the weights {names} could not be checked: {error}") from None

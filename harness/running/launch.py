@@ -25,8 +25,8 @@ from harness.running.slurm import cluster
 from harness.running.slurm.sbatches import plan_sbatches, script
 from harness.running.slurm.site import check_site
 from harness.running.submission import Sent, Start
-from jobs.spec import Count, Job, Train
-from jobs.wire import to_dict
+from jobs.spec.jobs import Count, Job, Train
+from jobs.spec.wire import to_dict
 from results.attempts import Tries, submission_folder
 from results.files import private_folder, write_json
 from results.progress import JobProgress, job_folder, read_job

@@ -16,7 +16,7 @@ from harness.profiles import Launch
 from harness.running.adoption import note_started
 from harness.running.processes import Process, processes
 from harness.running.submission import Start, begin, new_submission, signal_s
-from jobs.spec import Train
+from jobs.spec.jobs import Train
 from results.attempts import Started, Submission, Unit, submission_folder
 
 

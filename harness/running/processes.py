@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.running.queue import process_of
-from jobs.wire import KINDS
+from jobs.spec.wire import KINDS
 from results.progress import lives, read_progress
 
 Process = tuple[int, float]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.profiles import Launch
-from jobs.spec import Job
+from jobs.spec.jobs import Job
 from results.attempts import Submission, Tries, Unit, claim, write_submission
 from results.provenance import utc_now
 

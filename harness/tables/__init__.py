@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.profiles.toml import read_toml
-from jobs.cells import METRICS, TRAINED, Cell
+from jobs.spec.cells import METRICS, TRAINED, Cell
 
 FIELDS = tuple(field.name for field in fields(Cell))
 FOLDER = Path(__file__).parent

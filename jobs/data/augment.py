@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jobs.recipe import RANDAUGMENT
+from jobs.spec.recipe import RANDAUGMENT
 
 
 def _without_torch() -> ModuleType:

@@ -13,7 +13,7 @@ import numpy as np
 from jobs.data.augment import augmented, erased, rand_augment
 from jobs.data.reader import read_video
 from jobs.data.views import training_frames
-from jobs.recipe import Recipe
+from jobs.spec.recipe import Recipe
 
 _TRIES = 10
 """How often a crop is drawn before the largest central one is taken (VideoMAE)."""

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from jobs.cells import parse_views
+from jobs.spec.cells import parse_views
 
 SAMPLINGS = ("kinetics", "ssv2")
 

@@ -1,1 +1,1 @@
-"""How a training runs: the parts that jobs/train.py puts together."""
+"""How a training runs: the parts that jobs/work/train.py puts together."""

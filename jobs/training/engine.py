@@ -9,8 +9,8 @@ from timm.optim import param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
 from torch import nn
 
-from jobs.recipe import accumulation
-from jobs.spec import Train
+from jobs.spec.jobs import Train
+from jobs.spec.recipe import accumulation
 from jobs.training.gang import Gang
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.data.stream import Epoch
-from jobs.measure import spread
 from jobs.training.steps import Step
+from jobs.work.measure import spread
 
 SETTLING = 3
 """Steps at the beginning of a segment, and of a phase in it, that are not typical: memory is first touched in them."""

@@ -19,11 +19,9 @@ from jobs.data.labels import Item
 from jobs.data.pool import DecodePool
 from jobs.data.samples import SampleRequest, Samples, read_samples
 from jobs.data.stream import Epoch, MicroBatch, Order, Place, SampleStream
-from jobs.device import normalise
-from jobs.evaluate import check_tolerance
-from jobs.recipe import accumulation
-from jobs.spec import Train
-from jobs.task import Cancelled, Stopped, Task, cancel_file
+from jobs.node.task import Cancelled, Stopped, Task, cancel_file
+from jobs.spec.jobs import Train
+from jobs.spec.recipe import accumulation
 from jobs.training.engine import DTYPES, make_engine, make_schedule, whole_weights
 from jobs.training.gang import Gang
 from jobs.training.hours import Segment
@@ -32,6 +30,8 @@ from jobs.training.model import prepare_model
 from jobs.training.report import TrainingReport, say
 from jobs.training.restarts import RestartStore
 from jobs.training.steps import Step
+from jobs.work.device import normalise
+from jobs.work.evaluate import check_tolerance
 from models.catalog import architecture
 from results.progress import read_job
 from results.provenance import machine, utc_now

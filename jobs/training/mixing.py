@@ -4,7 +4,7 @@ import numpy as np
 from timm.data.mixup import Mixup, mixup_target
 from torch import Tensor
 
-from jobs.recipe import Recipe
+from jobs.spec.recipe import Recipe
 
 
 class Mixing:

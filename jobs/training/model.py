@@ -2,7 +2,7 @@
 
 import torch
 
-from jobs.spec import Train
+from jobs.spec.jobs import Train
 from models import create_model, load_pretrained
 from models.vit import VisionTransformer
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from jobs.task import Task
+from jobs.node.task import Task
 from jobs.training.steps import Step, StepLog
 
 SAY_S = 10.0

@@ -10,8 +10,8 @@ from typing import Any
 from harness.planning.planner import Planner
 from harness.profiles import Profile, load_profile
 from harness.tables import Entry, Table
-from jobs.cells import METRICS, Cell
-from jobs.spec import Job
+from jobs.spec.cells import METRICS, Cell
+from jobs.spec.jobs import Job
 from results.attempts import Started, Submission, Tries, claim, last_attempt, write_started, write_submission
 from results.files import write_json
 from results.progress import job_folder

@@ -15,8 +15,8 @@ from harness import report
 from harness.planning.text import command
 from harness.reporting.fill import view_table
 from harness.tables import load_table
-from jobs.cells import Cell
-from jobs.spec import Count, Evaluate
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Count, Evaluate
 from results.attempts import write_ended
 from results.files import write_json
 from results.progress import job_folder, read_progress

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import report, sweep
-from jobs.cells import Cell
+from jobs.spec.cells import Cell
 from tests.harness.made import make_planner, make_profile, put_job, put_record
 
 GRID = """

@@ -15,9 +15,9 @@ import pytest
 
 from harness import status
 from harness.following import listing, stopping
-from jobs.cells import Cell
-from jobs.spec import Count
-from jobs.task import Cancelled, Task
+from jobs.node.task import Cancelled, Task
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Count
 from results.attempts import write_ended
 from results.progress import ProgressWriter, job_folder, read_progress
 from tests.harness.conftest import Slurm

@@ -12,8 +12,8 @@ from harness import sweep
 from harness.planning.planner import Planner
 from harness.profiles import load_profile
 from harness.running.submission import Sent
-from jobs.cells import Cell
 from jobs.data import demo
+from jobs.spec.cells import Cell
 from tests.harness.conftest import Slurm
 from tests.harness.made import put_record
 from tests.harness.place import Place

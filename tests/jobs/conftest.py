@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs import count
-from jobs.spec import Job
-from jobs.task import Task
+from jobs.node.task import Task
+from jobs.spec.jobs import Job
+from jobs.work import count
 from results.attempts import Unit
 from tests.jobs.submitted import Action, Acts, Scontrol
 
@@ -33,6 +33,6 @@ def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scontrol:
     monkeypatch.setenv("PATH", found.path)
     for name, value in {"JOB_ID": "10", "ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": "1"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    monkeypatch.setattr("jobs.requeue.AGAIN_S", 0.01)
-    monkeypatch.setattr("jobs.requeue.WAIT_S", 0.0)
+    monkeypatch.setattr("jobs.node.requeue.AGAIN_S", 0.01)
+    monkeypatch.setattr("jobs.node.requeue.WAIT_S", 0.0)
     return found

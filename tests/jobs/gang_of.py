@@ -9,11 +9,11 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from jobs.cells import Cell
-from jobs.recipe import Recipe
-from jobs.sources import NO_WEIGHTS
-from jobs.spec import Train
-from jobs.wire import to_dict
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Train
+from jobs.spec.recipe import Recipe
+from jobs.spec.sources import NO_WEIGHTS
+from jobs.spec.wire import to_dict
 from results.files import write_json
 from results.progress import job_folder
 from tests.jobs.small_set import make_dataset, make_job
@@ -69,7 +69,7 @@ def make_training(labels: Path, recipe: dict[str, Any] | None = None, **settings
 os.environ["DS_ACCELERATOR"] = "cpu"  # read when DeepSpeed is imported
 _FORKED = multiprocessing.get_context("forkserver")
 # Imported once, as they take longer than a training of these tests; every process is still a fresh one.
-_FORKED.set_forkserver_preload(["jobs.train", "deepspeed", "torch.utils.tensorboard"])
+_FORKED.set_forkserver_preload(["jobs.work.train", "deepspeed", "torch.utils.tensorboard"])
 
 
 def write_job(runs: Path, job: Train) -> None:

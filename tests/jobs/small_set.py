@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from jobs.cells import Cell
-from jobs.spec import Checkpoint, Dataset, Evaluate
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Checkpoint, Dataset, Evaluate
 from models import create_model
 from tests.bad_videos import write_video
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from jobs.cells import Cell
+from jobs.node.task import Task
 from jobs.run import run_submission
-from jobs.spec import Count, Job
-from jobs.task import Task
-from jobs.wire import to_dict
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Count, Job
+from jobs.spec.wire import to_dict
 from results.attempts import Submission, Unit, write_submission
 from results.files import write_json
 from results.progress import TaskProgress, job_folder, read_job

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from jobs import cost
-from jobs.cells import Cell
 from jobs.data.views import distinct_views
-from jobs.scores import Block, BlockStore, ViewScores
-from jobs.sources import NO_WEIGHTS
-from jobs.spec import Dataset, Evaluate, Measure, split
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Dataset, Evaluate, Measure, split
+from jobs.spec.sources import NO_WEIGHTS
 from jobs.training.report import TrainingReport
 from jobs.training.steps import Step
+from jobs.work.scores import Block, BlockStore, ViewScores
 from tests.jobs.gang_of import make_training
 
 GRIDS = ("2x3", "4x3", "6x3", "8x3", "16x3")

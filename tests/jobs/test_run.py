@@ -11,9 +11,9 @@ import psutil
 import pytest
 import torch
 
+from jobs.node.task import Task
 from jobs.run import run_submission
-from jobs.spec import Job
-from jobs.task import Task
+from jobs.spec.jobs import Job
 from results.attempts import Started, claim, read_started, write_ended, write_started
 from results.files import write_json
 from results.progress import PEER_LOST, ProgressWriter, job_folder, read_job

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.reporting.table_places import Place
-from jobs.cells import TRAINED
+from jobs.spec.cells import TRAINED
 from jobs.training.steps import read_steps
 from results.progress import job_folder
 from results.render.plot import Plot, Point, Series

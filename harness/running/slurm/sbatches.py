@@ -11,8 +11,8 @@ from typing import Any
 from harness.profiles import Launch
 from harness.running.slurm.sinfo import answer
 from harness.running.submission import Start, signal_s
-from jobs.cells import Cell
-from jobs.spec import Train
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Train
 from results.attempts import Unit, submission_folder
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from harness.profiles import Launch, Profile
 from harness.running.findings import Finding, unknown, warning
 from harness.running.slurm.sinfo import Node, Partition, ask, expand, minutes, read_partitions
-from jobs.spec import Train
+from jobs.spec.jobs import Train
 
 NAMED = 12
 """Partitions, nodes or features that are listed one by one."""

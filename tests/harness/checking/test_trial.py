@@ -10,8 +10,8 @@ from harness.checking import trial
 from harness.checking.trial import try_out
 from harness.profiles import Profile, load_profile
 from harness.running.findings import Finding
-from jobs.cells import Cell
-from jobs.spec import Train
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Train
 from results.files import read_json, write_json
 from tests.harness.conftest import Slurm
 from tests.harness.made import make_planner, make_profile

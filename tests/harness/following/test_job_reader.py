@@ -10,8 +10,8 @@ import pytest
 
 from harness.following import job_reader
 from harness.following.job_reader import JobReader
-from jobs.cells import Cell
-from jobs.spec import Count
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Count
 from results.attempts import Started, write_started
 from tests.harness.made import put_job, put_progress
 

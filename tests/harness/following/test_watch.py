@@ -18,7 +18,7 @@ from harness.running import launch, queue
 from harness.running.queue import state_of
 from harness.running.slurm import cluster
 from harness.running.submission import Sent, Start
-from jobs.cells import Cell
+from jobs.spec.cells import Cell
 from results.progress import read_job
 from results.records import read_records
 from tests.harness.conftest import Slurm

@@ -11,9 +11,9 @@ from harness.planning.plan import Plan, make_plan
 from harness.planning.planner import Planner
 from harness.profiles import load_profile
 from harness.tables import load_table
-from jobs.cells import Cell
 from jobs.cost import multiply_adds, scores_bytes, training_bytes
-from jobs.spec import Evaluate, Train
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Evaluate, Train
 from results.records import Record
 from tests.harness.made import make_planner, make_table, put_record
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from harness.planning.plan import Plan, make_plan, measured_cell
 from harness.planning.planner import Planner
 from harness.tables import load_table
-from jobs.cells import TRAINED, Cell
-from jobs.spec import digest
-from jobs.wire import from_dict, to_dict
+from jobs.spec.cells import TRAINED, Cell
+from jobs.spec.jobs import digest
+from jobs.spec.wire import from_dict, to_dict
 from results.progress import JobProgress, TaskProgress
 from tests.harness.made import make_grid, make_planner, make_table, small_profile
 

@@ -13,9 +13,9 @@ from harness.profiles import load_profile
 from harness.reporting.departures import departures
 from harness.reporting.fill import view_table
 from harness.tables import load_table
-from jobs.cells import Cell
-from jobs.spec import Visualize
-from jobs.wire import from_dict, to_dict
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Visualize
+from jobs.spec.wire import from_dict, to_dict
 from results.files import read_json, write_json
 from results.progress import job_folder, read_progress
 from results.records import Record

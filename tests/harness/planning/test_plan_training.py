@@ -8,8 +8,8 @@ from tests.harness.test_plan import left_behind
 
 from harness.planning.plan import make_plan
 from harness.planning.planner import Planner
-from jobs.cells import Cell
-from jobs.spec import Checkpoint, Train
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Checkpoint, Train
 from tests.harness.made import make_planner, make_table
 
 

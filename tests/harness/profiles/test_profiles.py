@@ -8,7 +8,7 @@ import pytest
 from harness.planning.lanes import lanes
 from harness.profiles import Launch, load_profile, profile_names, resolve
 from harness.running import processes
-from jobs.recipe import Recipe
+from jobs.spec.recipe import Recipe
 from tests.harness.made import make_profile
 
 

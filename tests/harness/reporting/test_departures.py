@@ -11,8 +11,8 @@ from harness.planning.planner import Planner
 from harness.planning.present import Present
 from harness.profiles import load_profile
 from harness.reporting.departures import departures, differences
-from jobs.cells import METRICS, TRAINED, Cell
-from jobs.spec import Evaluate
+from jobs.spec.cells import METRICS, TRAINED, Cell
+from jobs.spec.jobs import Evaluate
 from results.records import setting
 from tests.harness.made import make_planner, make_profile, put_record
 from tests.harness.test_report import DEMO, demo_cell, view

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from harness.reporting.drops import change, drops
 from harness.reporting.fill import view_table
 from harness.tables import Table, load_table
-from jobs.cells import Cell
+from jobs.spec.cells import Cell
 from results.progress import read_progress
 from results.records import best_by_cell, read_records
 from results.render import render

@@ -10,8 +10,8 @@ from harness.reporting import page_content as gathering
 from harness.reporting.fill import view_table
 from harness.reporting.page_content import build_page
 from harness.tables import load_table
-from jobs.cells import Cell
-from jobs.spec import Count
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Count
 from results.attempts import submission_folder
 from results.files import write_json
 from results.progress import read_progress

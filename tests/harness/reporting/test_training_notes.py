@@ -7,7 +7,7 @@ import pytest
 
 from harness.reporting.departures import differences
 from harness.reporting.training_notes import training_notes
-from jobs.cells import Cell
+from jobs.spec.cells import Cell
 from results.records import Record
 from results.render.table_view import Entry
 from tests.harness.made import make_planner, put_record

@@ -15,8 +15,8 @@ from tests.harness.test_training import SAMPLES
 from harness.profiles import load_profile
 from harness.reporting.trends import course, plots, wilson
 from harness.tables import Table, load_table
-from jobs.cells import Cell
 from jobs.cost import multiply_adds
+from jobs.spec.cells import Cell
 from jobs.training.steps import Step, StepLog
 from results.progress import job_folder
 from results.records import Record, best_by_cell, read_records

@@ -13,7 +13,7 @@ from tests.harness.test_launch import COUNT, SLURM, TIMING, TRAINING, entries, p
 from harness import status
 from harness.running import launch, local
 from harness.running.launch import submit
-from jobs.cells import Cell
+from jobs.spec.cells import Cell
 from results.attempts import Submission
 from results.files import read_json, write_json
 from results.progress import job_folder, read_job

@@ -8,8 +8,8 @@ from harness.planning.plan import make_plan
 from harness.profiles import load_profile
 from harness.running import gpu_support, launch
 from harness.running.gpu_support import check_gpu_code, installed_torch
-from jobs.cells import Cell
-from jobs.gpu_code import has_code
+from jobs.node.gpu_code import has_code
+from jobs.spec.cells import Cell
 from tests.harness.conftest import Slurm
 from tests.harness.made import make_planner, make_table
 

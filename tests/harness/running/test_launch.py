@@ -16,7 +16,7 @@ from harness.running import launch
 from harness.running.queue import state_of
 from harness.running.slurm import cluster, sbatches
 from harness.running.submission import Start
-from jobs.cells import Cell
+from jobs.spec.cells import Cell
 from results.attempts import Entry, Started, submission_folder
 from results.files import read_json, write_json
 from results.progress import job_folder, read_job

@@ -17,7 +17,7 @@ from harness.running import launch, overflow
 from harness.running.overflow import Overflow
 from harness.running.slurm import cluster
 from harness.running.submission import Sent, Start
-from jobs.cells import Cell
+from jobs.spec.cells import Cell
 from results.progress import read_job, read_progress
 from results.records import read_records
 from tests.harness.conftest import Slurm

@@ -13,8 +13,8 @@ import pytest
 
 from harness.running import queue
 from harness.running.queue import Seen, fraction, queued_tasks, silent_s, slurm_states, state_of
-from jobs.cells import Cell
-from jobs.spec import Count
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Count
 from results.progress import JobProgress, TaskProgress, read_job
 from results.provenance import utc_now
 from tests.harness.conftest import Slurm

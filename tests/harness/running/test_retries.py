@@ -16,8 +16,8 @@ from harness.profiles import Launch
 from harness.running import queue
 from harness.running.queue import state_of
 from harness.running.retries import again, verdicts, why
-from jobs.cells import Cell
-from jobs.spec import Evaluate, Train
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Evaluate, Train
 from results.attempts import write_ended
 from results.progress import job_folder, read_job
 from tests.harness.made import make_planner, put_attempt, put_job, put_progress

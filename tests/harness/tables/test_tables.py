@@ -6,7 +6,7 @@ import pytest
 
 from harness.reporting.fill import view_table
 from harness.tables import load_table, table_names
-from jobs.cells import Cell
+from jobs.spec.cells import Cell
 from results.published import load_published
 from tests.harness.made import small_profile
 

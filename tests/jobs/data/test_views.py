@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.cells import parse_views
 from jobs.data.views import View, clip_frames, crop_offsets, distinct_views, frames_needed, views_of
+from jobs.spec.cells import parse_views
 
 SAMPLINGS = st.sampled_from(["kinetics", "ssv2"])
 LENGTHS = st.integers(1, 700)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from jobs.recipe import Recipe, accumulation
+from jobs.spec.recipe import Recipe, accumulation
 from jobs.training.engine import StateFiles, make_schedule
 
 

@@ -1,6 +1,6 @@
 import torch
 
-from jobs.recipe import Recipe
+from jobs.spec.recipe import Recipe
 from jobs.training.mixing import Mixing
 
 CLIPS = torch.randn(4, 3, 5, 32, 32, generator=torch.Generator().manual_seed(1))

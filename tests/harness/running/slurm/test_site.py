@@ -9,8 +9,8 @@ import pytest
 from harness.profiles import load_profile
 from harness.running.slurm.sinfo import expand, minutes, read_partitions
 from harness.running.slurm.site import check_site
-from jobs.cells import Cell
-from jobs.spec import Train
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Train
 from tests.harness.conftest import Slurm
 from tests.harness.made import make_planner, make_profile
 

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from jobs.cells import Cell, method_digest
-from jobs.inputs import digest, identity, inputs
-from jobs.recipe import Recipe
-from jobs.sources import NO_WEIGHTS
-from jobs.sources import Checkpoint as Checkpoint
-from jobs.sources import Dataset as Dataset
+from jobs.spec.cells import Cell, method_digest
+from jobs.spec.identity import digest, identity, inputs
+from jobs.spec.recipe import Recipe
+from jobs.spec.sources import NO_WEIGHTS
+from jobs.spec.sources import Checkpoint as Checkpoint
+from jobs.spec.sources import Dataset as Dataset
 
 PRECISIONS = ("fp32", "fp16", "bf16")
 WARM_UP_MIN, WARM_UP_MAX = 10, 50

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobs.signals import Told
-from jobs.spec import Job
-from jobs.wire import from_dict
+from jobs.node.signals import Told
+from jobs.spec.jobs import Job
+from jobs.spec.wire import from_dict
 from results.files import read_json
 from results.progress import ProgressWriter, job_folder, read_job
 from results.provenance import collect, utc_now

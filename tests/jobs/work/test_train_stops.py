@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jobs.scores import BlockStore
+from jobs.work.scores import BlockStore
 from results.progress import read_job
 from results.records import read_records
 from tests.jobs.gang_of import make_training, start
@@ -30,7 +30,7 @@ def end(processes: list[ForkServerProcess]) -> None:
 
 def warned_at_the_start() -> None:
     """Have the second process told while it imports and reads."""
-    from jobs import train
+    from jobs.work import train
 
     check = train.check_unchanged
 

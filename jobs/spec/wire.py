@@ -3,9 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-from jobs.cells import Cell
-from jobs.recipe import Recipe
-from jobs.spec import Checkpoint, Count, Dataset, Evaluate, Job, Measure, Train, Visualize
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Checkpoint, Count, Dataset, Evaluate, Job, Measure, Train, Visualize
+from jobs.spec.recipe import Recipe
 
 KINDS: dict[str, type[Job]] = {job.kind: job for job in (Evaluate, Count, Measure, Train, Visualize)}
 

@@ -13,12 +13,12 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from jobs.cells import METRICS, Cell
 from jobs.data.labels import read_labels
-from jobs.device import autocast, check_gpu, pick_device, ready_model
-from jobs.evaluate import Scorer, check_tolerance, check_unchanged, unreadable
-from jobs.spec import WARM_UP_MAX, WARM_UP_MIN, Measure, split
-from jobs.task import Task
+from jobs.node.task import Task
+from jobs.spec.cells import METRICS, Cell
+from jobs.spec.jobs import WARM_UP_MAX, WARM_UP_MIN, Measure, split
+from jobs.work.device import autocast, check_gpu, pick_device, ready_model
+from jobs.work.evaluate import Scorer, check_tolerance, check_unchanged, unreadable
 from models.catalog import architecture
 from results.records import Record
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from jobs.gpu_code import missing_code
+from jobs.node.gpu_code import missing_code
 from models import create_model, load_checkpoint
 from models.vit import VisionTransformer
 

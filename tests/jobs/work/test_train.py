@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from jobs.cost import state_bytes
-from jobs.spec import Checkpoint, Train
+from jobs.spec.jobs import Checkpoint, Train
 from jobs.training.steps import Step, read_steps
 from models import create_model
 from results.progress import job_folder, read_job

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.files import weights_files
+from models.weights_files import weights_files
 from results.digests import content_sha256
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 
-from jobs.signals import Told
+from jobs.node.signals import Told
 from results.attempts import Submission
 
 NEAR_S = 300.0

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from jobs.cells import METRICS, Cell
 from jobs.data.labels import Item, read_labels
 from jobs.data.pool import DecodePool
 from jobs.data.reader import Request, Unreadable, Video
 from jobs.data.views import views_of
-from jobs.device import autocast, normalise, pick_device, ready_model
-from jobs.evaluate import check_finite, check_unchanged, clip_request, cut
 from jobs.figures.animation import animate
+from jobs.figures.clip_data import page_data
 from jobs.figures.drawing import draw, heat_rows, token_rows
-from jobs.figures.page import page_data
 from jobs.figures.shown import Shown, shown_stages
-from jobs.spec import Visualize
-from jobs.task import Task
+from jobs.node.task import Task
+from jobs.spec.cells import METRICS, Cell
+from jobs.spec.jobs import Visualize
+from jobs.work.device import autocast, normalise, pick_device, ready_model
+from jobs.work.evaluate import check_finite, check_unchanged, clip_request, cut
 from models.catalog import Architecture, architecture
 from models.tracing import Stage, trace
 from models.vit import VisionTransformer

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs.cells import Cell
 from jobs.data.labels import Item
+from jobs.spec.cells import Cell
 from results.files import private_folder, replacing
 from results.provenance import git_state
 

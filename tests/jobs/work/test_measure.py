@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from jobs import measure
-from jobs.cells import Cell
-from jobs.spec import Measure
-from jobs.wire import to_dict
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Measure
+from jobs.spec.wire import to_dict
+from jobs.work import measure
 from results.files import write_json
 from results.progress import job_folder, read_job
 from results.records import Record, read_records

@@ -18,10 +18,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from jobs.cells import Cell
-from jobs.scores import Block, BlockStore
-from jobs.spec import Evaluate, split
-from jobs.wire import to_dict
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Evaluate, split
+from jobs.spec.wire import to_dict
+from jobs.work.scores import Block, BlockStore
 from models import create_model, load_checkpoint
 from results.files import write_json
 from results.progress import job_folder, read_job

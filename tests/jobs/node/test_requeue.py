@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.requeue import leave
+from jobs.node.requeue import leave
+from jobs.node.signals import Told
 from jobs.run import run_submission
-from jobs.signals import Told
 from results.attempts import Submission
 from results.progress import TaskProgress
 from tests.jobs.submitted import Acts, Scontrol, not_done, put_job, submit, task_of, told
@@ -99,7 +99,7 @@ def test_a_requeue_that_is_refused_leaves_the_task_stopped(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     scontrol.put("failures", "999")
-    monkeypatch.setattr("jobs.requeue.AGAIN_S", 1000.0)  # later than it would be given up
+    monkeypatch.setattr("jobs.node.requeue.AGAIN_S", 1000.0)  # later than it would be given up
     assert stopped(tmp_path, acts, WARNING).state == "stopped"
     assert "SLURM does not requeue this job: slurm_update error: busy" in capsys.readouterr().out
 
@@ -108,7 +108,7 @@ def test_without_scontrol_a_task_still_ends(
     acts: Acts, scontrol: Scontrol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr("jobs.requeue.ASK_S", 0.0)
+    monkeypatch.setattr("jobs.node.requeue.ASK_S", 0.0)
     for number in (WARNING, END):
         assert stopped(tmp_path / number.name, acts, number).state == "stopped"
 
@@ -137,8 +137,8 @@ def test_the_others_of_a_gang_wait_until_slurm_ends_them(
         if len(waits) == 3:
             signal.raise_signal(END)
 
-    monkeypatch.setattr("jobs.requeue.WAIT_S", 1000.0)
-    monkeypatch.setattr("jobs.requeue.time.sleep", sleep)
+    monkeypatch.setattr("jobs.node.requeue.WAIT_S", 1000.0)
+    monkeypatch.setattr("jobs.node.requeue.time.sleep", sleep)
     with Told() as process:
         signal.raise_signal(WARNING)
         leave(Submission("one", "slurm", "gang", (("job", 0), ("job", 1)), ""), "SIGUSR2", process, first=False)

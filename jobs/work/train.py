@@ -1,6 +1,6 @@
 """Training: a gang of processes, one a GPU, trains one model with DeepSpeed, evaluates it, and says how long it took.
 
-Recipe: STA supplement, section A, and VideoMAE's public values where that is silent (jobs/recipe.py).
+Recipe: STA supplement, section A, and VideoMAE's public values where that is silent (jobs/spec/recipe.py).
 """
 
 import shutil
@@ -13,18 +13,18 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from jobs.cells import METRICS, Cell
 from jobs.data.labels import read_labels
 from jobs.data.stream import Epoch
-from jobs.device import check_gpu
-from jobs.evaluate import check_unchanged, evaluate, write_accuracies
-from jobs.measure import spread_flags
-from jobs.spec import Checkpoint, Train
-from jobs.task import Cancelled, Stopped, Task
+from jobs.node.task import Cancelled, Stopped, Task
+from jobs.spec.cells import METRICS, Cell
+from jobs.spec.jobs import Checkpoint, Train
 from jobs.training.gang import Gang, join
 from jobs.training.hours import projected_hours, typical
 from jobs.training.loop import Outcome, Trainer, timeline
 from jobs.training.steps import missing_flags, read_steps
+from jobs.work.device import check_gpu
+from jobs.work.evaluate import check_unchanged, evaluate, write_accuracies
+from jobs.work.measure import spread_flags
 from models import count_flops, create_model
 from models.catalog import architecture
 from results.files import read_json, replacing, write_json

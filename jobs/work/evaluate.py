@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jobs.cells import METRICS, Cell
 from jobs.data.labels import Item, read_labels
 from jobs.data.pool import DecodePool
 from jobs.data.reader import ClipRequest, Unreadable, Video
 from jobs.data.views import View, distinct_views
-from jobs.device import autocast, normalise, pick_device, ready_model
-from jobs.scores import Block, BlockStore, Totals, ViewScores, total
-from jobs.spec import Checkpoint, Dataset, Evaluate, Job, share, split
-from jobs.task import Task
+from jobs.node.task import Task
+from jobs.spec.cells import METRICS, Cell
+from jobs.spec.jobs import Checkpoint, Dataset, Evaluate, Job, share, split
+from jobs.work.device import autocast, normalise, pick_device, ready_model
+from jobs.work.scores import Block, BlockStore, Totals, ViewScores, total
 from models.catalog import Architecture, architecture
 from results.digests import content_sha256
 from results.records import Record

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jobs.gpu_code import missing_code
+from jobs.node.gpu_code import missing_code
 from results.files import read_json, write_json
 from results.provenance import cores, node_name
 

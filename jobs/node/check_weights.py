@@ -1,4 +1,4 @@
-"""Looks at weights before anything is queued: `python -m jobs.check_weights`, a process of its own as it takes torch.
+"""Looks at weights before anything is queued: `python -m jobs.node.check_weights`, a process of its own for torch.
 
 Reads a JSON list of what `Check` has from standard input, and prints one of what is wrong with each; "" for nothing.
 """
@@ -7,7 +7,7 @@ import json
 import sys
 from dataclasses import dataclass
 
-from jobs.spec import Evaluate, Job, Train, Visualize
+from jobs.spec.jobs import Evaluate, Job, Train, Visualize
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Check:
     start: bool = False
     """Whether a training begins with them."""
     new: tuple[str, ...] = ()
-    """Of a start: as in `jobs.spec.Train`, like `unused`."""
+    """Of a start: as in `jobs.spec.jobs.Train`, like `unused`."""
     unused: tuple[str, ...] = ()
 
 

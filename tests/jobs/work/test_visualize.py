@@ -16,16 +16,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from jobs.cells import Cell
 from jobs.data.pool import DecodePool
 from jobs.figures.animation import animate
 from jobs.figures.drawing import GAP, HEADER, Row
 from jobs.figures.drawing import draw as draw_rows
 from jobs.figures.shown import shown_stages
-from jobs.spec import Checkpoint, Dataset, Visualize
-from jobs.task import cancel_file
-from jobs.visualize import read
-from jobs.wire import to_dict
+from jobs.node.task import cancel_file
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Checkpoint, Dataset, Visualize
+from jobs.spec.wire import to_dict
+from jobs.work.visualize import read
 from models.catalog import architecture
 from models.reduction.random import RandomDropping
 from models.reduction.sta import STA
@@ -46,7 +46,7 @@ CELLS = tuple(Cell("vit_demo", reduction, "set", "", "tokens_kept") for reductio
 @pytest.fixture(scope="module", autouse=True)
 def small() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jobs.visualize.SIDE", SIDE)
+        patch.setattr("jobs.work.visualize.SIDE", SIDE)
         yield
 
 
@@ -299,7 +299,7 @@ def test_a_job_that_is_told_to_stop_does_so_between_two_figures(labels, weights,
         animate(shown, file)
         cancel_file(tmp_path, job.id).touch()
 
-    monkeypatch.setattr("jobs.visualize.animate", animated)
+    monkeypatch.setattr("jobs.work.visualize.animate", animated)
     assert draw(job, tmp_path) == []
     task = read_job(tmp_path, job.id).tasks[0]
     assert (task.state, task.done, task.total) == ("cancelled", 1, 6)

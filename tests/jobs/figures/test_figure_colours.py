@@ -5,8 +5,8 @@ import re
 import matplotlib
 import pytest
 
+from jobs.figures.clip_data import LEVELS
 from jobs.figures.drawing import ABSENT, COLOURS
-from jobs.figures.page import LEVELS
 from results.render.page import FOLDER
 from results.render.page.drawable import HIGHEST
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from jobs.check_weights import Check, check_of, problem
+from jobs.node.check_weights import Check, check_of, problem
 from models import create_model
 from tests.jobs.small_set import CLASSES, make_job, make_set, make_weights
 
@@ -26,7 +26,7 @@ def test_what_is_wrong_is_said_of_each(tmp_path: Path) -> None:
         Check(str(page), "vit_demo", CLASSES, start=True, new=NEW),
     ]
     asked = json.dumps([asdict(check) for check in checks])
-    command = [sys.executable, "-m", "jobs.check_weights"]
+    command = [sys.executable, "-m", "jobs.node.check_weights"]
     done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
     said = json.loads(done.stdout)
     assert said[0] == ""

@@ -4,9 +4,9 @@ import time
 
 import torch
 
-from jobs.cells import METRICS
-from jobs.spec import Count
-from jobs.task import Task
+from jobs.node.task import Task
+from jobs.spec.cells import METRICS
+from jobs.spec.jobs import Count
 from models import count_flops, create_model
 from models.vit import VisionTransformer
 from results.records import Record
