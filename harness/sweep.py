@@ -7,9 +7,10 @@ from pathlib import Path
 
 from harness.arguments import Parser, add_common, profile_options, run, stop, whole_number
 from harness.following import watch
-from harness.planning.estimate import estimate, lines
+from harness.planning.estimate import estimate
 from harness.planning.plan import Plan, make_plan
 from harness.planning.planner import Planner
+from harness.planning.projected import lines
 from harness.planning.text import command
 from harness.profiles import Profile, load_profile, resolve
 from harness.running import launch

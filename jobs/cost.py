@@ -42,7 +42,7 @@ def forwards_a_video(job: Evaluate) -> dict[str, int]:
 
 
 def scores_bytes(job: Evaluate, videos: int) -> int:
-    """Of the scores of so many videos, as `jobs.work.scores` keeps them: the distinct views of each, and their grids."""
+    """Of the scores of so many videos, as `jobs.work.scores` keeps them: distinct views, and which grid has which."""
     digits, views = len(str(videos)), forwards_a_video(job)
     video = 0
     for reduction, grids in job.requests().items():

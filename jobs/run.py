@@ -17,7 +17,8 @@ from jobs.node.task import Cancelled, Stopped, Task, load_job
 from jobs.spec.jobs import Train
 from jobs.spec.wire import KINDS
 from results.attempts import Started, Submission, Unit, read_started, read_submission, submission_folder, write_started
-from results.progress import ProgressWriter, TaskProgress, lives, read_job
+from results.progress import TaskProgress, lives, read_job
+from results.progress_writer import ProgressWriter
 from results.provenance import git_state
 
 _MODULES = {kind: f"jobs.{kind}" for kind in KINDS}

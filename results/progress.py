@@ -1,11 +1,9 @@
-"""How far each job is: a small file per task, rewritten while it runs, judged alive or lost when read."""
+"""How far each job is: read from a small file per task, whose process is judged alive or lost."""
 
 import contextlib
 import os
 import re
 import socket
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,17 +12,15 @@ from typing import Any
 import psutil
 
 from results.attempts import Entry, last_attempt, read_ended, read_entries
-from results.files import read_json, write_json
-from results.provenance import age_s, node_name, slurm_ids, utc_now
+from results.files import read_json
+from results.provenance import age_s
 
-HEARTBEAT_S = 30.0
 STALE_S = 120.0
 """A task on another host that has not written for this long is taken for dead."""
 
 PEER_LOST = "another process of this training has ended"
 """What a process of a gang says that fails for want of the others."""
 
-_WRITE_INTERVAL_S = 1.0
 _MAX_TASKS = 100_000
 
 
@@ -147,98 +143,11 @@ def lives(pid: int, created: float) -> bool:
         return False
 
 
-class ProgressWriter:
-    """Keeps one task's progress file, and beats in its own thread so that a long step does not look dead.
-
-    A full disk or a network file system that is away never stops the work: `update` drops what it cannot write.
-    """
-
-    def __init__(self, runs: Path, job_id: str, task: int = 0, submission: str = "") -> None:
-        self.path = job_folder(runs, job_id) / f"progress-{task}.json"
-        before = _read(self.path)
-        me, now, slurm = psutil.Process(), utc_now(), slurm_ids()
-        again = bool(submission) and before.get("submission") == submission
-        self._content: dict[str, Any] = {
-            "state": "running",
-            "done": _count(before, "done"),
-            "total": _count(before, "total"),
-            "text": "",
-            "host": socket.gethostname(),
-            "node": node_name(),
-            "pid": me.pid,
-            "pid_created": me.create_time(),
-            "submission": submission,
-            "slurm": slurm,
-            "started": now,
-            "updated": now,
-            "error": "",
-            "retry": False,
-            "restarts": _count(before, "restarts") + 1 if before else 0,
-            "timeouts": _count(before, "timeouts") if again else 0,
-        }
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._written = 0.0
-        self._write()
-        threading.Thread(target=self._beat, name="progress", daemon=True).start()
-
-    def update(self, done: int, total: int, text: str = "") -> None:
-        """Note that `done` of `total` steps are behind us, and a line to show beside; reaches the file once a second
-        at most."""
-        if self._ended.is_set():
-            return
-        with self._lock:
-            self._content |= {"done": done, "total": total, "text": text}
-        if time.monotonic() - self._written >= _WRITE_INTERVAL_S:
-            with contextlib.suppress(OSError):
-                self._write()
-
-    def finish(self) -> None:
-        """Mark the task done."""
-        self._end({"state": "done", "done": self._content["total"]})
-
-    def fail(self, error: str, retry: bool = False) -> None:
-        """Mark the task failed, with a message for the user, and whether another try may do better."""
-        self._end({"state": "failed", "error": error, "retry": retry})
-
-    def cancel(self) -> None:
-        """Mark the task cancelled by the user."""
-        self._end({"state": "cancelled", "error": "cancelled"})
-
-    def stop(self, why: str, timed_out: bool = False) -> None:
-        """Mark the task stopped: told to, and with all that it needs to go on; counts those for its time limit."""
-        timeouts = self._content["timeouts"] + timed_out
-        self._end({"state": "stopped", "error": why, "timeouts": timeouts})
-
-    @property
-    def timeouts(self) -> int:
-        """How often this submission of the task has been stopped for its time limit."""
-        return int(self._content["timeouts"])
-
-    def _end(self, change: dict[str, Any]) -> None:
-        self._ended.set()
-        with self._lock:
-            self._content |= change
-        self._write(durable=True)
-
-    def _write(self, durable: bool = False) -> None:
-        # One writer at a time, or an older state could be moved over a newer one.
-        with self._lock:
-            self._content["updated"] = utc_now()
-            self._written = time.monotonic()
-            write_json(self.path, self._content, durable)
-
-    def _beat(self) -> None:
-        while not self._ended.wait(HEARTBEAT_S):
-            with contextlib.suppress(OSError):
-                self._write()
-
-
 def _read_job(folder: Path) -> JobProgress:
     names: list[str] = []
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         names = os.listdir(folder)
-    job, runs = _read(folder / "job.json"), folder.parents[1]
+    job, runs = read_task_file(folder / "job.json"), folder.parents[1]
     reported = {int(found[1]) for name in names if (found := _PROGRESS_FILE.fullmatch(name))}
     count = job.get("tasks")
     if type(count) is not int or not 1 <= count <= _MAX_TASKS:
@@ -263,13 +172,13 @@ def _fold(states: set[str], submitted: bool) -> str:
 
 
 def _read_task(folder: Path, task: int) -> TaskProgress:
-    content = _read(folder / f"progress-{task}.json")
+    content = read_task_file(folder / f"progress-{task}.json")
     state = content.get("state")
     if state not in ("running", "done", "failed", "cancelled", "stopped"):
         return TaskProgress(task)
     if state == "running" and not _alive(content):
         state = "lost"
-    found: dict[str, Any] = {name: _count(content, name) for name in ("done", "total", "pid", "restarts", "timeouts")}
+    found: dict[str, Any] = {name: whole(content, name) for name in ("done", "total", "pid", "restarts", "timeouts")}
     texts = ("text", "error", "host", "node", "submission", "started", "updated")
     found |= {name: str(content.get(name) or "") for name in texts}
     found["retry"] = content.get("retry") is True
@@ -280,11 +189,12 @@ def _read_task(folder: Path, task: int) -> TaskProgress:
 
 def _alive(content: dict[str, Any]) -> bool:
     if content.get("host") == socket.gethostname():
-        return lives(_count(content, "pid"), _created(content))
+        return lives(whole(content, "pid"), _created(content))
     return age_s(content.get("updated")) < STALE_S
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_task_file(path: Path) -> dict[str, Any]:
+    """A task's progress file; empty where there is none, or it is damaged."""
     try:
         return read_json(path)
     except (FileNotFoundError, ValueError):
@@ -296,6 +206,7 @@ def _created(content: dict[str, Any]) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def _count(content: dict[str, Any], name: str) -> int:
+def whole(content: dict[str, Any], name: str) -> int:
+    """A whole number in a progress file; 0 where it is none."""
     value = content.get(name)
     return value if type(value) is int and value >= 0 else 0

@@ -107,7 +107,7 @@ class _Here:
 
 
 def _sbatch(launch: Launch, gang: Train | None, folder: Path) -> Sent:
-    from jobs.node.probe import run_trial
+    from jobs.work.probe import run_trial
 
     if gang:
         several = gang.nodes > 1
@@ -129,7 +129,7 @@ def _sbatch(launch: Launch, gang: Train | None, folder: Path) -> Sent:
 def _start(launch: Launch, processes: int, folder: Path) -> Sent:
     from submitit import LocalExecutor
 
-    from jobs.node.probe import run_trial
+    from jobs.work.probe import run_trial
 
     executor = LocalExecutor(folder=folder)
     visible = gpus()[: processes * launch.gpus_per_task]

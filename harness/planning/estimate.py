@@ -5,67 +5,18 @@ give. Queueing, start-up and what is done again after a stop are left out.
 """
 
 import math
-import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from harness.planning.lanes import lanes
 from harness.planning.plan import Plan
 from harness.planning.planner import Planner
+from harness.planning.projected import Cost, Estimate, add
 from harness.planning.rates import KnownRates
-from harness.planning.text import significant
+from harness.planning.text import duration
 from jobs import cost
 from jobs.spec.jobs import Evaluate, Job, Measure, Train, Visualize
 from results.records import Record
-
-SHOWN = 20
-"""More jobs than this are shown by kind; more sources than this are not all shown."""
-WIDTH = 98
-KINDS = {
-    "count": "counts of GFLOPs",
-    "evaluate": "evaluations",
-    "measure": "timings",
-    "train": "trainings",
-    "visualize": "figures",
-}
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a job takes, or several; None: not known."""
-
-    what: str
-    kind: str = ""
-    forwards: int | None = 0
-    """Clips that go through a model, in evaluation and timing."""
-    task_hours: float | None = 0.0
-    """Over all its tasks."""
-    hours: float | None = 0.0
-    """Of GPUs, or without any of CPU cores."""
-    wall_hours: float | None = 0.0
-    """From the start of its first task to the end of its last."""
-    disk: int | None = 0
-    """Most bytes in the runs folder at a time."""
-    more: tuple[str, ...] = ()
-    """Which of the fields are but a part, as the rest is not known."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a plan takes."""
-
-    costs: list[Cost]
-    """Of each job, in the plan's order."""
-    total: Cost
-    unit: str
-    """GPU-hours or core-hours."""
-    sources: list[str]
-    """Where each rate and number comes from."""
-    missing: list[str]
-    """Files that are not here; jobs are planned as if they were."""
-    unknown: list[str]
-    """What is not known, and how to say it."""
-    notes: list[str]
 
 
 def estimate(plan: Plan, planner: Planner, records: Iterable[Record]) -> Estimate:
@@ -75,7 +26,7 @@ def estimate(plan: Plan, planner: Planner, records: Iterable[Record]) -> Estimat
     costs = [estimator.cost(job, plan.tasks[job.id]) for job in plan.jobs]
     launch = planner.profile.launch
     unit = "GPU-hours" if launch.gpus_per_task else "core-hours"
-    total = _sum("all", costs)
+    total = add("all", costs)
     if launch.executor == "slurm":
         total = replace(total, wall_hours=_side_by_side(costs, launch.parallel))
     return Estimate(
@@ -87,30 +38,6 @@ def estimate(plan: Plan, planner: Planner, records: Iterable[Record]) -> Estimat
         unknown=[*estimator.unknown, *rates.unknown],
         notes=list(estimator.notes),
     )
-
-
-def lines(estimate: Estimate) -> list[str]:
-    """The same as text, at most 100 columns wide; every figure is marked as projected."""
-    from tabulate import tabulate
-
-    costs = estimate.costs
-    if not costs:
-        return []
-    if len(costs) > SHOWN:
-        kinds = dict.fromkeys(one.kind for one in costs)
-        costs = [_sum(KINDS[kind], [one for one in costs if one.kind == kind]) for kind in kinds]
-    rows = [_row(one) for one in [*costs, estimate.total]]
-    headers = ["projected", "forward passes", estimate.unit, "time", "disk"]
-    table = tabulate(rows, headers, colalign=("left", *["right"] * 4), disable_numparse=True)
-    left_out = "without queueing, start-up, and what is done again after a stop; jobs that have begun count whole"
-    said = [*table.splitlines(), left_out]
-    titles = {"from": estimate.sources, "not here": estimate.missing, "not known": estimate.unknown}
-    for title, texts in (titles | {"note": estimate.notes}).items():
-        for text in texts[:SHOWN]:
-            said += textwrap.wrap(f"{title}: {text}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-        if len(texts) > SHOWN:
-            said.append(f"{title}: … and {len(texts) - SHOWN} more")
-    return said
 
 
 class _Estimator:
@@ -240,7 +167,7 @@ class _Estimator:
         limit = self.launch.time_min / 60
         if each > limit:
             again = math.ceil(each / limit) - 1
-            text = f"{what}: with ~{_time(each)} it reaches its limit of {_time(limit)} {again} ×"
+            text = f"{what}: with ~{duration(each)} it reaches its limit of {duration(limit)} {again} ×"
             more = "more than " * (again > self.launch.timeouts)
             self.notes[f"{text}; {more}launch.timeouts = {self.launch.timeouts}"] = None
         used = hours * (self.launch.gpus_per_task or self.launch.cpus_per_task)
@@ -259,43 +186,3 @@ def _side_by_side(costs: Sequence[Cost], parallel: int) -> float | None:
         if parallel:
             hours.append(sum(one.task_hours or 0.0 for one in array) / parallel)
     return max(hours, default=None)
-
-
-def _sum(what: str, costs: Sequence[Cost]) -> Cost:
-    totals, more = {}, []
-    for name in ("forwards", "task_hours", "hours", "wall_hours", "disk"):
-        known = [value for one in costs if (value := getattr(one, name)) is not None]
-        totals[name] = sum(known) if known else None
-        if known and len(known) < len(costs):
-            more.append(name)
-    counted = f"{len(costs):,} {what}" if what != "all" else what
-    return Cost(counted, costs[0].kind if costs else "", **totals, more=tuple(more))
-
-
-def _row(one: Cost) -> list[str]:
-    shown = [
-        ("forwards", one.forwards and f"{one.forwards:,}"),
-        ("hours", one.hours and significant(one.hours)),
-        ("wall_hours", one.wall_hours and _time(one.wall_hours)),
-        ("disk", one.disk and _bytes(one.disk)),
-    ]
-    return [one.what, *(_shown(text, name in one.more) for name, text in shown)]
-
-
-def _shown(text: float | str | None, more: bool) -> str:
-    if text is None or (more and not text):
-        return "?"
-    return f"{'> ' * more}~{text}" if text else "–"
-
-
-def _time(hours: float) -> str:
-    if hours < 1 / 60:
-        return f"{significant(3600 * hours, 2)} s"
-    if hours < 1:
-        return f"{significant(60 * hours, 2)} min"
-    return f"{significant(hours)} h" if hours < 72 else f"{significant(hours / 24)} days"
-
-
-def _bytes(count: int) -> str:
-    power, unit = next((one for one in ((9, "GB"), (6, "MB")) if count >= 10 ** one[0]), (3, "kB"))
-    return f"{significant(count / 10**power, 2)} {unit}"

@@ -12,6 +12,15 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.0f}" if value >= 10**digits else f"{value:#.{digits}g}".rstrip(".")
 
 
+def duration(hours: float) -> str:
+    """Hours as text, in the unit that suits."""
+    if hours < 1 / 60:
+        return f"{significant(3600 * hours, 2)} s"
+    if hours < 1:
+        return f"{significant(60 * hours, 2)} min"
+    return f"{significant(hours)} h" if hours < 72 else f"{significant(hours / 24)} days"
+
+
 def plural(count: int, what: str) -> str:
     """A count with its noun, as `1 cell`, `2 cells`, `3 processes`."""
     return f"{count:,} {what}{'' if count == 1 else 'es' if what.endswith('s') else 's'}"

@@ -16,7 +16,7 @@ from jobs.data.labels import Item
 from jobs.data.pool import DecodePool
 from jobs.data.reader import Unreadable
 from jobs.data.samples import SampleRequest, Samples
-from jobs.training.gang import Gang
+from jobs.node.gang import Gang
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from jobs.node.signals import Told
 from jobs.spec.jobs import Job
 from jobs.spec.wire import from_dict
 from results.files import read_json
-from results.progress import ProgressWriter, job_folder, read_job
+from results.progress import job_folder, read_job
+from results.progress_writer import ProgressWriter
 from results.provenance import collect, utc_now
 from results.records import Record, has_record, write_record
 

@@ -9,9 +9,9 @@ from timm.optim import param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
 from torch import nn
 
+from jobs.node.gang import Gang
 from jobs.spec.jobs import Train
 from jobs.spec.recipe import accumulation
-from jobs.training.gang import Gang
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.data.stream import Epoch
-from jobs.training.steps import Step
-from jobs.work.measure import spread
+from results.spread import spread
+from results.steps import Step
 
 SETTLING = 3
 """Steps at the beginning of a segment, and of a phase in it, that are not typical: memory is first touched in them."""

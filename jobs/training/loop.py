@@ -19,22 +19,22 @@ from jobs.data.labels import Item
 from jobs.data.pool import DecodePool
 from jobs.data.samples import SampleRequest, Samples, read_samples
 from jobs.data.stream import Epoch, MicroBatch, Order, Place, SampleStream
+from jobs.data.tolerance import check_tolerance
+from jobs.node.device import normalise
+from jobs.node.gang import Gang
 from jobs.node.task import Cancelled, Stopped, Task, cancel_file
 from jobs.spec.jobs import Train
 from jobs.spec.recipe import accumulation
 from jobs.training.engine import DTYPES, make_engine, make_schedule, whole_weights
-from jobs.training.gang import Gang
 from jobs.training.hours import Segment
 from jobs.training.mixing import Mixing
 from jobs.training.model import prepare_model
 from jobs.training.report import TrainingReport, say
 from jobs.training.restarts import RestartStore
-from jobs.training.steps import Step
-from jobs.work.device import normalise
-from jobs.work.evaluate import check_tolerance
 from models.catalog import architecture
 from results.progress import read_job
 from results.provenance import machine, utc_now
+from results.steps import Step
 
 SKIPS = 50
 """Steps skipped in a row, because their gradients overflowed, after which a training is given up."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from jobs.node.task import Task
-from jobs.training.steps import Step, StepLog
+from results.steps import Step, StepLog
 
 SAY_S = 10.0
 """Seconds between lines in the log."""

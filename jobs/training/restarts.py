@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from results.files import private_folder, read_json, write_json
 
 if TYPE_CHECKING:
-    from jobs.training.gang import Gang
+    from jobs.node.gang import Gang
 
 KEPT = 2
 """States that stay; while one is written, there is one more."""

@@ -17,11 +17,12 @@ from torch import Tensor
 from jobs.data.labels import Item, read_labels
 from jobs.data.pool import DecodePool
 from jobs.data.reader import ClipRequest, Unreadable, Video
+from jobs.data.tolerance import TooManyUnreadable, check_tolerance
 from jobs.data.views import View, distinct_views
+from jobs.node.device import autocast, normalise, pick_device, ready_model
 from jobs.node.task import Task
 from jobs.spec.cells import METRICS, Cell
 from jobs.spec.jobs import Checkpoint, Dataset, Evaluate, Job, share, split
-from jobs.work.device import autocast, normalise, pick_device, ready_model
 from jobs.work.scores import Block, BlockStore, Totals, ViewScores, total
 from models.catalog import Architecture, architecture
 from results.digests import content_sha256
@@ -189,21 +190,6 @@ def cut(frames: Tensor, video: Video, view: View, side: int) -> Tensor:
     height, width = frames.shape[1:3]
     top, left = (0, view.offset) if width >= height else (view.offset, 0)
     return frames[rows, top : top + side, left : left + side]
-
-
-class TooManyUnreadable(ValueError):
-    """More videos cannot be read than the profile tolerates."""
-
-
-def check_tolerance(
-    skipped: list[dict[str, str]], listed: int, tolerance: float, key: str = "evaluate.tolerance", what: str = "videos"
-) -> None:
-    """Raise TooManyUnreadable where `skipped` are more than `tolerance` of `listed` videos, or all of them; `key` is
-    what a profile calls the tolerance."""
-    if len(skipped) == listed or len(skipped) > tolerance * listed:
-        limit = f"{key} = {tolerance:g} allows {min(int(tolerance * listed), listed - 1)}"
-        first = f"the first: {skipped[0]['video']} ({skipped[0]['reason']})"
-        raise TooManyUnreadable(f"{len(skipped)} of {listed} {what} could not be read, {limit}; {first}")
 
 
 def write_accuracies(

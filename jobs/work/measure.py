@@ -14,18 +14,18 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from jobs.data.labels import read_labels
+from jobs.data.tolerance import check_tolerance
+from jobs.node.device import autocast, check_gpu, pick_device, ready_model
 from jobs.node.task import Task
 from jobs.spec.cells import METRICS, Cell
 from jobs.spec.jobs import WARM_UP_MAX, WARM_UP_MIN, Measure, split
-from jobs.work.device import autocast, check_gpu, pick_device, ready_model
-from jobs.work.evaluate import Scorer, check_tolerance, check_unchanged, unreadable
+from jobs.work.evaluate import Scorer, check_unchanged, unreadable
 from models.catalog import architecture
 from results.records import Record
+from results.spread import spread, spread_flags
 
 STABLE = 0.02
 """The warm-up ends when the medians of two neighbouring windows of five differ by less than this share."""
-IQR_LIMIT = 0.10
-"""A timing whose interquartile range exceeds this share of its median is flagged."""
 
 
 def run(job: Measure, task: Task) -> None:
@@ -59,17 +59,6 @@ def run(job: Measure, task: Task) -> None:
             ended=task.now(),
         )
     )
-
-
-def spread(values: list[float]) -> tuple[float, float]:
-    """Median and interquartile range."""
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return median, high - low
-
-
-def spread_flags(median: float, iqr: float, what: str = "median") -> list[str]:
-    """A flag where the interquartile range is too large a share of the median."""
-    return [f"IQR is {100 * iqr / median:.0f} % of the {what}"] if iqr > IQR_LIMIT * median else []
 
 
 def model_only(job: Measure, cell: Cell, task: Task) -> tuple[list[float], dict[str, Any]]:

@@ -15,20 +15,20 @@ from safetensors.torch import save_file
 
 from jobs.data.labels import read_labels
 from jobs.data.stream import Epoch
+from jobs.node.device import check_gpu
+from jobs.node.gang import Gang, join
 from jobs.node.task import Cancelled, Stopped, Task
 from jobs.spec.cells import METRICS, Cell
 from jobs.spec.jobs import Checkpoint, Train
-from jobs.training.gang import Gang, join
 from jobs.training.hours import projected_hours, typical
 from jobs.training.loop import Outcome, Trainer, timeline
-from jobs.training.steps import missing_flags, read_steps
-from jobs.work.device import check_gpu
 from jobs.work.evaluate import check_unchanged, evaluate, write_accuracies
-from jobs.work.measure import spread_flags
 from models import count_flops, create_model
 from models.catalog import architecture
 from results.files import read_json, replacing, write_json
 from results.records import Record
+from results.spread import spread_flags
+from results.steps import missing_flags, read_steps
 
 WEIGHTS, OUTCOME, STEPS = "weights.safetensors", "outcome.json", "steps.csv"
 """What a finished training leaves in its job's folder."""

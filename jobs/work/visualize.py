@@ -17,10 +17,10 @@ from jobs.figures.animation import animate
 from jobs.figures.clip_data import page_data
 from jobs.figures.drawing import draw, heat_rows, token_rows
 from jobs.figures.shown import Shown, shown_stages
+from jobs.node.device import autocast, normalise, pick_device, ready_model
 from jobs.node.task import Task
 from jobs.spec.cells import METRICS, Cell
 from jobs.spec.jobs import Visualize
-from jobs.work.device import autocast, normalise, pick_device, ready_model
 from jobs.work.evaluate import check_finite, check_unchanged, clip_request, cut
 from models.catalog import Architecture, architecture
 from models.tracing import Stage, trace

@@ -2,12 +2,14 @@
 
 import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness import doctor
+from harness.checking import packages, runs_folder
 from tests.harness.conftest import Slurm
 from tests.harness.made import make_grid, make_profile
 
@@ -26,7 +28,7 @@ SLURM = {"executor": "slurm", "tasks": 2, "cpus_per_task": 2}
 @pytest.fixture(autouse=True)
 def _no_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     """The packages are taken to be there: importing them takes most of the time."""
-    monkeypatch.setattr(doctor, "IMPORT", "import sys\nfor name in sys.argv[1:]: print('imported', name, '1.0')")
+    monkeypatch.setattr(packages, "IMPORT", "import sys\nfor name in sys.argv[1:]: print('imported', name, '1.0')")
 
 
 def examine(
@@ -127,10 +129,10 @@ def test_a_runs_folder_without_links_and_with_another_clock(
     def refuse(*paths: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    now = doctor.time.time()
+    now = time.time()
     monkeypatch.setattr(os, "link", refuse)
-    monkeypatch.setattr(doctor.time, "time", lambda: now - 60)
-    monkeypatch.setattr(doctor, "LOW", 2**80)
+    monkeypatch.setattr(time, "time", lambda: now - 60)
+    monkeypatch.setattr(runs_folder, "LOW", 2**80)
     code, lines = examine(tmp_path, capsys)
     assert [line.split(" ")[1] for line in without_ok(lines)] == ["links:", "clock:", "disk:"]
     assert "s ahead of this machine: have its clock set" in lines[-2]
@@ -141,7 +143,7 @@ def test_what_cannot_be_imported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = "import sys\nif 'decord' in sys.argv: sys.exit(9)\nprint('missing torch OSError no libcuda')"
-    monkeypatch.setattr(doctor, "IMPORT", broken)
+    monkeypatch.setattr(packages, "IMPORT", broken)
     code, lines = examine(tmp_path, capsys)
     wrong = [line.partition(" cannot be imported by ")[::2] for line in without_ok(lines)]
     assert [(name, why.partition(": ")[2]) for name, why in wrong] == [

@@ -19,7 +19,8 @@ from jobs.node.task import Cancelled, Task
 from jobs.spec.cells import Cell
 from jobs.spec.jobs import Count
 from results.attempts import write_ended
-from results.progress import ProgressWriter, job_folder, read_progress
+from results.progress import job_folder, read_progress
+from results.progress_writer import ProgressWriter
 from tests.harness.conftest import Slurm
 from tests.harness.made import put_attempt, put_job, put_progress
 

@@ -14,8 +14,8 @@ from jobs.spec.cells import Cell
 from jobs.spec.jobs import Dataset, Evaluate, Measure, split
 from jobs.spec.sources import NO_WEIGHTS
 from jobs.training.report import TrainingReport
-from jobs.training.steps import Step
 from jobs.work.scores import Block, BlockStore, ViewScores
+from results.steps import Step
 from tests.jobs.gang_of import make_training
 
 GRIDS = ("2x3", "4x3", "6x3", "8x3", "16x3")

@@ -16,7 +16,8 @@ from jobs.run import run_submission
 from jobs.spec.jobs import Job
 from results.attempts import Started, claim, read_started, write_ended, write_started
 from results.files import write_json
-from results.progress import PEER_LOST, ProgressWriter, job_folder, read_job
+from results.progress import PEER_LOST, job_folder, read_job
+from results.progress_writer import ProgressWriter
 from results.provenance import utc_now
 from results.records import read_records
 from tests.harness.made import put_progress, put_record

@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
-from results import progress
+from results import progress, progress_writer
 from results.attempts import claim, write_ended
 from results.files import read_json, write_json
-from results.progress import ProgressWriter, job_folder, read_progress
+from results.progress import job_folder, read_progress
+from results.progress_writer import ProgressWriter
 
 
 def declare(runs, job_id="job", tasks=1, submitted=True):
@@ -138,7 +139,7 @@ def test_updates_reach_the_file_once_a_second_at_most(tmp_path, monkeypatch):
 
 
 def test_a_long_step_still_beats(tmp_path, monkeypatch):
-    monkeypatch.setattr(progress, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(progress_writer, "HEARTBEAT_S", 0.01)
     writer = ProgressWriter(tmp_path, "job")
     first = read_json(writer.path)["updated"]
     for _ in range(1000):
@@ -165,7 +166,7 @@ def test_a_full_disk_does_not_stop_the_work(tmp_path, monkeypatch):
 
 def test_kill_9_turns_running_into_lost(tmp_path):
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom results.progress import ProgressWriter\n"
+        "import sys, time\nfrom pathlib import Path\nfrom results.progress_writer import ProgressWriter\n"
         "ProgressWriter(Path(sys.argv[1]), 'job').update(1, 4)\nprint('up', flush=True)\ntime.sleep(600)"
     )
     worker = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)

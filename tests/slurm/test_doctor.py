@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness import doctor
+from harness.checking import packages
 from tests.slurm.cluster import Cluster
 
 PROFILE = str(Path(__file__).with_name("laptop.toml"))
@@ -18,7 +19,7 @@ def examine(
     monkeypatch.setenv("SLURM_CONF", str(cluster.conf))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     # What can be imported is the same here as in the other tests of the doctor.
-    monkeypatch.setattr(doctor, "IMPORT", "import sys\nfor name in sys.argv[1:]: print('imported', name, '1.0')")
+    monkeypatch.setattr(packages, "IMPORT", "import sys\nfor name in sys.argv[1:]: print('imported', name, '1.0')")
     return Examine(tmp_path / "runs", capsys)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from harness.reporting.table_places import Place
 from jobs.spec.cells import TRAINED
-from jobs.training.steps import read_steps
 from results.progress import job_folder
 from results.render.plot import Plot, Point, Series
+from results.steps import read_steps
 
 MOST = 400
 """Points of a curve; of a longer training each stands for a block of steps."""

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.planning.estimate import Cost, Estimate, estimate, lines
+from harness.planning.estimate import estimate
 from harness.planning.plan import Plan, make_plan
 from harness.planning.planner import Planner
+from harness.planning.projected import Cost, Estimate, lines
 from harness.profiles import load_profile
 from harness.tables import load_table
 from jobs.cost import multiply_adds, scores_bytes, training_bytes

@@ -17,10 +17,10 @@ from harness.reporting.trends import course, plots, wilson
 from harness.tables import Table, load_table
 from jobs.cost import multiply_adds
 from jobs.spec.cells import Cell
-from jobs.training.steps import Step, StepLog
 from results.progress import job_folder
 from results.records import Record, best_by_cell, read_records
 from results.render.plot import Plot, Series, tips
+from results.steps import Step, StepLog
 from tests.harness.made import make_profile, make_table, put_record, small_profile
 
 WHOLE = {"evaluated": 64, "listed": 64}

@@ -4,7 +4,7 @@ import pytest
 
 from jobs.data.stream import Epoch
 from jobs.training.hours import projected_hours, typical
-from jobs.training.steps import Step, StepLog, missing_flags, read_steps
+from results.steps import Step, StepLog, missing_flags, read_steps
 
 
 def step(number: int, seconds: float = 1.0, segment: int = 1, frames: int = 16) -> Step:

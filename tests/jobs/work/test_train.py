@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 
 from jobs.cost import state_bytes
 from jobs.spec.jobs import Checkpoint, Train
-from jobs.training.steps import Step, read_steps
 from models import create_model
 from results.progress import job_folder, read_job
 from results.records import Record, read_records
+from results.steps import Step, read_steps
 from tests.jobs.gang_of import make_training, run, start
 from tests.jobs.small_set import CLASSES, make_set
 

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from jobs.work.device import pick_device
+from jobs.node.device import pick_device
 from results.progress import PEER_LOST
 
 TIMEOUT = timedelta(minutes=30)

@@ -95,7 +95,7 @@ def _meet(processes: int) -> list[str]:
     """The hosts of all processes, after they have added numbers on their devices as trainings do."""
     import torch
 
-    from jobs.training.gang import join
+    from jobs.node.gang import join
 
     with join(processes) as gang:
         hosts = gang.gather(_machine()["host"])

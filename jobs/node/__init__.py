@@ -1,0 +1,1 @@
+"""A task on a node, whatever it measures: its files, signals and requeueing, and what is tried there beforehand."""

@@ -1,0 +1,1 @@
+"""The work of a job, a file for each kind: evaluate, measure, count, train, visualize; imports torch."""
