@@ -126,11 +126,11 @@ def test_a_restart_counts_and_keeps_how_far_it_was(tmp_path):
 
 def test_updates_reach_the_file_once_a_second_at_most(tmp_path, monkeypatch):
     writes = []
-    real = progress.write_json
-    monkeypatch.setattr(progress, "write_json", lambda *args: (writes.append(args), real(*args)))
+    real = progress_writer.write_json
+    monkeypatch.setattr(progress_writer, "write_json", lambda *args: (writes.append(args), real(*args)))
     writer = ProgressWriter(tmp_path, "job")
     clock = writer._written
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock)
+    monkeypatch.setattr(progress_writer.time, "monotonic", lambda: clock)
     for step in range(500):
         clock += 0.03  # 34 of these make a second
         writer.update(step, 500)
@@ -157,7 +157,7 @@ def test_a_full_disk_does_not_stop_the_work(tmp_path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(progress, "write_json", full)
+    monkeypatch.setattr(progress_writer, "write_json", full)
     writer._written -= 2
     writer.update(1, 2)
     with pytest.raises(OSError, match="No space"):
