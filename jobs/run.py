@@ -21,7 +21,7 @@ from results.progress import TaskProgress, lives, read_job
 from results.progress_writer import ProgressWriter
 from results.provenance import git_state
 
-_MODULES = {kind: f"jobs.{kind}" for kind in KINDS}
+_MODULES = {kind: f"jobs.work.{kind}" for kind in KINDS}
 WAIT_S = 1.0
 
 
