@@ -71,7 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             if not found.views:
                 first = command("sweep", "table2", *profile_options(options), runs=options.runs)
-                print(f"no results in {options.runs} yet; begin with {first}", file=sys.stderr)
+                what = "no results in" if options.runs.exists() else "there is no folder"
+                print(f"{what} {options.runs} yet; begin with {first}", file=sys.stderr)
             if found.views or (options.format == "html" and not sys.stdout.isatty()):
                 _print(tables, profile, found, options)
     except (ValueError, OSError) as error:
@@ -106,9 +107,7 @@ def page_text(tables: Sequence[Table], profile: Profile, found: Found, runs: Pat
     views = _with_drops(tables, profile, found)
     plots = _plots(tables, profile, found, runs)
     return render_page(
-        build_page(
-            tables, profile, found.records, found.best, found.jobs, runs, views, plots, found.warnings, live=live
-        )
+        build_page(views, profile.name, found.records, found.jobs, runs, plots, found.warnings, live=live)
     )
 
 

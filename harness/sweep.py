@@ -3,6 +3,7 @@
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.arguments import Parser, add_common, profile_options, run, stop, whole_number
@@ -11,7 +12,7 @@ from harness.planning.estimate import estimate
 from harness.planning.plan import Plan, make_plan
 from harness.planning.planner import Planner
 from harness.planning.projected import lines
-from harness.planning.text import command
+from harness.planning.text import command, plural
 from harness.profiles import Profile, load_profile, resolve
 from harness.running import launch
 from harness.running.adoption import adopt
@@ -23,6 +24,7 @@ from harness.tables import Table, load_tables, table_names
 from jobs.spec.cells import TRAINED
 from jobs.spec.identity import identity
 from jobs.spec.jobs import Train
+from jobs.spec.sources import edition_of
 from results.progress import read_job, read_progress
 from results.records import read_records
 
@@ -49,11 +51,12 @@ def main(arguments: list[str] | None = None) -> int:
             planner = Planner(profile, runs, options.limit, elsewhere=True)
             _show(_plan(tables, planner, runs, options), planner, runs)
             return 0
-        whole = make_plan(tables, Planner(profile, runs, options.limit), _recorded(runs))
         launch.check_runs(runs)
         adopt(runs)
-        _prepare(whole, profile, runs)
-        plan, sent = _submit(tables, profile, runs, options)
+        plan = _plan(tables, Planner(profile, runs, options.limit), runs, options)
+        if _prepare(plan, profile, runs):
+            plan = _plan(tables, Planner(profile, runs, options.limit), runs, options)
+        sent = _submit(plan, profile, runs)
         if options.no_wait:
             return _not_waiting(sent)
         watch.wait(plan, profile, runs, sent)
@@ -84,18 +87,18 @@ def _plan(tables: list[Table], planner: Planner, runs: Path, options: argparse.N
     return make_plan(tables, planner, _recorded(runs), unfinished, running, fuse=not options.no_fuse)
 
 
-def _submit(tables: list[Table], profile: Profile, runs: Path, options: argparse.Namespace) -> tuple[Plan, Sent]:
-    """Plan, and start what is not under way."""
-    plan = _plan(tables, Planner(profile, runs, options.limit), runs, options)
+def _submit(plan: Plan, profile: Profile, runs: Path) -> Sent:
+    """Start what is not under way."""
     sent = launch.submit(plan, profile, runs)
     places = {"this machine" if launch.is_here(job, profile.launch) else "SLURM" for job in plan.jobs}
     where = " and ".join(sorted(places)) or ("SLURM" if profile.launch.executor == "slurm" else "this machine")
-    counts = f"{len(plan.cells)} cells, {plan.done} done already"
+    counts = f"{plural(len(plan.cells), 'cell')}, {plan.done} done already"
     running = sum(plan.tasks.values()) - sent.tasks - sum(len(start.tasks) for start in sent.waiting)
     adopted = f", {running} under way already" if running else ""
-    print(f"{counts}; {sent.tasks} tasks of {len(plan.jobs)} jobs on {where}{adopted}", flush=True)
+    tasks = f"{plural(sent.tasks, 'task')} of {plural(len(plan.jobs), 'job')}"
+    print(f"{counts}; {tasks} on {where}{adopted}", flush=True)
     _say_left_out(plan, profile)
-    return plan, sent
+    return sent
 
 
 def _not_waiting(sent: Sent) -> int:
@@ -106,9 +109,10 @@ def _not_waiting(sent: Sent) -> int:
     return 1
 
 
-def _prepare(plan: Plan, profile: Profile, runs: Path) -> None:
+def _prepare(plan: Plan, profile: Profile, runs: Path) -> bool:
     """Have the data of generated datasets made where a job needs it, and looked through where it is there, also if all
-    values are: it may be of another version, and a video may have been replaced since."""
+    values are: it may be of another version, and a video may have been replaced since. Returns whether it has become
+    other data than the plan is of."""
     needed = {cell for job in plan.jobs for cell in job.cells}
     splits_of: dict[str, dict[str, bool]] = {}
     for cell in dict.fromkeys(planned.cell for planned in plan.cells):
@@ -119,31 +123,39 @@ def _prepare(plan: Plan, profile: Profile, runs: Path) -> None:
             there = resolve(dataset.train_labels if split == "train" else dataset.labels, profile, runs).exists()
             if there or cell in needed:
                 splits_of.setdefault(cell.dataset, {})[split] = there
+    changed = False
     for name, splits in splits_of.items():
         dataset = profile.datasets[name]
+        files = [resolve(dataset.train_labels if one == "train" else dataset.labels, profile, runs) for one in splits]
+        before = _content(files)
         if missing := [split for split, there in splits.items() if not there]:
             print(f"making the videos of {name} ({' and '.join(missing)}) …", flush=True)
         arguments = ["-m", dataset.prepare, str(resolve(dataset.root, profile, runs))]
         arguments += [part for split in splits for part in ("--split", split)]
         if subprocess.run([sys.executable, *arguments]).returncode:
             raise ValueError(f"{' '.join(arguments)} failed")
-        for split in splits:
-            file = resolve(dataset.train_labels if split == "train" else dataset.labels, profile, runs)
-            if not file.exists():
-                raise ValueError(f"the label file of {name}, {file}, is not among what {dataset.prepare} made")
+        if missing_files := [str(file) for file in files if not file.exists()]:
+            raise ValueError(f"the label file of {name}, {missing_files[0]}, is not among what {dataset.prepare} made")
+        changed |= _content(files) != before
+    return changed
+
+
+def _content(label_files: Sequence[Path]) -> list[tuple[bytes, str]]:
+    """What tells generated data apart: its label lists and its edition."""
+    return [(file.read_bytes() if file.exists() else b"", edition_of(file)) for file in label_files]
 
 
 def _say_left_out(plan: Plan, profile: Profile) -> None:
     if plan.left_out:
         steps = profile.train.measure_steps
-        print(
-            f"{plan.left_out} cells are left out: train.measure_steps = {steps} trains {steps} steps only", flush=True
-        )
+        why = f"train.measure_steps = {steps} trains {plural(steps, 'step')} only"
+        print(f"{plural(plan.left_out, 'cell')} {'is' if plan.left_out == 1 else 'are'} left out: {why}", flush=True)
 
 
 def _show(plan: Plan, planner: Planner, runs: Path) -> None:
     launch_settings = planner.profile.launch
-    print(f"{len(plan.cells)} cells, {plan.done} done already, {len(plan.jobs)} jobs to run")
+    jobs = plural(len(plan.jobs), "job")
+    print(f"{plural(len(plan.cells), 'cell')}, {plan.done} done already, {jobs} to run")
     _say_left_out(plan, planner.profile)
     for job in plan.jobs:
         tasks = plan.tasks[job.id]
@@ -154,8 +166,8 @@ def _show(plan: Plan, planner: Planner, runs: Path) -> None:
         if isinstance(job, Train):
             nodes = "one node" if job.nodes == 1 else f"{job.nodes} nodes"
             alone = f", all at the same time, with {nodes} to themselves"
-        print(f"\njob {job.id} for {', '.join(plan.tables[job.id])}: {job.kind}, {len(job.cells)} cells")
-        print(f"  {tasks} task{'s' * (tasks > 1)} {each}, up to {launch_settings.time_min} min{alone}")
+        print(f"\njob {job.id} for {', '.join(plan.tables[job.id])}: {job.kind}, {plural(len(job.cells), 'cell')}")
+        print(f"  {plural(tasks, 'task')} {each}, up to {launch_settings.time_min} min{alone}")
         for cell in job.cells[:40]:
             print(f"  {' '.join(value for value in vars(cell).values() if value)}")
         if len(job.cells) > 40:
@@ -180,11 +192,12 @@ def _conclude(plan: Plan, profile: Profile, runs: Path, options: argparse.Namesp
         text = f"{error or 'it ended without a word'}{more}"
         print(f"job {job.id} ({', '.join(plan.tables[job.id])}) failed: {text}", file=sys.stderr)
     if len(open_jobs) > SAID:
-        more = f"and {len(open_jobs) - SAID} more jobs failed"
+        more = f"and {plural(len(open_jobs) - SAID, 'more job')} failed"
         print(f"{more}; see {command('status', runs=options.runs)}", file=sys.stderr)
     missing = sum(cell.record not in have for cell in plan.cells)
     report = command("report", *options.tables, *profile_options(options), runs=options.runs)
-    print(f"{len(plan.cells) - missing} of {len(plan.cells)} cells have a record; {report}")
+    have_one = "cell has" if len(plan.cells) == 1 else "cells have"
+    print(f"{len(plan.cells) - missing} of {len(plan.cells)} {have_one} a record; {report}")
     return 1 if missing else 0
 
 

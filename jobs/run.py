@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from results.provenance import git_state
 
 _MODULES = {kind: f"jobs.work.{kind}" for kind in KINDS}
 WAIT_S = 1.0
+MAY_PASS = (OSError, MemoryError, RuntimeError, EOFError, ImportError)
+"""Errors that may not come again: of disks, memory, GPUs, peers, and nodes that lack something. All others are mistakes
+in an input or in code, a method of one's own say, which another try would repeat."""
 
 
 def run_submission(runs: str, name: str) -> None:
@@ -44,6 +48,7 @@ def run_submission(runs: str, name: str) -> None:
             return
         while any(lives(pid, created) for pid, created in submission.after):
             if told.by:
+                _leave_unbegun(folder, submission, _own_units(submission), told.by)
                 raise RuntimeError(f"told to stop ({told.by}) before anything was begun")
             time.sleep(WAIT_S)
         units = _own_units(submission)
@@ -52,6 +57,7 @@ def run_submission(runs: str, name: str) -> None:
             if _report_and_run(folder, submission, unit, told):
                 undone.remove(unit)
             if told.by:
+                _leave_unbegun(folder, submission, units[units.index(unit) + 1 :], told.by)
                 break
     if undone:
         names = ", ".join(job_id for job_id, _ in undone)
@@ -127,8 +133,7 @@ def _run_task(runs: Path, submission: Submission, job_id: str, index: int, told:
         traceback.print_exc(file=sys.stderr)
         expected = isinstance(error, ValueError | OSError)
         text = str(error) if expected else f"{type(error).__name__}: {error}".removesuffix(": ")
-        # A ValueError is the user's to mend; disks, memory, peers and surprises may be better another time.
-        retry = not isinstance(error, ValueError)
+        retry = isinstance(error, MAY_PASS) and not isinstance(error, NotImplementedError | RecursionError)
         _leave_word(lambda: progress.fail(text, retry))
         return False
     except BaseException:
@@ -148,6 +153,15 @@ def _stop(progress: ProgressWriter, submission: Submission, stopped: Stopped, to
         return
     _leave_word(lambda: progress.stop(str(stopped), limit))
     leave(submission, stopped.by, told, first)
+
+
+def _leave_unbegun(runs: Path, submission: Submission, units: Sequence[Unit], by: str) -> None:
+    """Leave word of the tasks of a sequence that was told to stop before it came to them."""
+    with suppress(OSError):
+        for job_id, index in units:
+            entry = read_job(runs, job_id).entries.get(index)
+            if entry and entry.name == submission.name:
+                ProgressWriter(runs, job_id, index, submission.name).stop(f"told to stop ({by}) before it began")
 
 
 def _leave_word(write: Callable[[], None]) -> None:

@@ -234,6 +234,11 @@ def _state_dict(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     raise CheckpointError(f"{file} holds no state dict, neither bare nor under module or model: {str(content)[:80]}")
 
 
+def _is_safetensors(start: bytes, file: Path) -> bool:
+    """Whether a file begins as safetensors do, whatever it is called: the length of a JSON object, and that."""
+    return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= file.stat().st_size - 8
+
+
 def _read(file: Path) -> Any:
     """What a file holds, its tensors on the CPU and not copied into memory where the format allows that."""
     if not file.is_file():
@@ -250,12 +255,15 @@ def _read(file: Path) -> Any:
     if start.startswith(b"version https://git-lfs"):
         raise CheckpointError(f"{file} is only a pointer left by Git LFS; `git lfs pull` fetches the weights")
     try:
-        if file.suffix == ".safetensors":
+        if _is_safetensors(start, file):
             return load_file(file)
         # VideoMAE's scripts store their command line too, as a Namespace: an object that runs nothing.
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+            # Given a path, PyTorch goes by its suffix too.
+            mapped = zipfile.is_zipfile(file) and file.suffix != ".safetensors"
+            with file.open("rb") as stream:
+                return torch.load(file if mapped else stream, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged file can make the readers raise anything
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,6 @@ import psutil
 
 from results.attempts import Entry, last_attempt, read_ended, read_entries
 from results.files import read_json
-from results.provenance import age_s
 
 STALE_S = 120.0
 """A task on another host that has not written for this long is taken for dead."""
@@ -176,7 +176,7 @@ def _read_task(folder: Path, task: int) -> TaskProgress:
     state = content.get("state")
     if state not in ("running", "done", "failed", "cancelled", "stopped"):
         return TaskProgress(task)
-    if state == "running" and not _alive(content):
+    if state == "running" and not _alive(content, folder / f"progress-{task}.json"):
         state = "lost"
     found: dict[str, Any] = {name: whole(content, name) for name in ("done", "total", "pid", "restarts", "timeouts")}
     texts = ("text", "error", "host", "node", "submission", "started", "updated")
@@ -187,10 +187,14 @@ def _read_task(folder: Path, task: int) -> TaskProgress:
     return TaskProgress(task, state, slurm=slurm if isinstance(slurm, dict) else {}, **found)
 
 
-def _alive(content: dict[str, Any]) -> bool:
+def _alive(content: dict[str, Any], path: Path) -> bool:
     if content.get("host") == socket.gethostname():
         return lives(whole(content, "pid"), _created(content))
-    return age_s(content.get("updated")) < STALE_S
+    try:
+        # By the file system's clock, as that of the task's node may be off.
+        return abs(time.time() - path.stat().st_mtime) < STALE_S
+    except OSError:
+        return False
 
 
 def read_task_file(path: Path) -> dict[str, Any]:

@@ -190,7 +190,7 @@ def test_killed_after_the_last_block_only_the_records_are_made_again(
     before = _blocks(runs)
     kept = {path: path.stat().st_mtime_ns for path in runs.glob("records/*.json")}
     assert len(kept) == left
-    assert f"9 cells, {left} done already; 2 tasks of 1 jobs" in place.finish(runs)
+    assert f"9 cells, {left} done already; 2 tasks of 1 job" in place.finish(runs)
     assert place.values(runs) == place.values(undisturbed)
     assert _blocks(runs) == before
     assert kept.items() <= {path: path.stat().st_mtime_ns for path in runs.glob("records/*.json")}.items()

@@ -81,7 +81,7 @@ def test_a_corrected_label_list_is_other_videos(place: Place) -> None:
     stale = place.cell()
     assert stale["value"] == 62.5, "there is no other value yet"
     assert "measured with inputs that have changed since: label list of set (sha256 " in stale["note"]
-    assert "1 cells, 0 done already" in place.planned()
+    assert "1 cell, 0 done already" in place.planned()
     place.command("sweep")
     assert (place.cell()["value"], place.cell()["note"]) == (100.0, "")
     assert "over 7 videos" in place.command("report")
@@ -111,13 +111,13 @@ def test_weights_trained_again_under_the_same_name_with_a_video_less(place: Plac
 
 def test_what_is_touched_copied_or_moved_is_the_same(place: Place) -> None:
     os.utime(place.weights)
-    assert "1 cells, 1 done already" in place.planned()
+    assert "1 cell, 1 done already" in place.planned()
     os.replace(shutil.copy(place.weights, place.folder / "copy"), place.weights)
-    assert "1 cells, 1 done already" in place.planned()
+    assert "1 cell, 1 done already" in place.planned()
     moved = place.folder / "moved"
     shutil.copytree(place.labels.parent, moved)
     elsewhere = ("--set", f"datasets.set.root={moved}", "--set", f"datasets.set.labels={moved / 'val.txt'}")
-    assert "1 cells, 1 done already" in place.planned(*elsewhere)
+    assert "1 cell, 1 done already" in place.planned(*elsewhere)
     assert place.cell(*elsewhere)["value"] == 62.5
     text = place.command("report", *elsewhere)
     assert f"1 cell read the videos of set in {place.labels.parent}, which this profile has in {moved}" in text
@@ -148,7 +148,7 @@ def test_records_of_earlier_versions_still_count(place: Place) -> None:
         record["id"] = "0123456789abcdef"
         file.unlink()
         (old := file.with_name("0123456789abcdef.json")).write_text(json.dumps(record))
-        assert "1 cells, 1 done already" in place.planned()
+        assert "1 cell, 1 done already" in place.planned()
         assert (place.cell()["value"], place.cell()["note"]) == (62.5, "")
     finally:
         old.unlink()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from harness.planning.plan import Plan, make_plan, measured_cell
 from harness.planning.planner import Planner
+from harness.planning.text import plural
 from harness.running.findings import Finding, ok, warning, wrong
 from harness.running.job_files import datasets_of, problems_of_weights
 from harness.tables import Table
@@ -27,7 +28,7 @@ def plan_tables(tables: Sequence[Table], planner: Planner, asked: bool) -> tuple
     plan = make_plan(able, planner, ())
     if able:
         names = ", ".join(table.name for table in able)
-        findings.insert(0, ok("tables", f"{names}: {len(plan.cells)} cells, {len(plan.jobs)} jobs"))
+        findings.insert(0, ok("tables", f"{names}: {plural(len(plan.cells), 'cell')}, {plural(len(plan.jobs), 'job')}"))
     return plan, findings
 
 

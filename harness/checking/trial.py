@@ -15,6 +15,7 @@ import psutil
 from harness.planning.lanes import gpus
 from harness.profiles import Launch, Profile
 from harness.running.findings import Finding, ok, unknown, warning, wrong
+from harness.running.local import start_processes
 from harness.running.slurm.cluster import slurm_executor
 from harness.running.slurm.refusals import WRONG, outside_of_any_job, refusal
 from harness.running.slurm.sbatches import array_parameters, gang_parameters
@@ -127,18 +128,11 @@ def _sbatch(launch: Launch, gang: Train | None, folder: Path) -> Sent:
 
 
 def _start(launch: Launch, processes: int, folder: Path) -> Sent:
-    from submitit import LocalExecutor
-
     from jobs.work.probe import run_trial
 
-    executor = LocalExecutor(folder=folder)
     visible = gpus()[: processes * launch.gpus_per_task]
-    gpu: dict[str, Any] = {"gpus_per_node": len(visible), "visible_gpus": visible} if visible else {}
-    # What the shell says itself, of a setup that fails say, is not in submitit's own files.
-    log = shlex.quote(str(folder / "process.log"))
-    setup = [f"exec >> {log} 2>&1", "trap : EXIT", *launch.setup] if launch.setup else []
-    executor.update_parameters(timeout_min=LIMIT_MIN, setup=setup, tasks_per_node=processes, **gpu)
-    return _Here(executor.submit(run_trial, str(folder)))
+    limits = {"timeout_min": LIMIT_MIN}
+    return _Here(start_processes(folder, launch, processes, visible, limits, run_trial, str(folder)))
 
 
 def _wait(sent: Sent, folder: Path, processes: int) -> tuple[list[dict[str, Any]], Finding | None]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.following.job_reader import JobReader
 from harness.following.logs import with_words
 from harness.planning.plan import Plan
+from harness.planning.text import plural
 from harness.profiles import Profile
 from harness.running.adoption import Busy, adopt
 from harness.running.launch import start_tasks
@@ -192,7 +193,7 @@ def _lines() -> Iterator[Show]:
         nonlocal said, line
         before, now = line, time.monotonic() - began
         steps, total = sum(job.done for job in jobs), sum(job.total for job in jobs)
-        line = f"{ended} of {len(jobs)} jobs ended, {steps} of {total} steps"
+        line = f"{ended} of {plural(len(jobs), 'job')} ended, {steps} of {plural(total, 'step')}"
         line += "".join(f"; {text}" for text in dict.fromkeys(job.text for job in jobs) if text)
         if line != before and (now - said > SAY_S or ended == len(jobs)):
             said = now

@@ -13,7 +13,7 @@ from harness.planning.plan import Plan
 from harness.planning.planner import Planner
 from harness.planning.projected import Cost, Estimate, add
 from harness.planning.rates import KnownRates
-from harness.planning.text import duration
+from harness.planning.text import duration, plural
 from jobs import cost
 from jobs.spec.jobs import Evaluate, Job, Measure, Train, Visualize
 from results.records import Record
@@ -61,7 +61,7 @@ class _Estimator:
             self.notes["drawing takes seconds and some megabytes a video, which are left out"] = None
             return Cost(f"draw figures of {job.model}, {_cells(job)}", job.kind)
         self.notes["counting GFLOPs takes seconds, which are left out"] = None
-        return Cost(f"count GFLOPs, {len(job.cells)} cells", job.kind)
+        return Cost(f"count GFLOPs, {_cells(job)}", job.kind)
 
     def _evaluation(self, job: Evaluate, tasks: int) -> Cost:
         what = f"evaluate {job.model} on {job.dataset.name}, {_cells(job)}"
@@ -175,7 +175,7 @@ class _Estimator:
 
 
 def _cells(job: Job) -> str:
-    return f"{len(job.cells)} cell{'s' * (len(job.cells) > 1)}"
+    return plural(len(job.cells), "cell")
 
 
 def _side_by_side(costs: Sequence[Cost], parallel: int) -> float | None:

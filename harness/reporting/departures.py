@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from harness.planning.present import CONTENTS, RUN_BY, Present
+from harness.planning.text import plural
 from jobs.spec.cells import TRAINED, Cell
 from jobs.spec.recipe import Recipe
 from jobs.spec.wire import from_dict
@@ -89,10 +90,11 @@ def departures(records: Iterable[Record], present: Present) -> list[str]:
         if root and was and was != root:
             moved[record.cell["dataset"], was, root] += 1
     said = "; ".join(f"{text} ({count})" for text, count in found.items())
-    notes = [f"{cells} cells were measured under other settings than this profile's: {said}"] if cells else []
+    of_cells = f"{plural(cells, 'cell')} {'was' if cells == 1 else 'were'} measured"
+    notes = [f"{of_cells} under other settings than this profile's: {said}"] if cells else []
     unchecked = "that they are the same videos was not checked; other videos need another name of their dataset"
     notes += [
-        f"{_plural(count)} read the videos of {name} in {was}, which this profile has in {root}: {unchecked}"
+        f"{plural(count, 'cell')} read the videos of {name} in {was}, which this profile has in {root}: {unchecked}"
         for (name, was, root), count in moved.items()
     ]
     return notes
@@ -106,9 +108,5 @@ def _listed(values: Iterable[tuple[str, int]]) -> str:
     said = []
     for text, cells in shown.items():
         versions = f" in {len(cells)} versions" if len(cells) > 1 else ""
-        said.append(f"{text}{versions} ({_plural(sum(cells))})")
+        said.append(f"{text}{versions} ({plural(sum(cells), 'cell')})")
     return ", ".join(said)
-
-
-def _plural(cells: int) -> str:
-    return f"{cells} cell{'s' * (cells != 1)}"

@@ -10,7 +10,7 @@ from harness.profiles import Launch, Profile
 from harness.reporting.departures import departures, differences, meant
 from harness.reporting.training_notes import TIMES, training_notes
 from harness.running.queue import fraction, look_up, state_of
-from harness.running.retries import ENDED_BADLY, why, wordless
+from harness.running.retries import ENDED_BADLY, interrupted, why, wordless
 from harness.tables import Entry as Declared
 from harness.tables import Table
 from jobs.spec.cells import TRAINED, Cell, tokens_per_slot
@@ -40,11 +40,14 @@ def view_table(
     attempts = attempts_by_cell(jobs, {cell_key(cell) for cell, _ in measured.values()}, best, present)
     entries: dict[tuple[str, str], Entry] = {}
     shown: list[tuple[str, Record]] = []
+    said_by: dict[tuple[str, str], str] = {}
     for declared in table.entries:
         place = (declared.row, declared.column)
         cell, note = measured[declared.cell]
         record, attempt = best.get(cell_key(cell)), attempts.get(cell_key(cell))
         printed = published[place].value if place in published else None
+        if attempt:
+            said_by[place] = attempt[0].id
         if record:
             shown.append((declared.row, record))
             note = "; ".join(filter(None, [note, _newer_attempt(attempt, profile.launch, runs)]))
@@ -69,6 +72,7 @@ def view_table(
         entries=entries,
         notes=notes,
         of_changes=stand_ins + counted + unlike,
+        jobs=said_by,
     )
 
 
@@ -99,7 +103,9 @@ def _unmeasured(
 ) -> Entry:
     status, progress = "pending", None
     job, state = attempt or (None, "pending")
-    if job and state in ENDED_BADLY:
+    if job and state == "stopped" and interrupted(job):
+        note = "stopped by Ctrl-C; the same command goes on"
+    elif job and state in ENDED_BADLY:
         status, note = "failed", _reason(job, state, launch, runs)
     elif job and state == "running":
         status, progress = "running", fraction(job)
@@ -118,6 +124,8 @@ def _unmeasured(
 
 def _newer_attempt(attempt: tuple[JobProgress, str] | None, launch: Launch, runs: Path) -> str:
     job, state = attempt or (None, "")
+    if job and state == "stopped" and interrupted(job):
+        return "a newer attempt was stopped by Ctrl-C; the same command goes on"
     if job and state in ENDED_BADLY:
         return f"a newer attempt {'was' if state == 'cancelled' else 'failed:'} {_reason(job, state, launch, runs)}"
     return "a newer attempt is running" if state == "running" else ""

@@ -4,7 +4,7 @@ A page has room for so much: of many logs and figures the ends and pictures of s
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -12,17 +12,12 @@ from typing import TYPE_CHECKING
 
 from harness.following import listing
 from harness.following.logs import log_files, tail
-from harness.planning.plan import measured_cell
-from harness.planning.present import Present
-from harness.profiles import Profile
-from harness.reporting.fill import attempts_by_cell
-from harness.tables import Table
 from results.figure_files import figures_of
 from results.files import read_json
 from results.progress import JobProgress
 from results.provenance import utc_now
-from results.records import CellKey, Record, cell_key
-from results.render.page.content import Figure, Job, Log, Page, Place
+from results.records import Record
+from results.render.page.content import Figure, Job, Log, Page
 from results.render.page.data import as_text
 from results.render.page.drawable import problem_of
 from results.render.table_view import TableView
@@ -42,31 +37,28 @@ FIGURES, RECORDS = 1_500_000, 1_000
 
 
 def build_page(
-    tables: Sequence[Table],
-    profile: Profile,
+    views: Sequence[TableView],
+    profile: str,
     records: Iterable[Record],
-    best: Mapping[CellKey, Record],
     jobs: Iterable[JobProgress],
     runs: Path,
-    views: Sequence[TableView],
     plots: Sequence["Plot"],
     warnings: Sequence[str] = (),
     live: bool = False,
 ) -> Page:
-    """Gather the page of `tables`, of which `views` are what is shown, with tables derived from them.
+    """Gather the page of `views`: tables as they stand, and tables derived from them.
 
     A live page says nothing that changes by itself, as the time or ages do.
     """
     by_id = {record.id: record for record in records}
     shown = [by_id[id] for id in _shown(views, plots) if id in by_id]
     by_job = {job.id: job for job in jobs}
-    names = {view.name for view in views}
-    attempts = _attempts([table for table in tables if table.name in names], profile, best, by_job.values(), runs)
+    attempts = {(view.name, *place): job for view in views for place, job in view.jobs.items()}
     wanted = dict.fromkeys([*attempts.values(), *(record.job for record in shown)])
     found = [by_job[id] for id in wanted if id in by_job]
     return Page(
         runs=str(runs),
-        profile=profile.name,
+        profile=profile,
         views=views,
         records=shown,
         total=len(by_id),
@@ -85,23 +77,6 @@ def _shown(views: Iterable[TableView], plots: Iterable["Plot"]) -> list[str]:
     in_tables = [entry.record for view in views for entry in view.in_order()]
     in_plots = [point.record for plot in plots for series in plot.series for point in series.points]
     return [id for id in dict.fromkeys([*in_tables, *in_plots]) if id]
-
-
-def _attempts(
-    tables: Iterable[Table],
-    profile: Profile,
-    best: Mapping[CellKey, Record],
-    jobs: Iterable[JobProgress],
-    runs: Path,
-) -> dict[Place, str]:
-    """The id of the job that says most about each cell of the tables, where there is one."""
-    keys = {
-        (table.name, entry.row, entry.column): cell_key(measured_cell(entry.cell, profile)[0])
-        for table in tables
-        for entry in table.entries
-    }
-    found = attempts_by_cell(jobs, set(keys.values()), best, Present(profile, runs.absolute()))
-    return {place: found[key][0].id for place, key in keys.items() if key in found}
 
 
 def _jobs(jobs: Sequence[JobProgress], runs: Path) -> dict[str, Job]:

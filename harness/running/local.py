@@ -3,7 +3,7 @@
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -84,22 +84,36 @@ def _start(
 
 def _submitit(submission: Submission, visible: Sequence[int], launch: Launch, runs: Path) -> int:
     """Have submitit run a submission; the id of its process."""
-    from submitit import LocalExecutor
-
     from jobs.run import run_submission
 
+    processes = len(submission.units) if submission.kind == "gang" else 1
     folder = submission_folder(runs, submission.name)
+    limits = {"timeout_min": launch.time_min, "signal_delay_s": signal_s(launch)}
+    job = start_processes(folder, launch, processes, visible, limits, run_submission, str(runs), submission.name)
+    return int(job.job_id)
+
+
+def start_processes(
+    folder: Path,
+    launch: Launch,
+    processes: int,
+    visible: Sequence[int],
+    limits: Mapping[str, int],
+    call: Callable[..., None],
+    *arguments: str,
+) -> Any:
+    """Have submitit call `call` in so many processes of this machine, which see the GPUs `visible`; returns its job.
+    What they print is in `folder`; `limits` are submitit's, of time."""
+    from submitit import LocalExecutor
+
     executor = LocalExecutor(folder=folder)
     # submitit gives every local job the GPUs 0 … n − 1 unless told which ones.
     gpu: dict[str, Any] = {"gpus_per_node": len(visible), "visible_gpus": tuple(visible)} if visible else {}
     # With a trap, bash keeps the shell whose process id submitit goes by, rather than turn into the last command.
     setup = ["trap : EXIT", *launch.setup] if launch.setup else []
-    processes = len(submission.units) if submission.kind == "gang" else 1
-    executor.update_parameters(
-        timeout_min=launch.time_min, setup=setup, tasks_per_node=processes, signal_delay_s=signal_s(launch), **gpu
-    )
+    executor.update_parameters(setup=setup, tasks_per_node=processes, **limits, **gpu)
     with _output_to(folder / "process.log"):
-        return int(executor.submit(run_submission, str(runs), submission.name).job_id)
+        return executor.submit(call, *arguments)
 
 
 @contextmanager

@@ -105,6 +105,11 @@ def wordless(text: str) -> bool:
     return not text or "without a word" in text or "left no word" in text
 
 
+def interrupted(job: JobProgress) -> bool:
+    """Whether a job was stopped from the terminal, by Ctrl-C, and the same command goes on with it."""
+    return any(task.state == "stopped" and "SIGINT" in task.error for task in job.tasks)
+
+
 def of_a_peer(text: str) -> bool:
     """Whether a task of a gang failed for want of another one."""
     return PEER_LOST in text

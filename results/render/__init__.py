@@ -8,7 +8,7 @@ from results.render.table_view import Entry, TableView, to_json
 
 __all__ = ["Entry", "TableView", "formats", "render", "to_json"]
 
-_NO_FORMATS = ("view", "grid", "plot", "terminal", "page")
+_NO_FORMATS = ("table_view", "grid", "plot", "terminal", "page")
 
 
 def formats() -> list[str]:

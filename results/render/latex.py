@@ -9,6 +9,19 @@ from tabulate import LATEX_ESCAPE_RULES, tabulate
 from results.render.grid import SUPERSCRIPTS, Grid, lay_out, printable
 from results.render.table_view import TableView
 
+_SIGNS = {
+    "≤": "le",
+    "≥": "ge",
+    "≠": "ne",
+    "≈": "approx",
+    "→": "to",
+    "←": "gets",
+    "∞": "infty",
+    "·": "cdot",
+    "√": "surd",
+    "∈": "in",
+}
+_CAPITALS = ["gamma", "delta", "theta", "lambda", "xi", "pi", "sigma", "upsilon", "phi", "psi", "omega"]
 _SYMBOLS = {
     **{char: rf"\textsuperscript{{{letter}}}" for char, letter in SUPERSCRIPTS.items()},
     "†": r"\textsuperscript{\dag}",
@@ -16,6 +29,7 @@ _SYMBOLS = {
     "−": "$-$",
     "±": r"$\pm$",
     "|": r"\textbar{}",
+    **{char: rf"$\{name}$" for char, name in _SIGNS.items()},
     # At the start of a line LaTeX would take it for an option of the line break before.
     "[": "{[}",
 }
@@ -80,7 +94,7 @@ def _escape(text: str) -> str:
 
 
 def _symbols(text: str) -> str:
-    return "".join(_SYMBOLS.get(char) or (char if _known(char) else _code(char)) for char in text)
+    return "".join(_SYMBOLS.get(char) or (char if _known(char) else _greek(char) or _code(char)) for char in text)
 
 
 def _known(char: str) -> bool:
@@ -89,6 +103,17 @@ def _known(char: str) -> bool:
         return True
     letter, *marks = list(unicodedata.normalize("NFD", char))
     return char < "\u0180" and letter.isascii() and len(marks) == 1 and marks[0] != OGONEK
+
+
+def _greek(char: str) -> str:
+    """A Greek letter as mathematics have it; empty for what is none, and for capitals that look like Latin ones."""
+    found = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (FINAL )?(\w+)", unicodedata.name(char, ""))
+    if not found or found[3] == "OMICRON":
+        return ""
+    name = found[3].lower().replace("lamda", "lambda")
+    if found[1] == "CAPITAL":
+        return rf"$\{name.capitalize()}$" if name in _CAPITALS else ""
+    return rf"$\{'var' if found[2] else ''}{name}$"
 
 
 def _code(char: str) -> str:

@@ -119,6 +119,8 @@ class TableView:
     """Shown under the table: what was skipped, that the paper's model is another one than the demo's."""
     of_changes: list[str] = field(default_factory=list)
     """Those of the notes that bear on the differences between its values as well."""
+    jobs: dict[tuple[str, str], str] = field(default_factory=dict)
+    """The id of the job that says most about a cell, by (row, column), where there is one."""
     derived: str = ""
     """The name of the table that this one is derived from; empty for a declared one."""
 

@@ -68,7 +68,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A place where everything has been measured, by a driver that did not wait."""
     place = Place(tmp_path_factory.mktemp("swept"))
     done = place.sweep("--no-wait")
-    assert done.stdout.startswith("2 cells, 0 done already; 1 tasks of 1 jobs on this machine")
+    assert done.stdout.startswith("2 cells, 0 done already; 1 task of 1 job on this machine")
     assert done.stderr == ""
     assert done.returncode == 0, done.stderr
     place.wait_until_done()

@@ -1,8 +1,10 @@
 """Small profiles, grids, records and jobs for the tests of the control plane; nothing here loads torch."""
 
 import json
+import os
 import uuid
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -135,7 +137,10 @@ def put_attempt(
 
 def put_progress(runs: Path, job_id: str, task: int = 0, **content: Any) -> None:
     base = {"state": "running", "done": 1, "total": 4, "host": "elsewhere", "pid": 1, "updated": utc_now()}
-    write_json(job_folder(runs, job_id) / f"progress-{task}.json", base | content)
+    path = job_folder(runs, job_id) / f"progress-{task}.json"
+    write_json(path, base | content)
+    written = datetime.fromisoformat((base | content)["updated"]).timestamp()
+    os.utime(path, (written, written))
 
 
 def small_profile(folder: Path, **options: Any) -> Profile:

@@ -157,8 +157,14 @@ def alive(**changes: Any) -> dict[str, Any]:
         ({"state": "failed", "error": "17 of 64 videos could not be read"}, "failed", "17 of 64 videos"),
         ({"state": "running", "updated": "2020-01-01T00:00:00+00:00"}, "failed", "runs shows more"),
         ({"state": "done"}, "pending", ""),
+        (
+            alive(state="stopped", error="told to stop (SIGINT)"),
+            "pending",
+            "stopped by Ctrl-C; the same command goes on",
+        ),
+        (alive(state="stopped", error="told to stop (SIGTERM)"), "failed", "told to stop (SIGTERM)"),
     ],
-    ids=["running", "failed", "killed", "its record was removed"],
+    ids=["running", "failed", "killed", "its record was removed", "Ctrl-C", "told to stop"],
 )
 def test_the_state_of_a_cell_without_a_record(
     tmp_path: Path, progress: dict[str, Any], expected: str, said: object
@@ -298,7 +304,7 @@ def test_without_tables_those_that_have_something(tmp_path: Path, capsys: pytest
     small_profile(tmp_path)
     assert main(tmp_path) == 0
     hint = f"python -m harness.sweep table2 --profile {tmp_path / 'small.toml'} --runs {tmp_path / 'runs'}"
-    assert capsys.readouterr().err == f"no results in {tmp_path / 'runs'} yet; begin with {hint}\n"
+    assert capsys.readouterr().err == f"there is no folder {tmp_path / 'runs'} yet; begin with {hint}\n"
     put_record(tmp_path / "runs", Cell("vit_large", "sta:r=64", "", "", "gflops"), 308.0)
     assert main(tmp_path) == 0
     text = capsys.readouterr().out

@@ -161,7 +161,7 @@ def test_without_results_a_page_is_a_page_all_the_same(folder: Path, capsys: pyt
     assert report.main(["--profile", "small.toml", "--format", "html", "--runs", "elsewhere"]) == 0
     said = capsys.readouterr()
     assert said.out.lower().startswith("<!doctype html>")
-    assert said.err.startswith("no results in elsewhere yet")
+    assert said.err.startswith("there is no folder elsewhere yet")
 
 
 def test_a_page_that_cannot_be_written_is_said_with_its_folder(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -75,7 +75,7 @@ def test_a_job_that_fails_says_why(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "torch is built for other machines" in line
     assert done.stdout.splitlines()[-1].startswith("0 of 2 cells have a record")
     assert {cell["status"] for cell in place.cells(capsys)} == {"failed"}
-    assert place.sweep("--dry-run").stdout.startswith("2 cells, 0 done already, 1 jobs to run")
+    assert place.sweep("--dry-run").stdout.startswith("2 cells, 0 done already, 1 job to run")
 
 
 def test_records_that_cannot_be_listed_are_never_taken_for_none(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_cancelling_on_a_cluster_and_sweeping_again(
     slurm.set_state("100", "CANCELLED by 0")
     assert {cell["status"] for cell in place.cells(capsys)} == {"failed"}
     assert sweep.main(place.arguments("--no-wait")) == 0
-    assert "1 tasks of 1 jobs on SLURM" in capsys.readouterr().out
+    assert "1 task of 1 job on SLURM" in capsys.readouterr().out
     assert slurm.state("101") == "PENDING"
     assert {cell["status"] for cell in place.cells(capsys)} == {"pending"}
 
@@ -151,7 +151,7 @@ def test_hints_name_the_runs_folder(
     monkeypatch.setattr("harness.following.watch.wait", lambda *_: None)
     monkeypatch.setattr(sweep, "SAID", 0)
     assert sweep.main(place.arguments()) == 1
-    assert capsys.readouterr().err == f"and 1 more jobs failed; {hint}"
+    assert capsys.readouterr().err == f"and 1 more job failed; {hint}"
 
 
 def test_a_dry_run_shows_jobs_and_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

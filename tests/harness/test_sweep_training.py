@@ -72,7 +72,7 @@ def test_generated_videos_that_were_replaced_are_measured_anew_and_those_of_anot
         sweep.main(arguments)
         printed = capfd.readouterr()
         assert "videos other than the package's" in printed.out
-        return int(re.findall(r"1 cells, (\d) done already", printed.out)[0])
+        return int(re.findall(r"1 cell, (\d) done already", printed.out)[0])
 
     assert done() == 0
     job = Planner(load_profile(str(profile)), tmp_path / "runs").job([cell])

@@ -160,7 +160,11 @@ def test_a_cancelled_task_does_not_begin(tmp_path: Path) -> None:
         (ConnectionError(PEER_LOST), PEER_LOST, True),
         (MemoryError(), "MemoryError", True),
         (torch.OutOfMemoryError("CUDA out of memory"), "OutOfMemoryError: CUDA out of memory", True),
-        (KeyError("a"), "KeyError: 'a'", True),
+        (RuntimeError("cuDNN error"), "RuntimeError: cuDNN error", True),
+        (ImportError("no libcuda here"), "ImportError: no libcuda here", True),
+        (NameError("name 'tokns' is not defined"), "NameError: name 'tokns' is not defined", False),
+        (NotImplementedError("keep"), "NotImplementedError: keep", False),
+        (KeyError("a"), "KeyError: 'a'", False),
     ],
 )
 def test_only_what_the_user_has_to_mend_is_not_worth_another_try(
@@ -193,7 +197,7 @@ def test_a_process_that_is_told_to_stop_keeps_to_what_is_begun_however_often_it_
     assert done == [("one", 0)]
     assert task_of(tmp_path, "one").state == "stopped"
     assert task_of(tmp_path, "one").error == f"told to stop ({number.name}); the same command takes it up again"
-    assert task_of(tmp_path, "two").state == "pending"
+    assert task_of(tmp_path, "two").state == "pending", "it was not given to this submission"
     assert signal.getsignal(number) == before
 
 
@@ -206,6 +210,18 @@ def test_a_process_that_is_told_to_stop_waits_no_longer_for_others(tmp_path: Pat
     assert "before anything was begun" in not_done(tmp_path, name)
     timer.join()
     assert task_of(tmp_path).state == "pending"
+
+
+def test_tasks_that_a_process_did_not_come_to_say_so_when_it_is_told_to_stop(acts: Acts, tmp_path: Path) -> None:
+    put_job(tmp_path, "one")
+    put_job(tmp_path, "two")
+    acts(told(signal.SIGINT))
+    name = submit(tmp_path, [("one", 0), ("two", 0)])
+    for job in ("one", "two"):
+        assert claim(tmp_path, job, 1, [0], name, utc_now(), {})
+    not_done(tmp_path, name)
+    assert [task_of(tmp_path, job).state for job in ("one", "two")] == ["stopped", "stopped"]
+    assert task_of(tmp_path, "two").error == "told to stop (SIGINT) before it began"
 
 
 def full(monkeypatch: pytest.MonkeyPatch, folder: str) -> None:

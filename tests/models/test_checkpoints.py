@@ -44,6 +44,14 @@ def test_safetensors_by_a_path_in_text(tmp_path, model, state):
     assert loaded(model, str(tmp_path / "tiny.safetensors"), state)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors?download=true", "weights.st", "weights", "weights.pth"])
+def test_the_content_decides_how_a_file_is_read_not_its_name(tmp_path, model, state, name):
+    save_file(state, tmp_path / name)
+    assert loaded(model, tmp_path / name, state)
+    torch.save(state, tmp_path / "named.safetensors")
+    assert loaded(model, tmp_path / "named.safetensors", state)
+
+
 def test_half_precision_is_stored_but_not_taken_on(tmp_path, model, state):
     half = {name: tensor.half() for name, tensor in state.items()}
     torch.save({"module": half}, tmp_path / "half.pth")

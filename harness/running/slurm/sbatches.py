@@ -89,7 +89,9 @@ def array_parameters(launch: Launch, alone: bool, gpus: int) -> dict[str, Any]:
         parameters["gpus_per_node"] = f"{launch.gpu_type}:{gpus}" if launch.gpu_type else gpus
     if launch.mem_gb:
         parameters["mem"] = f"{launch.mem_gb}GB"
-    for name in ("partition", "account", "qos", "constraint", "exclude"):
+    if launch.partition:
+        parameters["partition"] = re.sub(r"\s", "", launch.partition)
+    for name in ("account", "qos", "constraint", "exclude"):
         if value := getattr(launch, name):
             parameters[name] = value
     return parameters

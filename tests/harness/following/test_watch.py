@@ -57,7 +57,7 @@ def test_the_driver_stops_waiting_when_slurm_says_that_a_silent_task_is_dead(
         slurm.put("5.state", found)
     waiting.join(timeout=20)
     assert not waiting.is_alive()
-    assert "1 of 1 jobs ended" in capsys.readouterr().out
+    assert "1 of 1 job ended" in capsys.readouterr().out
     assert read_job(runs, plan.jobs[0].id).error == "it ran out of memory on node1"
 
 
@@ -98,7 +98,7 @@ def test_plain_lines_say_when_something_has_changed(
     monkeypatch.setattr(watch.time, "sleep", look)
     watch.wait(plan, planner.profile, runs)
     said = [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()]
-    assert said == [f"{int(done == 4)} of 1 jobs ended, {done} of 4 steps" for done in (1, 2, 4)]
+    assert said == [f"{int(done == 4)} of 1 job ended, {done} of 4 steps" for done in (1, 2, 4)]
 
 
 def test_a_job_that_ends_well_while_slurm_is_asked_is_not_taken_for_dead(

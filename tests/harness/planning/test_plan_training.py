@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.harness.test_plan import left_behind
 
 from harness.planning.plan import make_plan
 from harness.planning.planner import Planner
 from jobs.spec.cells import Cell
 from jobs.spec.jobs import Checkpoint, Train
 from tests.harness.made import make_planner, make_table
+from tests.harness.planning.test_plan import left_behind
 
 
 @pytest.fixture(scope="module")

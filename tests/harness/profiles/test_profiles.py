@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.planning.lanes import lanes
+from harness.planning.lanes import gpus, lanes
 from harness.profiles import Launch, load_profile, profile_names, resolve
-from harness.running import processes
 from jobs.spec.recipe import Recipe
 from tests.harness.made import make_profile
 
@@ -181,24 +180,24 @@ def test_local_tasks_are_bounded_by_cores_and_gpus(monkeypatch: pytest.MonkeyPat
     assert lanes(Launch(cpus_per_task=5)) == 3
     assert lanes(Launch(cpus_per_task=99)) == 1
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    assert processes.gpus() == (2, 5)
+    assert gpus() == (2, 5)
     assert lanes(Launch(gpus_per_task=1)) == 2
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(ValueError, match="this machine has no NVIDIA GPU"):
         lanes(Launch(gpus_per_task=1))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-8a56")
     with pytest.raises(ValueError, match="name the GPUs by number"):
-        processes.gpus()
+        gpus()
 
 
 def test_gpus_are_those_that_nvidia_smi_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert processes.gpus() == ()
+    assert gpus() == ()
     command = tmp_path / "nvidia-smi"
     command.write_text("#!/bin/sh\necho 'GPU 0: Tesla V100 (UUID: GPU-1)'\necho 'GPU 1: Tesla V100 (UUID: GPU-2)'\n")
     command.chmod(0o700)
-    assert processes.gpus() == (0, 1)
+    assert gpus() == (0, 1)
 
 
 def test_a_profile_saved_by_another_editor(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def build(tmp_path: Path, plots: tuple[Plot, ...] = (), live: bool = False) -> P
     records, warnings = read_records(runs)
     best, jobs = best_by_cell(records), read_progress(runs)
     view = view_table(table, profile, best, jobs, runs)
-    return build_page([table], profile, records, best, jobs, runs, [view], plots, warnings, live)
+    return build_page([view], profile.name, records, jobs, runs, plots, warnings, live)
 
 
 def plot_of(record: str) -> Plot:
@@ -191,7 +191,7 @@ def test_a_record_names_no_file_outside_the_runs_folder(tmp_path: Path) -> None:
 def test_records_of_another_form_have_no_figures(tmp_path: Path) -> None:
     record = put_record(tmp_path / "runs", GFLOPS, 22.5, samples={"figures": ["a", {"video": "b"}, 3]})
     plot = plot_of(record.id)
-    found = build_page([], small_profile(tmp_path), [record], {}, [], tmp_path / "runs", [], [plot])
+    found = build_page([], "demo", [record], [], tmp_path / "runs", [plot])
     assert ([one.id for one in found.records], found.figures) == ([record.id], [])
 
 

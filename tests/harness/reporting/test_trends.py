@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.harness.test_training import SAMPLES
 
 from harness.profiles import load_profile
 from harness.reporting.trends import course, plots, wilson
@@ -22,6 +21,7 @@ from results.records import Record, best_by_cell, read_records
 from results.render.plot import Plot, Series, tips
 from results.steps import Step, StepLog
 from tests.harness.made import make_profile, make_table, put_record, small_profile
+from tests.harness.reporting.test_training_notes import SAMPLES
 
 WHOLE = {"evaluated": 64, "listed": 64}
 DROPPED = {"none": "none", "sta:r=48": "sta:r=12", "sta:r=64": "sta:r=16", "random:r=48": "random:r=12"}

@@ -13,7 +13,6 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.harness.test_launch import COUNT, EVALUATE, entries, planned
 
 from harness import sweep
 from harness.running import adoption, launch
@@ -26,6 +25,7 @@ from results.attempts import Started, Submission, read_started, submission_folde
 from results.progress import JobProgress, read_progress
 from tests.harness.conftest import Slurm
 from tests.harness.place import Place
+from tests.harness.running.test_launch import COUNT, EVALUATE, entries, planned
 
 
 def ids(jobs: list[JobProgress]) -> list[str]:
@@ -109,7 +109,7 @@ sweep.main({place.arguments("--no-wait")})
     assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == -9
     assert [state_of(job) for job in read_progress(place.runs)] == ["queued"]
     done = place.sweep("--no-wait")
-    assert "0 tasks of 1 jobs on this machine, 1 under way already" in done.stdout
+    assert "0 tasks of 1 job on this machine, 1 under way already" in done.stdout
     (job,) = read_progress(place.runs)
     process = psutil.Process(int(job.entries[0].id))
     assert process.name() in ("sh", "dash", "bash")

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tests.harness.test_launch import COUNT, EVALUATE, entries, planned
 
 from harness import sweep
 from harness.running.launch import submit
@@ -12,6 +11,7 @@ from results.attempts import submission_folder
 from results.progress import JobProgress, read_progress
 from tests.harness.conftest import Slurm
 from tests.harness.place import Place
+from tests.harness.running.test_launch import COUNT, EVALUATE, entries, planned
 
 
 def ids(jobs: list[JobProgress]) -> list[str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.harness.test_launch import COUNT, SLURM, TIMING, TRAINING, entries, plain, planned
 
 from harness import status
 from harness.running import launch, local
@@ -19,6 +18,7 @@ from results.files import read_json, write_json
 from results.progress import job_folder, read_job
 from tests.harness.conftest import Slurm
 from tests.harness.made import put_progress
+from tests.harness.running.test_launch import COUNT, SLURM, TIMING, TRAINING, entries, plain, planned
 
 OTHER = Cell("vit_demo", "sta:r=12", "motion", "", "train_hours")
 SCRIPT = """\

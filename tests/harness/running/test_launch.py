@@ -254,6 +254,12 @@ def test_gflops_are_counted_here_unless_the_cluster_is_to(
     assert "--gpus-per-node=1\n" in script, "a partition may take nothing else"
 
 
+def test_partitions_may_be_written_with_spaces(tmp_path: Path, slurm: Slurm) -> None:
+    plan, profile, runs = planned(tmp_path, EVALUATE, overrides=["launch.partition=gpu, spare"], **SLURM)
+    (script,) = launch.scripts(plan, profile, runs)
+    assert "#SBATCH --partition=gpu,spare\n" in script
+
+
 @pytest.mark.parametrize(
     ("flag", "typed", "extra", "array", "gang"),
     [

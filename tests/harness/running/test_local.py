@@ -9,7 +9,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.harness.test_launch import COUNT, EVALUATE, TIMING, entries, planned
 
 from harness.running import launch, local
 from harness.running.processes import processes
@@ -17,6 +16,7 @@ from results.attempts import Submission, submission_folder
 from results.files import write_json
 from results.progress import job_folder
 from tests.harness.made import put_attempt, put_progress
+from tests.harness.running.test_launch import COUNT, EVALUATE, TIMING, entries, planned
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ import sys
 from pathlib import Path
 from harness.running import launch
 from harness.running import local
-from tests.harness.test_launch import COUNT, planned
+from tests.harness.running.test_launch import COUNT, planned
 setup = ["until [ -e go ]; do sleep 0.1; done", "echo made ready", "false"]
 plan, profile, runs = planned(Path({str(tmp_path)!r}), COUNT, setup=setup)
 print(launch.submit(plan, profile, runs).tasks, plan.jobs[0].id)

@@ -151,7 +151,7 @@ def test_who_does_not_wait_is_told_what_was_not_submitted(
     place = Place(tmp_path, executor="slurm", tasks=1)
     assert sweep.main(place.arguments("--no-fuse", "--no-wait")) == 1
     printed = capsys.readouterr()
-    assert "1 tasks of 2 jobs on SLURM" in printed.out
+    assert "1 task of 2 jobs on SLURM" in printed.out
     assert printed.err.startswith("1 task waits until fewer are submitted: QOSMaxSubmitJobPerUserLimit")
     assert printed.err.endswith("; the same command submits more of them\n")
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tests.harness.test_retries import evaluation, how
 
 from harness.running import queue
 from harness.running.queue import state_of
@@ -11,6 +10,7 @@ from harness.running.retries import Verdict, reason
 from results.attempts import write_ended
 from results.progress import read_job
 from tests.harness.made import put_attempt
+from tests.harness.running.test_retries import evaluation, how
 
 
 @pytest.mark.parametrize(

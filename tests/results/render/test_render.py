@@ -288,9 +288,14 @@ def test_latex_has_only_characters_that_pdflatex_takes(text):
 def test_latex_names_other_characters_by_their_code():
     source = render([hostile("视频 é ü Ł 😀 → ą 5 ±")], "latex")
     code = r"\textbackslash{}"
-    expected = rf"{code}u89c6{code}u9891 é ü Ł {code}U0001f600 {code}u2192 {code}u0105 5 $\pm$"
+    expected = rf"{code}u89c6{code}u9891 é ü Ł {code}U0001f600 $\to$ {code}u0105 5 $\pm$"
     assert rf"\caption{{{expected}}}" in source
     assert rf"\multicolumn{{3}}{{c}}{{{expected}}}" in source
+
+
+def test_latex_has_greek_letters_and_signs():
+    source = render([hostile("β η ς Λ Ω ≤ ≥ ≈")], "latex")
+    assert r"\caption{$\beta$ $\eta$ $\varsigma$ $\Lambda$ $\Omega$ $\le$ $\ge$ $\approx$}" in source
 
 
 @pytest.mark.parametrize("text", NASTY)
