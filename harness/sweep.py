@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.arguments import Parser, add_common, profile_options, run, stop, whole_number
 from harness.following import watch
+from harness.planning.available import available
 from harness.planning.estimate import estimate
 from harness.planning.plan import Plan, make_plan
 from harness.planning.planner import Planner
@@ -34,7 +35,7 @@ SAID = 20
 
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog="python -m harness.sweep", description=__doc__)
-    parser.add_argument("tables", nargs="+", metavar="TABLE", help=f"{', '.join(table_names())}, or a TOML file")
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help="a built-in table (see --list), or a TOML file")
     add_common(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the jobs and what would be submitted, and stop")
     parser.add_argument("--no-wait", action="store_true", help="return once everything is submitted")
@@ -42,10 +43,18 @@ def main(arguments: list[str] | None = None) -> int:
         "--no-fuse", action="store_true", help="run every cell alone; only those of one training share it"
     )
     parser.add_argument("--limit", type=whole_number, default=0, metavar="N", help="accuracies on N videos only")
+    parser.add_argument(
+        "--list", action="store_true", help="print all tables, models, reductions, metrics, datasets and profiles"
+    )
     options = parser.parse_args(arguments)
+    if not options.tables and not options.list:
+        parser.error(f"name a table: {', '.join(table_names())}, or a TOML file; --list prints all there is")
     runs: Path = options.runs.absolute()
     try:
         profile = load_profile(options.profile, options.set)
+        if options.list:
+            print("\n".join(available(profile)))
+            return 0
         tables = load_tables(options.tables)
         if options.dry_run:
             planner = Planner(profile, runs, options.limit, elsewhere=True)

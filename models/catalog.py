@@ -36,6 +36,12 @@ class Architecture:
         return (self.image // self.patch) ** 2
 
     @property
+    def shape(self) -> str:
+        """In a few words: width, blocks and heads, and the clips that it takes."""
+        heads = "1 head" if self.heads == 1 else f"{self.heads} heads"
+        return f"{self.dim} wide, {self.depth} blocks, {heads}, clips of {self.frames} × {self.image}²"
+
+    @property
     def _inputs(self) -> int:
         """Numbers that one token is made of."""
         return 3 * self.tubelet * self.patch**2

@@ -28,6 +28,12 @@ def profile_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
+def profile_lines() -> list[tuple[str, str]]:
+    """The built-in profiles, with the first sentence of what their files say."""
+    heads = {name: (FOLDER / f"{name}.toml").read_text(encoding="utf-8") for name in profile_names()}
+    return [(name, head.removeprefix("# ").partition(". ")[0].partition("\n")[0]) for name, head in heads.items()]
+
+
 def load_profile(name: str | None = None, overrides: list[str] | None = None) -> Profile:
     """The profile called `name`, or in the TOML file `name`, with `KEY=VALUE` overrides applied.
 

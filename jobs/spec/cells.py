@@ -23,6 +23,20 @@ top5 are of weights that were there; top1_trained and train_… are of a model t
 cell's reduction at work. train_step_s is the median of an optimiser step on whole clips. tokens_kept is the share of a
 clip's tokens that are left after the last stage; the pictures of them are its point."""
 
+MEANINGS = {
+    "top1": "accuracy of the weights under [checkpoints], by the best class",
+    "top5": "the same, by the best five classes",
+    "gflops": "multiply-adds of one clip, as fvcore counts them",
+    "clips_per_s": "throughput of the model alone",
+    "clips_per_s_e2e": "throughput with reading and decoding videos",
+    "top1_trained": "accuracy of a model trained here, with the reduction at work",
+    "train_hours": "hours of that training",
+    "train_hours_projected": "the same, projected from the median step",
+    "train_step_s": "median optimiser step of that training",
+    "tokens_kept": "share of a clip's tokens left after the last stage, with figures",
+}
+"""A line on each metric."""
+
 TRAINED = ("top1_trained", "train_hours", "train_hours_projected", "train_step_s")
 """The metrics that a training answers."""
 

@@ -15,7 +15,7 @@ from pkgutil import iter_modules
 
 from models.reduction._base import REGISTRY, Reduction
 
-__all__ = ["Reduction", "methods", "parse", "source_digest"]
+__all__ = ["Reduction", "methods", "parse", "registered", "source_digest"]
 
 
 def methods() -> list[str]:
@@ -32,19 +32,24 @@ def source_digest(name: str) -> str:
     return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()[:12]
 
 
-@cache
-def parse(text: str) -> Reduction:
-    """The reduction that `text` names; ValueError saying what is wrong and what would be valid."""
-    name, colon, rest = text.strip().partition(":")
-    if name not in methods():
-        raise ValueError(f"unknown reduction {name!r} in {text!r}; valid reductions: {', '.join(methods())}")
+def registered(name: str) -> type[Reduction]:
+    """The class of the method `name`; ValueError where its file cannot be loaded, or has none."""
     try:
         import_module(f"{__name__}.{name}")
     except Exception as error:
         raise ValueError(f"models/reduction/{name}.py cannot be loaded: {type(error).__name__}: {error}") from error
     if name not in REGISTRY:
         raise ValueError(f"models/reduction/{name}.py has no class decorated with @register")
-    method = REGISTRY[name]
+    return REGISTRY[name]
+
+
+@cache
+def parse(text: str) -> Reduction:
+    """The reduction that `text` names; ValueError saying what is wrong and what would be valid."""
+    name, colon, rest = text.strip().partition(":")
+    if name not in methods():
+        raise ValueError(f"unknown reduction {name!r} in {text!r}; valid reductions: {', '.join(methods())}")
+    method = registered(name)
     fields = {field.name: field for field in dataclasses.fields(method)}
     settings: dict[str, object] = {}
     for item in rest.split(",") if colon else []:
