@@ -118,7 +118,7 @@ def test_every_command_of_the_docs_runs(tmp_path: Path) -> None:
     for command in commands():
         line = command.replace("python ", f"{shlex.quote(sys.executable)} ", 1)
         if "harness.sweep" in line and "--dry-run" not in line and "--list" not in line:
-            line += " --limit 2 --set measure.samples=2 --set figures.videos=1"
+            line += " --limit 2 --set measure.samples=5 --set figures.videos=1"
         done = subprocess.run(
             line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280
         )
