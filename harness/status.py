@@ -1,4 +1,4 @@
-"""python -m harness.status: what became of the jobs, their logs, and a way to stop them."""
+"""python -m harness.status: how far jobs are and why they ended, their logs, and cancelling."""
 
 import json
 import shutil

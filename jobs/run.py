@@ -1,4 +1,4 @@
-"""What submitit calls on the node: run the tasks of a submission that are this process's, and leave word of each."""
+"""What submitit calls on the node: run the tasks of a submission that are this process's, and report on each."""
 
 import os
 import socket
@@ -26,13 +26,13 @@ _MODULES = {kind: f"jobs.work.{kind}" for kind in KINDS}
 WAIT_S = 1.0
 MAY_PASS = (OSError, MemoryError, RuntimeError, EOFError, ImportError)
 """Errors that may not come again: of disks, memory, GPUs, peers, and nodes that lack something. All others are mistakes
-in an input or in code, a method of one's own say, which another try would repeat."""
+in an input or in code, a user's method for example, which another try would repeat."""
 
 
 def run_submission(runs: str, name: str) -> None:
     """Run this process's share of the submission `name`: one task of an array or a gang, all tasks of a sequence.
 
-    First leave word of what the submission became, and wait for the end of the processes that it comes after. Nothing
+    First note what the submission became, and wait for the end of the processes that it comes after. Nothing
     is run where a driver has given the submission up meanwhile, or found it in another job. A task that fails leaves
     its reason in its progress file and does not stop the next one. Raises RuntimeError at the end if any is not done,
     so that the scheduler sees it too, and ValueError where the submission cannot be read.
@@ -65,7 +65,7 @@ def run_submission(runs: str, name: str) -> None:
 
 
 def _is_it(runs: Path, submission: Submission) -> bool:
-    """Leave word that this is what the submission became; False where it has become something else."""
+    """Note that this is what the submission became; False where it has become something else."""
     if submission.executor == "slurm":
         started = Started(os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID", ""))
     else:
@@ -105,7 +105,7 @@ def _report_and_run(runs: Path, submission: Submission, unit: Unit, told: Told) 
 
 
 def _run_task(runs: Path, submission: Submission, job_id: str, index: int, told: Told) -> bool:
-    """Run one task; False where it is not done then. OSError where it cannot even leave word that it runs."""
+    """Run one task; False where it is not done then. OSError where it cannot even report that it runs."""
     before = read_job(runs, job_id)
     entry = before.entries.get(index)
     if entry and entry.name != submission.name:
@@ -144,7 +144,7 @@ def _run_task(runs: Path, submission: Submission, job_id: str, index: int, told:
 
 
 def _stop(progress: ProgressWriter, submission: Submission, stopped: Stopped, told: Told, first: bool) -> None:
-    """Leave word of a stop, and end such that the task is started again, if it may be."""
+    """Report a stop, and end such that the task is started again, if it may be."""
     limit = timed_out(submission, stopped.by)
     if limit and submission.executor == "slurm" and progress.timeouts >= submission.timeouts:
         times = f"{progress.timeouts + 1} times" if progress.timeouts else "once"
@@ -156,7 +156,7 @@ def _stop(progress: ProgressWriter, submission: Submission, stopped: Stopped, to
 
 
 def _leave_unbegun(runs: Path, submission: Submission, units: Sequence[Unit], by: str) -> None:
-    """Leave word of the tasks of a sequence that was told to stop before it came to them."""
+    """Report the tasks of a sequence that was told to stop before it reached them."""
     with suppress(OSError):
         for job_id, index in units:
             entry = read_job(runs, job_id).entries.get(index)

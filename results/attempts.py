@@ -2,7 +2,7 @@
 
 A submission is one sbatch or one local process, a folder `logs/NAME` of the runs folder. Both files of it and every
 attempt are written once and never changed, the first writer wins, so two drivers cannot start the same attempt, and one
-that is killed at any moment leaves what the next needs to find out what became of it.
+that is killed at any moment leaves what the next one needs to look it up.
 """
 
 import re

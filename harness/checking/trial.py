@@ -1,4 +1,4 @@
-"""One small task, or two of a training, sent the way of all others, to see what becomes of it on a node."""
+"""One small task, or two of a training, submitted like all others, to see how it runs on a node."""
 
 import os
 import shlex
@@ -35,7 +35,7 @@ SETUP = "setup-failed.txt"
 
 
 class Sent(Protocol):
-    """A trial that was sent off."""
+    """A trial that was submitted."""
 
     def state(self) -> tuple[str, str]:
         """`waits`, `runs` or `ended`, and what there is to say of it."""
@@ -114,7 +114,7 @@ def _sbatch(launch: Launch, gang: Train | None, folder: Path) -> Sent:
         several = gang.nodes > 1
         small = replace(gang, nodes=2 if several else 1, tasks_per_node=1 if several else 2)
         parameters = gang_parameters(small, launch)
-        # A node of one's own takes longer to get, and shows nothing more.
+        # A whole node takes longer to get, and shows nothing more.
         parameters.pop("exclusive")
     else:
         parameters = array_parameters(launch, alone=False, gpus=launch.gpus_per_task)

@@ -62,7 +62,7 @@ class Line:
 
 
 def lines(jobs: Iterable[JobProgress], runs: Path) -> tuple[list[Line], str]:
-    """A line for each job, and what has to be said of SLURM, else empty."""
+    """A line for each job, and a note on SLURM, or an empty text."""
     jobs = list(jobs)
     silent = look_up(jobs)
     found = [_line(job, runs, "squeue" in silent) for job in jobs]

@@ -1,4 +1,4 @@
-"""Stopping jobs: word of it in their folders, which their tasks look at, and out of SLURM's queue."""
+"""Cancelling jobs: by a file in their folders, which their tasks check, and by scancel."""
 
 import re
 import subprocess

@@ -1,5 +1,5 @@
-"""Waiting for jobs: a live display on a terminal, plain lines otherwise. Reads the tasks' own reports, and has those
-that ended badly started again as far as the profile allows."""
+"""Waiting for jobs: a live display on a terminal, plain lines otherwise. Reads the tasks' own reports, and starts
+those that failed again as far as the profile allows."""
 
 import sys
 import time
@@ -98,7 +98,7 @@ class Watch:
             self._read(start.job.id, anew=True)
 
     def _settled(self) -> bool:
-        """Whether it is known by now what became of that which a busy SLURM may or may not have taken."""
+        """Whether it is known by now if a busy SLURM has taken what was submitted."""
         try:
             adopt(self.runs)
         except Busy as error:
@@ -156,7 +156,7 @@ def _together(again: Sequence[Start], waiting: Sequence[Start]) -> list[Start]:
 
 
 def wait(plan: Plan, profile: Profile, runs: Path, sent: Sent | None = None) -> None:
-    """Return when no task of the plan's jobs is running or may still start; `sent` is what became of them so far."""
+    """Return when no task of the plan's jobs is running or may still start; `sent` says which have started so far."""
     if not plan.jobs:
         return
     watch = Watch(plan, profile, runs, sent)

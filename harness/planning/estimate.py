@@ -41,7 +41,7 @@ def estimate(plan: Plan, planner: Planner, records: Iterable[Record]) -> Estimat
 
 
 class _Estimator:
-    """Costs jobs one by one; what has to be said of them is collected without repetition."""
+    """Costs jobs one by one; notes on them are collected, each once."""
 
     def __init__(self, planner: Planner, rates: KnownRates) -> None:
         self.planner, self.rates = planner, rates

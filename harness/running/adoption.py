@@ -26,7 +26,7 @@ class Busy(ValueError):
 
 
 def adopt(runs: Path) -> None:
-    """Find out what became of every submission that was begun and not noted. Busy where SLURM does not answer: nothing
+    """Look up every submission that was begun and whose result was not noted. Busy where SLURM does not answer: nothing
     may be sent before that is known."""
     said = False
     for submission in _open(runs):

@@ -131,7 +131,7 @@ def check_runs(runs: Path) -> None:
 
 
 def _read_settled(job_id: str, runs: Path) -> JobProgress:
-    """A job, once it is known what its attempts were to send: a driver may be killed before it leaves word of that."""
+    """A job, once it is known what its attempts were to submit: a driver may be killed before it notes that."""
     said = False
     while True:
         job = read_job(runs, job_id)

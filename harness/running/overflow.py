@@ -33,7 +33,7 @@ class Overflow:
         return self.starts[job_id].tasks if job_id in self.starts else ()
 
     def add(self, tried: Collection[Start], sent: Sent) -> None:
-        """Note what became of those that were tried, and say what waits where that is new."""
+        """Note which of those that were tried have started, and print what waits where that is new."""
         for start in tried:
             self.drop(start.job.id, start.tasks)
         for start in sent.waiting:
@@ -52,7 +52,7 @@ class Overflow:
 
     def due(self, jobs: Mapping[str, JobProgress], launch: Launch) -> list[Start]:
         """What is to be tried now: at once where something of ours has ended, and without what another driver has
-        started. Under a throttle of one's own only when nothing is under way, as it holds for each array alone."""
+        started. Under launch.parallel only when nothing is under way, as it holds for each array alone."""
         for job_id, start in list(self.starts.items()):
             entries = jobs[job_id].entries
             self.drop(

@@ -1,4 +1,4 @@
-"""What became of tasks that were submitted: running, still waiting, or gone without a word.
+"""The state of tasks that were submitted: running, still waiting, or gone without a report.
 
 A process is looked up by its id and creation time, a SLURM job through squeue, which remembers it for some minutes
 after its end, and through sacct where squeue has forgotten it; without accounting squeue and our own files must do.

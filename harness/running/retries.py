@@ -1,4 +1,4 @@
-"""Why tasks ended without what was wanted of them, and which of them are started again."""
+"""Why tasks failed, and which of them are started again."""
 
 import pwd
 import re
@@ -14,12 +14,12 @@ CRASH, TIMEOUT, PREEMPTED, CANCELLED, ERROR, VOID = "crash", "timeout", "preempt
 ENDED_BADLY = ("failed", "lost", "stopped", "cancelled")
 """States of jobs that have ended otherwise than done."""
 _TELLING = (CANCELLED, ERROR, TIMEOUT, CRASH, PREEMPTED, VOID)
-"""Of several ends of tasks, the one that tells most about the job's."""
+"""Of several ends of tasks, the first of these explains the job's best."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a task ended. Only crashes and time-outs are counted; what was cancelled or is the user's to mend stays."""
+    """How a task ended. Only crashes and time-outs are counted; what was cancelled or needs the user is final."""
 
     how: str
     """crash, timeout, preempted, cancelled, error, or void (it never came to be)."""

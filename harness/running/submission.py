@@ -1,5 +1,5 @@
-"""What submissions have in common wherever they go: their names, word of them before they are sent, the warning before
-the end."""
+"""What submissions have in common wherever they run: their names, the note of them before they are sent, the warning
+before the end."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from results.attempts import Submission, Tries, Unit, claim, write_submission
 from results.provenance import utc_now
 
 SIGNAL_S = 180
-"""Seconds before its time limit at which a task is told: enough for the step under way and a checkpoint."""
+"""Seconds before its time limit at which a task is signalled: enough for the step under way and a checkpoint."""
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Start:
 
 @dataclass
 class Sent:
-    """What became of tasks that were to be started."""
+    """Which tasks were started, and which wait."""
 
     tasks: int = 0
     """How many were."""
@@ -40,7 +40,7 @@ class Sent:
 
 
 def signal_s(launch: Launch) -> int:
-    """How long before its end a task is told, in seconds: half of its time at most."""
+    """How long before its end a task is signalled, in seconds: half of its time at most."""
     return min(SIGNAL_S, launch.time_min * 60 // 2)
 
 
@@ -53,7 +53,7 @@ def new_submission(executor: str, kind: str, units: Sequence[Unit], launch: Laun
 
 
 def begin(submission: Submission, starts: Mapping[str, Start], runs: Path) -> Submission | None:
-    """Leave word of what is about to be sent, of `starts` by job id. Returns what is left of it to send: without the
+    """Note what is about to be submitted, of `starts` by job id. Returns what is left of it to submit: without the
     jobs that another driver has started in the meantime; None where nothing is left."""
     by_job: dict[str, list[int]] = {}
     for job_id, task in submission.units:

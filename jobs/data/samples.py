@@ -1,6 +1,6 @@
 """Training samples: augmented clips of one video, which is decoded once for all of them (repeated augmentation).
 
-Everything random about a clip comes of its own seeds, so that it has the same bytes whichever process makes it, when,
+Everything random about a clip comes from its own seeds, so that it has the same bytes whichever process makes it, when,
 and in whatever company. Runs in the decoders of pool.py.
 """
 

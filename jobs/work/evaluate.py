@@ -1,4 +1,4 @@
-"""Accuracy in one pass: each video is decoded once, each distinct view runs once a reduction, all cells come of that.
+"""Accuracy in one pass: each video is decoded once, each distinct view runs once a reduction, for all cells.
 
 Videos are cut into blocks that do not depend on how many tasks share them. Batches are filled within a block, across
 its videos, so a block's scores are the same whoever computes it, and a task that is killed repeats one block at most.

@@ -36,7 +36,7 @@ class ViewScores:
 
 @dataclass
 class Block:
-    """What came of a block of videos."""
+    """The results of a block of videos."""
 
     scores: dict[int, dict[str, ViewScores]] = field(default_factory=dict)
     """By video index and reduction."""

@@ -80,7 +80,7 @@ def _together(gang: Gang, action: Callable[[], object]) -> None:
 
 
 def _save(outcome: Outcome, weights: dict[str, torch.Tensor], folder: Path, gang: Gang) -> None:
-    """Leave the weights, then word of them; only then the kept states are of no more use."""
+    """Write the weights, then the note of them; only then are the saved states of no more use."""
     if gang.rank == 0:
         with replacing(folder / WEIGHTS) as temporary:
             save_file(weights, temporary)

@@ -67,7 +67,7 @@ class Entry:
 
     @property
     def word(self) -> str:
-        """The status as a reader is told it."""
+        """The status as shown to a reader."""
         return "cancelled" if self.cancelled else self.status
 
     @property

@@ -123,7 +123,7 @@ def _sbatch(submission: Submission, parameters: dict[str, Any], runs: Path) -> s
     with outside_of_any_job():
         executor = slurm_executor(submission_folder(runs, submission.name))
         executor.update_parameters(job_name=submission.slurm_name, **parameters)
-        # submitit keeps this to itself, as it pickles each task of an array; ours are told apart by their index.
+        # submitit keeps this to itself, as it pickles each task of an array; ours differ by their index.
         executor.parameters["map_count"] = submission.array or None
         # What sbatch says is in the error, too.
         with redirect_stderr(io.StringIO()):

@@ -44,7 +44,7 @@ _KEYS = (
     ("partition", "launch.partition"),
     (r"option|argument|Invalid --", "launch.extra"),
 )
-"""Words of SLURM, and the keys of a profile that mend what they are about; the first that fits."""
+"""What SLURM's message says, and the keys of a profile to change; the first that fits."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Refusal:
     said: str
     """SLURM's own words, in a line."""
     keys: str = ""
-    """The keys of the profile that mend it."""
+    """The keys of the profile to change."""
 
     def __str__(self) -> str:
         return f"{self.said} (see {self.keys} in the profile)" if self.keys else self.said

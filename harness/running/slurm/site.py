@@ -60,7 +60,7 @@ def check_site(profile: Profile, gangs: Sequence[Train]) -> list[Finding]:
 
 
 def _check_partitions(launch: Launch, needs: Iterable[_Need], partitions: Partitions, any_time: bool) -> list[str]:
-    """What is to be said of the partitions; ValueError where none of those asked for will do."""
+    """Notes on the partitions; ValueError where none of those asked for will do."""
     known = {node.name: None for partition in partitions.values() for node in partition.nodes}
     excluded = set() if "/" in launch.exclude else set(expand(launch.exclude))  # sbatch takes a file, too
     if unknown := sorted(excluded - known.keys()):
