@@ -1,4 +1,4 @@
-"""harness.status: what became of the jobs, which of them are meant, their logs, and stopping them."""
+"""harness.status: how far jobs are and why they ended, which of them are meant, their logs, and stopping them."""
 
 import json
 import os

@@ -11,7 +11,11 @@ import pytest
 
 from harness import status, sweep
 from harness.arguments import run
+from harness.profiles import profile_names
 from harness.running.queue import state_of
+from harness.tables import table_names
+from jobs.spec.cells import MEANINGS, METRICS
+from models.catalog import ARCHITECTURES
 from results.progress import read_progress
 from results.records import read_records
 from tests.harness.conftest import Slurm
@@ -171,7 +175,7 @@ def test_a_dry_run_shows_jobs_and_changes_nothing(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "the following arguments are required: TABLE"),
+        ([], "name a table: figure1, figure2, table1"),
         (["table9"], "unknown table 'table9'; valid tables: figure1, figure2, table1, table2, table3, or your"),
         (["nowhere.toml"], "cannot read table nowhere.toml: No such file or directory"),
         (["bad.toml"], "table bad.toml: "),
@@ -253,6 +257,15 @@ def test_planning_loads_nothing_heavy_either(tmp_path: Path) -> None:
     script = f"import sys; from harness import sweep; sweep.main({place.arguments('--dry-run')}); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert {"torch", "pandas", "numpy", "cv2", "av", "decord"}.isdisjoint(loaded.stdout.splitlines()[-1].split())
+
+
+def test_the_list_names_all_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep.main(["--list"]) == 0
+    text = capsys.readouterr().out
+    names = [*table_names(), *ARCHITECTURES, *METRICS, *profile_names(), "motion"]
+    assert [name for name in names if f"\n  {name} " not in text] == []
+    assert "\n  sta:r=…,at=… " in text
+    assert MEANINGS.keys() == METRICS.keys()
 
 
 def test_ctrl_c_stops_the_local_jobs(tmp_path: Path) -> None:
