@@ -62,7 +62,7 @@ def stop(error: Exception) -> int:
 
 def run(main: Callable[[], int]) -> int:
     """Run a command line; returns its exit code. Whoever reads the output may stop reading (`| head`), and a terminal
-    that cannot show a character shows another in its place."""
+    that cannot show a character shows a substitute."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:

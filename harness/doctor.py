@@ -1,4 +1,4 @@
-"""python -m harness.doctor [TABLE…]: what would go wrong, told before many GPUs wait on it."""
+"""python -m harness.doctor [TABLE…]: what would go wrong, before many GPUs wait on it."""
 
 import argparse
 import sys
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog="python -m harness.doctor", description=__doc__)
     names = ", ".join(table_names())
     parser.add_argument(
-        "tables", nargs="*", metavar="TABLE", help=f"{names}, or a TOML file; none: those that can be measured"
+        "tables", nargs="*", metavar="TABLE", help=f"{names}, or a TOML file; default: those that can be measured"
     )
     add_common(parser)
     parser.add_argument("--no-trial", action="store_true", help="submit nothing")
@@ -64,7 +64,7 @@ def _check(options: argparse.Namespace, tables: Sequence[Table]) -> Iterator[Fin
     if options.no_trial:
         return
     if stopped:
-        yield warning("trial", "left out until what is wrong above is mended")
+        yield warning("trial", "skipped until the errors above are fixed")
         return
     yield from try_out(profile, options.runs, gangs, video)
 

@@ -28,7 +28,7 @@ CELLS_ONLY = ("csv",)
 
 @dataclass(frozen=True)
 class Found:
-    """What the runs folder holds at one moment, and what the tables make of it."""
+    """The content of the runs folder at one moment, and the tables filled from it."""
 
     records: Sequence[Record]
     best: dict[CellKey, Record]
@@ -44,12 +44,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"{names}, or a TOML file; all that have results")
     add_common(parser)
     how = parser.add_mutually_exclusive_group()
-    told = "how to print the tables; without it in colour on a terminal, else as github; html is a page of its own"
-    how.add_argument("--format", choices=sorted([*formats(), "html"]), help=told)
+    layout = "how to print the tables; default: coloured on a terminal, else github; html writes a self-contained page"
+    how.add_argument("--format", choices=sorted([*formats(), "html"]), help=layout)
     how.add_argument("--json", action="store_true", help="print one JSON object a cell instead")
-    how.add_argument("--serve", action="store_true", help="show the page live, to browsers on this machine alone")
+    how.add_argument("--serve", action="store_true", help="serve the page live, to browsers on this machine only")
     parser.add_argument("--port", type=whole_number, metavar="N", help=f"of --serve ({PORT})")
-    parser.add_argument("--plots", type=Path, metavar="DIR", help="write the plots as PDF and SVG into DIR, too")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="also write the plots as PDF and SVG into DIR")
     options = parser.parse_args(arguments)
     if options.serve and options.plots:
         parser.error("argument --plots: not allowed with argument --serve")
@@ -95,7 +95,7 @@ def look(tables: Sequence[Table], profile: Profile, runs: Path, all_of_them: boo
         others = {str(name) for job in jobs for name in job.job.get("tables", ())} - set(table_names())
         if others:
             names = ", ".join(sorted(others))
-            warnings = [*warnings, f"{names}: swept in {runs} too, and shown where its TOML file is given"]
+            warnings = [*warnings, f"{names}: also swept in {runs}; name its TOML file to show it"]
     return Found(records, best, jobs, views, warnings)
 
 
@@ -128,7 +128,7 @@ def _plots(tables: Sequence[Table], profile: Profile, found: Found, runs: Path) 
 
 def _write_plots(plots: Sequence[Plot], folder: Path) -> None:
     if not plots:
-        print(f"there is nothing to draw yet, so {folder} has no plots", file=sys.stderr)
+        print(f"there is nothing to draw yet, so no plots were written to {folder}", file=sys.stderr)
         return
     print(f"{len(write_plots(plots, folder))} files of plots are in {folder}", file=sys.stderr)
 
@@ -159,7 +159,7 @@ def _print_page(text: str, runs: Path) -> None:
     except OSError as error:
         reason = error.strerror if runs.exists() else f"{runs} is not there"
         raise ValueError(f"cannot write {path}: {reason}; --format html > FILE writes it elsewhere") from None
-    print(f"the report is in {path}; a browser opens it as it is")
+    print(f"the report is in {path}; open it in a browser")
 
 
 def _serve(tables: Sequence[Table], profile: Profile, options: argparse.Namespace) -> None:
@@ -169,7 +169,7 @@ def _serve(tables: Sequence[Table], profile: Profile, options: argparse.Namespac
 
     def make_page() -> str:
         found = look(tables, profile, options.runs, all_of_them=bool(options.tables), kept=kept)
-        kept.update(found.views)  # also while a sweep that was stopped begins anew
+        kept.update(found.views)  # also while a stopped sweep starts again
         return page_text(tables, profile, found, options.runs, live=True)
 
     serve(make_page, options.port or PORT)

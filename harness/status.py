@@ -20,7 +20,7 @@ from results.progress import JobProgress
 
 LOOK_S = 3.0
 COST = 50
-"""Between two looks, so many times as long as a look took of a core: watching must not take it from the tasks."""
+"""Pause between two looks, as a multiple of the core time that a look used: watching must not slow the tasks."""
 
 Show = Callable[[list[Line], str], None]
 

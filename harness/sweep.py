@@ -30,7 +30,7 @@ from results.progress import read_job, read_progress
 from results.records import read_records
 
 SAID = 20
-"""Failed jobs that are named one by one."""
+"""How many failed jobs are listed one by one."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--limit", type=whole_number, default=0, metavar="N", help="accuracies on N videos only")
     parser.add_argument(
-        "--list", action="store_true", help="print all tables, models, reductions, metrics, datasets and profiles"
+        "--list", action="store_true", help="list all tables, models, reductions, metrics, datasets and profiles"
     )
     options = parser.parse_args(arguments)
     if not options.tables and not options.list:
@@ -74,11 +74,13 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         if profile.launch.executor == "local":
             print(
-                "stopped; the same command goes on where this one was, and harness.status shows what still runs",
+                "stopped; run the same command to resume, and harness.status shows what still runs",
                 file=sys.stderr,
             )
         else:
-            print(f"no longer waiting; the jobs go on, see {command('status', runs=options.runs)}", file=sys.stderr)
+            print(
+                f"no longer waiting; the jobs keep running, see {command('status', runs=options.runs)}", file=sys.stderr
+            )
         return 1
     return _conclude(plan, profile, runs, options)
 
@@ -114,7 +116,7 @@ def _not_waiting(sent: Sent) -> int:
     """Say what is not submitted where nobody waits until it may be."""
     if not sent.waiting:
         return 0
-    print(f"{waits(sent)}; the same command submits more of them", file=sys.stderr)
+    print(f"{waits(sent)}; run the same command again to submit more", file=sys.stderr)
     return 1
 
 
@@ -150,7 +152,7 @@ def _prepare(plan: Plan, profile: Profile, runs: Path) -> bool:
 
 
 def _content(label_files: Sequence[Path]) -> list[tuple[bytes, str]]:
-    """What tells generated data apart: its label lists and its edition."""
+    """What identifies generated data: its label lists and its edition."""
     return [(file.read_bytes() if file.exists() else b"", edition_of(file)) for file in label_files]
 
 
@@ -198,7 +200,7 @@ def _conclude(plan: Plan, profile: Profile, runs: Path, options: argparse.Namesp
         log = command("status", job.id, "--log", runs=options.runs)
         error = why(job, profile.launch)
         more = f"; see {log}, or run the same command again" if wordless(error) else ""
-        text = f"{error or 'it ended without a word'}{more}"
+        text = f"{error or 'it ended without an error message'}{more}"
         print(f"job {job.id} ({', '.join(plan.tables[job.id])}) failed: {text}", file=sys.stderr)
     if len(open_jobs) > SAID:
         more = f"and {plural(len(open_jobs) - SAID, 'more job')} failed"

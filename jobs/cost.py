@@ -18,7 +18,7 @@ STEP_BYTES = 350
 
 
 def multiply_adds(model: str, reduction: str, frames: int = 0) -> int | None:
-    """What a clip, or one of so many frames, costs `model` under `reduction`; None where that shows only when it
+    """What a clip, or one of `frames` frames, costs `model` under `reduction`; None where that shows only when it
     runs."""
     arch = architecture(model)
     arch = replace(arch, frames=frames or arch.frames)
@@ -42,7 +42,7 @@ def forwards_a_video(job: Evaluate) -> dict[str, int]:
 
 
 def scores_bytes(job: Evaluate, videos: int) -> int:
-    """Of the scores of so many videos, as `jobs.work.scores` keeps them: distinct views, and which grid has which."""
+    """Of the scores of `videos` videos, as `jobs.work.scores` keeps them: distinct views, and which grid has which."""
     digits, views = len(str(videos)), forwards_a_video(job)
     video = 0
     for reduction, grids in job.requests().items():
@@ -64,7 +64,7 @@ def timed_forwards(job: Measure) -> int:
 
 
 def timed_videos(job: Measure, videos: int) -> int:
-    """Videos that an end-to-end timing reads of so many: a block for the warm-up and one a sample."""
+    """How many of `videos` videos an end-to-end timing reads: a block for the warm-up and one a sample."""
     return min(videos, job.block * (1 + job.samples))
 
 
@@ -89,7 +89,7 @@ def state_bytes(job: Train) -> int:
 
 
 def training_bytes(job: Train, steps: int) -> int:
-    """The most that a training of so many steps has on the disk: its states while one more is written, the final
-    weights in fp32, and what it notes of each step."""
+    """The most disk space that a training of `steps` steps uses at a time: its states while one more is written, the
+    final weights in fp32, and what it notes of each step."""
     weights = 4 * architecture(job.model).parameters(job.dataset.num_classes)
     return (KEPT + 1) * state_bytes(job) + weights + STEP_BYTES * steps

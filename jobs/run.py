@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from jobs.node.requeue import leave, timed_out
-from jobs.node.signals import Told
+from jobs.node.signals import StopRequest
 from jobs.node.task import Cancelled, Stopped, Task, load_job
 from jobs.spec.jobs import Train
 from jobs.spec.wire import KINDS
@@ -33,7 +33,7 @@ def run_submission(runs: str, name: str) -> None:
     """Run this process's share of the submission `name`: one task of an array or a gang, all tasks of a sequence.
 
     First note what the submission became, and wait for the end of the processes that it comes after. Nothing
-    is run where a driver has given the submission up meanwhile, or found it in another job. A task that fails leaves
+    is run if a driver has withdrawn the submission since, or found it in another job. A task that fails leaves
     its reason in its progress file and does not stop the next one. Raises RuntimeError at the end if any is not done,
     so that the scheduler sees it too, and ValueError where the submission cannot be read.
     """
@@ -41,23 +41,23 @@ def run_submission(runs: str, name: str) -> None:
     submission = read_submission(folder, name)
     if not submission:
         path = submission_folder(folder, name) / "submission.json"
-        raise ValueError(f"{path} is missing or damaged, so there is nothing to run; give the same command again")
-    with Told() as told:
+        raise ValueError(f"{path} is missing or damaged, so there is nothing to run; run the same command again")
+    with StopRequest() as stop:
         if not _is_it(folder, submission):
-            print(f"submission {name} was given up or has become another job: nothing to do here", flush=True)
+            print(f"submission {name} was withdrawn or replaced by another job: nothing to do here", flush=True)
             return
         while any(lives(pid, created) for pid, created in submission.after):
-            if told.by:
-                _leave_unbegun(folder, submission, _own_units(submission), told.by)
-                raise RuntimeError(f"told to stop ({told.by}) before anything was begun")
+            if stop.by:
+                _leave_unbegun(folder, submission, _own_units(submission), stop.by)
+                raise RuntimeError(f"asked to stop ({stop.by}) before anything had started")
             time.sleep(WAIT_S)
         units = _own_units(submission)
         undone = list(units)
         for unit in units:
-            if _report_and_run(folder, submission, unit, told):
+            if _report_and_run(folder, submission, unit, stop):
                 undone.remove(unit)
-            if told.by:
-                _leave_unbegun(folder, submission, units[units.index(unit) + 1 :], told.by)
+            if stop.by:
+                _leave_unbegun(folder, submission, units[units.index(unit) + 1 :], stop.by)
                 break
     if undone:
         names = ", ".join(job_id for job_id, _ in undone)
@@ -96,15 +96,15 @@ def _own_units(submission: Submission) -> Sequence[Unit]:
     return submission.units[number : number + 1]
 
 
-def _report_and_run(runs: Path, submission: Submission, unit: Unit, told: Told) -> bool:
+def _report_and_run(runs: Path, submission: Submission, unit: Unit, stop: StopRequest) -> bool:
     try:
-        return _run_task(runs, submission, *unit, told)
+        return _run_task(runs, submission, *unit, stop)
     except OSError:
         traceback.print_exc(file=sys.stderr)
         return False
 
 
-def _run_task(runs: Path, submission: Submission, job_id: str, index: int, told: Told) -> bool:
+def _run_task(runs: Path, submission: Submission, job_id: str, index: int, stop: StopRequest) -> bool:
     """Run one task; False where it is not done then. OSError where it cannot even report that it runs."""
     before = read_job(runs, job_id)
     entry = before.entries.get(index)
@@ -118,7 +118,7 @@ def _run_task(runs: Path, submission: Submission, job_id: str, index: int, told:
     git_state()  # kept from here on: what runs is the code as it is now
     try:
         job, data = load_job(runs, job_id)
-        task = Task(runs, job_id, index, data["tasks"], data["profile"], progress, told)
+        task = Task(runs, job_id, index, data["tasks"], data["profile"], progress, stop)
         action: Callable[..., None] = import_module(_MODULES[job.kind]).run
         # The processes of a training agree on that first.
         if isinstance(job, Train) or not task.has_records(job):
@@ -127,7 +127,7 @@ def _run_task(runs: Path, submission: Submission, job_id: str, index: int, told:
         _leave_word(progress.cancel)
         return False
     except Stopped as stopped:
-        _stop(progress, submission, stopped, told, first=submission.kind != "gang" or index == 0)
+        _stop(progress, submission, stopped, stop, first=submission.kind != "gang" or index == 0)
         return False
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
@@ -143,7 +143,7 @@ def _run_task(runs: Path, submission: Submission, job_id: str, index: int, told:
     return True
 
 
-def _stop(progress: ProgressWriter, submission: Submission, stopped: Stopped, told: Told, first: bool) -> None:
+def _stop(progress: ProgressWriter, submission: Submission, stopped: Stopped, stop: StopRequest, first: bool) -> None:
     """Report a stop, and end such that the task is started again, if it may be."""
     limit = timed_out(submission, stopped.by)
     if limit and submission.executor == "slurm" and progress.timeouts >= submission.timeouts:
@@ -152,16 +152,16 @@ def _stop(progress: ProgressWriter, submission: Submission, stopped: Stopped, to
         _leave_word(lambda: progress.fail(f"{reached} (launch.timeouts = {submission.timeouts}); {stopped}"))
         return
     _leave_word(lambda: progress.stop(str(stopped), limit))
-    leave(submission, stopped.by, told, first)
+    leave(submission, stopped.by, stop, first)
 
 
 def _leave_unbegun(runs: Path, submission: Submission, units: Sequence[Unit], by: str) -> None:
-    """Report the tasks of a sequence that was told to stop before it reached them."""
+    """Report the tasks of a sequence that was asked to stop before it reached them."""
     with suppress(OSError):
         for job_id, index in units:
             entry = read_job(runs, job_id).entries.get(index)
             if entry and entry.name == submission.name:
-                ProgressWriter(runs, job_id, index, submission.name).stop(f"told to stop ({by}) before it began")
+                ProgressWriter(runs, job_id, index, submission.name).stop(f"asked to stop ({by}) before it started")
 
 
 def _leave_word(write: Callable[[], None]) -> None:

@@ -47,12 +47,12 @@ class Architecture:
         return 3 * self.tubelet * self.patch**2
 
     def parameters(self, num_classes: int) -> int:
-        """How many weights the model has, a head of so many classes included."""
+        """How many weights the model has, a head of `num_classes` classes included."""
         block = 12 * self.dim**2 + 12 * self.dim
         return (self._inputs + 1) * self.dim + self.depth * block + 2 * self.dim + (self.dim + 1) * num_classes
 
     def multiply_adds(self, tokens: Sequence[int]) -> int:
-        """What one clip costs whose blocks work on so many tokens each, as models/flops.py counts; the products of a
+        """What one clip costs whose blocks work on `tokens` tokens each, as models/flops.py counts; the products of a
         reduction itself, less than 0.3 % of a ViT's, are left out."""
         n, c = self.slots * self.tokens_per_slot, self.dim
         blocks = sum(12 * one * c**2 + 2 * one**2 * c + 10 * one * c for one in tokens)

@@ -23,7 +23,7 @@ from models.weights_files import CONFIG, IN_A_FOLDER, weights_files
 LISTED = 4  # names in an error message before "and n more"
 
 # What VideoMAE's fine-tuning stores of its command line, and what of an architecture it must be. Positions are
-# computed, so the shapes of the weights do not tell.
+# computed, so the shapes of the weights do not show it.
 SAID = {"num_frames": "frames", "input_size": "image", "tubelet_size": "tubelet"}
 
 # Hugging Face's names → VideoMAE's, replaced in this order.
@@ -81,9 +81,9 @@ def load_pretrained(
 ) -> None:
     """Copy the weights from which a training starts into `model`, which keeps its device and dtype.
 
-    path: as for `load_checkpoint`, of a pre-trained or a fine-tuned model; the prefix `encoder.` is taken off.
-    new: names of the model's parameters, or their beginnings up to a dot, that stay as they are, whether the file has
-    them or not; VideoMAE's mean pooling starts `fc_norm` and `head` anew. unused: the same of what the file has and the
+    path: as for `load_checkpoint`, of a pre-trained or a fine-tuned model; the prefix `encoder.` is taken off. new:
+    names of the model's parameters, or their beginnings up to a dot, that stay as they are, whether the file has them
+    or not; VideoMAE's mean pooling starts `fc_norm` and `head` untrained. unused: the same of what the file has and the
     model has not, as `decoder`. Raises CheckpointError, leaving the model as it was, where nothing can be read, a name
     in `new` is not the model's, or anything that is not named is missing, extra, of the wrong shape or type or not
     finite.
@@ -113,7 +113,9 @@ def _start(
         name = name.removeprefix("encoder.")
         if not _covers(new, name) and (name in own or not _covers(unused, name)):
             state[name] = tensor
-    _check(state, own, path, "; name in train.new what starts anew, and in train.unused what the model has no use for")
+    _check(
+        state, own, path, "; list in train.new what starts untrained, and in train.unused what the model does not use"
+    )
     return state, own
 
 
@@ -133,7 +135,7 @@ def _check_said(said: dict[str, Any], arch: Architecture, stride: int | None, pa
     ]
     if wrong:
         remedy = "; sampling_rate is the dataset's stride in a profile" * wrong[-1].startswith("sampling_rate")
-        raise CheckpointError(f"{path} was trained on other clips, by its args: {'; '.join(wrong)}{remedy}")
+        raise CheckpointError(f"{path} was trained on other clips, according to its args: {'; '.join(wrong)}{remedy}")
 
 
 def _check(state: dict[str, Tensor], own: dict[str, Tensor], path: Path, remedy: str = "") -> None:
@@ -198,9 +200,10 @@ def _from_folder(folder: Path, arch: Architecture, pooled: bool) -> tuple[dict[s
 
 
 def _check_config(file: Path, arch: Architecture, pooled: bool) -> None:
-    """Compare what the shapes of the weights do not tell, as the number of heads, which some conversions have wrong."""
+    """Compare what the shapes of the weights do not show, such as the number of heads, which some conversions have
+    wrong."""
     if not file.is_file():
-        raise CheckpointError(f"{file.parent} is no Hugging Face model folder: it has no config.json")
+        raise CheckpointError(f"{file.parent} is not a Hugging Face model folder: it has no config.json")
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -251,7 +254,7 @@ def _read(file: Path) -> Any:
     if not start:
         raise CheckpointError(f"{file} is empty")
     if re.match(rb"\s*<(!doctype|html|\?xml)", start, re.IGNORECASE):
-        raise CheckpointError(f"{file} is a web page, no checkpoint; download the file itself")
+        raise CheckpointError(f"{file} is a web page, not a checkpoint; download the file itself")
     if start.startswith(b"version https://git-lfs"):
         raise CheckpointError(f"{file} is only a pointer left by Git LFS; `git lfs pull` fetches the weights")
     try:
@@ -270,4 +273,6 @@ def _read(file: Path) -> Any:
             raise CheckpointError(
                 f"{file} holds an object ({refused[1]}), and loading that could run code; save the state dict alone"
             ) from error
-        raise CheckpointError(f"{file} is damaged or no checkpoint ({type(error).__name__} while reading)") from error
+        raise CheckpointError(
+            f"{file} is damaged or not a checkpoint ({type(error).__name__} while reading)"
+        ) from error

@@ -30,7 +30,9 @@ def count_flops(model: VisionTransformer, with_fvcore: bool = False) -> int:
     clip = torch.empty(1, 3, arch.frames, arch.image, arch.image, dtype=weight.dtype, device="meta")
     if with_fvcore:
         if weight.is_meta:
-            raise ValueError("fvcore traces a real forward pass and needs a model with weights, not one on meta")
+            raise ValueError(
+                "fvcore traces a real forward pass and needs a model with weights, not one on the meta device"
+            )
         return _fvcore(model, torch.zeros_like(clip, device=weight.device))
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
     shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}

@@ -20,7 +20,7 @@ class Stage:
     seen: Tensor
     """(B, M) the places of the tokens that it chose from."""
     kept: Tensor
-    """(B, K) the places of those that it kept, in the order in which they went on."""
+    """(B, K) the places of those that it kept, in the order in which the next block got them."""
     maps: dict[str, Tensor]
     """What the choice rested on, by name: (B, M), a value of each token in `seen`; not a number where one has none."""
 

@@ -101,7 +101,8 @@ class VisionTransformer(nn.Module):
     activation_checkpointing: bool
     """Whether, in training, a block's activations are computed again in the backward pass instead of kept."""
     observer: Callable[[int, Tensor, dict[str, Tensor]], None] | None
-    """Told of each stage in a forward pass: its number, counted from 1, what was kept, and the reduction's `maps`."""
+    """Called with each stage of a forward pass: its number, counted from 1, what was kept, and the reduction's
+    `maps`."""
 
     def __init__(self, arch: Architecture, num_classes: int) -> None:
         super().__init__()

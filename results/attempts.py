@@ -116,7 +116,7 @@ def write_submission(runs: Path, submission: Submission) -> None:
 
 def write_started(runs: Path, name: str, started: Started) -> Started:
     """Note what a submission became; returns what stands. Whoever knows first says so, and all go by that: what SLURM
-    starts although it was given up does not run."""
+    starts although it was withdrawn does not run."""
     if write_json_once(submission_folder(runs, name) / "started.json", asdict(started)):
         return started
     return read_started(runs, name) or started
@@ -177,7 +177,7 @@ _kept_places: dict[str, dict[Unit, int]] = {}
 
 
 def _known(path: Path, make: Any) -> Any:
-    """What `make` makes of a file, which is kept: it never changes. None where it is not there or damaged."""
+    """The result of `make` for a file, cached, as the file never changes. None where it is not there or damaged."""
     if path not in _kept:
         try:
             _kept[path] = make(read_json(path))

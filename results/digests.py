@@ -16,7 +16,7 @@ from results.files import read_json, write_json
 LARGE = 2**20
 """Bytes from which on reading a file takes longer than reading its kept digest."""
 SETTLED_S = 2.0
-"""A file that changed less than so long ago may change again without another time: its digest is not kept."""
+"""Nanoseconds within which a file may change again without a new modification time: its digest is not cached."""
 
 _known: dict[Path, tuple[list[int], str]] = {}
 
@@ -47,7 +47,7 @@ def _file_sha256(file: Path, runs: Path | None) -> str:
             if look != _look(file) or time.time() - max(look[1:3]) / 1e9 < SETTLED_S:
                 return digest
             if kept and runs and runs.is_dir():
-                with suppress(OSError):  # no room, or not ours to write to: it is read again next time
+                with suppress(OSError):  # no room or no permission: it is read again next time
                     write_json(kept, {"file": os.fspath(file), "look": look, "sha256": digest}, durable=False)
         _known[file] = look, digest
     return _known[file][1]

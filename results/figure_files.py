@@ -1,4 +1,4 @@
-"""The figures that a record of tokens kept tells of, whatever it says; records may come from elsewhere."""
+"""The figures listed in a record of tokens kept; the record may be foreign, so nothing in it is trusted."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ class Drawn:
     stages: Sequence[tuple[int, int]]
     """Block and number of tokens kept after it, in order."""
     said: str
-    """What the model took the video for; empty where that is not known."""
+    """The class that the model predicted; empty if unknown."""
 
 
 def figures_of(record: Record) -> list[Drawn]:
@@ -43,5 +43,5 @@ def _said(figure: Mapping[str, Any]) -> str:
     if predicted is None:
         return ""
     sure = figure.get("probability")
-    said = f"taken for class {predicted}" + (f" ({100 * sure:.0f} %)" if isinstance(sure, float) else "")
+    said = f"predicted class {predicted}" + (f" ({100 * sure:.0f} %)" if isinstance(sure, float) else "")
     return said + (f", labelled {label}" if label is not None else "")

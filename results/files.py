@@ -81,7 +81,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object in `path`.
 
     Raises FileNotFoundError where there is nothing, ValueError with a one-line reason otherwise.
-    Whatever lies there (a pipe, a folder, a huge or deeply nested file) gives a reason, never a hang.
+    Anything else found there (a pipe, a folder, a huge or deeply nested file) gives a reason, never a hang.
     """
     try:
         with open(path, "rb", opener=_open_regular) as file:
@@ -96,7 +96,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         obj = json.loads(content, parse_float=_finite, parse_constant=_finite)
         if b"\\ud" in content.lower():
-            # A lone surrogate parses, then breaks whatever prints it.
+            # A lone surrogate parses, then breaks any code that prints it.
             json.dumps(obj, ensure_ascii=False).encode()
     except _NotFinite:
         raise ValueError("not JSON: a number in it is not finite") from None
@@ -145,7 +145,7 @@ def _written_beside(path: Path, obj: Any, durable: bool) -> Iterator[str]:
 
 
 def _sync_folder(folder: Path) -> None:
-    # Some network file systems refuse to sync a folder; the rename has happened all the same.
+    # Some network file systems refuse to sync a folder; the rename has happened anyway.
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

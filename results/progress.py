@@ -16,18 +16,18 @@ from results.attempts import Entry, last_attempt, read_ended, read_entries
 from results.files import read_json
 
 STALE_S = 120.0
-"""A task on another host that has not written for this long is taken for dead."""
+"""A task on another host that has not written for this long is considered dead."""
 
 PEER_LOST = "another process of this training has ended"
-"""What a process of a gang says that fails for want of the others."""
+"""The error of a process of a gang that fails because others have ended."""
 
 _MAX_TASKS = 100_000
 
 
 @dataclass(frozen=True)
 class TaskProgress:
-    """One task of a job. A stopped task was told to stop and has kept what it needs to go on; a lost one ran, then died
-    without a word."""
+    """One task of a job. A stopped task was asked to stop and has saved what it needs to resume; a lost one ran, then
+    died silently."""
 
     task: int
     state: str = "pending"

@@ -53,8 +53,8 @@ class ProgressWriter:
         threading.Thread(target=self._beat, name="progress", daemon=True).start()
 
     def update(self, done: int, total: int, text: str = "") -> None:
-        """Note that `done` of `total` steps are behind us, and a line to show beside; reaches the file once a second
-        at most."""
+        """Note that `done` of `total` steps are finished, and a line to show beside them; reaches the file once a
+        second at most."""
         if self._ended.is_set():
             return
         with self._lock:
@@ -76,7 +76,8 @@ class ProgressWriter:
         self._end({"state": "cancelled", "error": "cancelled"})
 
     def stop(self, why: str, timed_out: bool = False) -> None:
-        """Mark the task stopped: told to, and with all that it needs to go on; counts those for its time limit."""
+        """Mark the task stopped: it was asked to, and has saved what it needs to resume; counts stops for the time
+        limit."""
         timeouts = self._content["timeouts"] + timed_out
         self._end({"state": "stopped", "error": why, "timeouts": timeouts})
 

@@ -13,7 +13,7 @@ from jobs.spec import jobs
 from models.weights_files import weights_files
 
 SAMPLED = 20
-"""Videos of each label file that are looked at."""
+"""How many videos of each label file are checked."""
 
 
 def plan_tables(tables: Sequence[Table], planner: Planner, asked: bool) -> tuple[Plan, list[Finding]]:
@@ -72,7 +72,7 @@ def _check_videos(dataset: jobs.Dataset, prepared: bool) -> tuple[Finding, str]:
 
     subject = f"labels of {dataset.name}"
     if prepared and not Path(dataset.labels).exists():
-        return ok(subject, f"{dataset.labels} is made, with its videos, when a sweep needs it"), ""
+        return ok(subject, f"{dataset.labels} is generated, with its videos, when a sweep needs it"), ""
     try:
         items = read_labels(dataset.labels, dataset.root, dataset.num_classes)
     except ValueError as error:

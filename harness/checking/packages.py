@@ -32,7 +32,7 @@ def check_cores(profile: Profile, plan: Plan, gangs: Sequence[Train]) -> Iterato
     for section, decoders in kinds:
         if decoders >= cpus and profile.launch.executor == "slurm":
             all_of = f"{section}.decoders = {decoders} takes all of launch.cpus_per_task = {cpus}"
-            yield warning("cores", f"{all_of}, and the model has no core of its own; ask for {decoders + 1}")
+            yield warning("cores", f"{all_of}, and leaves no core for the model; ask for {decoders + 1}")
         else:
             split = f"{section}.decoders = {decoders}, and the model has {max(1, cpus - decoders)}"
             yield ok("cores", f"of launch.cpus_per_task = {cpus}: {split}")
@@ -45,7 +45,7 @@ def check_cores(profile: Profile, plan: Plan, gangs: Sequence[Train]) -> Iterato
 
 def check_packages(profile: Profile, gangs: Sequence[Train]) -> Iterator[Finding]:
     """Whether what tasks import is there, and PyTorch has code for the GPUs."""
-    # decord brings libraries of its own, which do not always get on with those of others.
+    # decord brings libraries of its own, which may conflict with those of others.
     for names in (("torch", "timm", *["deepspeed"] * bool(gangs)), ("decord",)):
         try:
             done = subprocess.run(

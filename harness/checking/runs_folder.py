@@ -30,17 +30,17 @@ def check_runs_folder(runs: Path, needed: int) -> Iterator[Finding]:
                 os.link(Path(folder) / "written.json", Path(folder) / "linked.json")
                 links = ok("links", "records are written by hard links, which the runs folder has")
             except OSError as error:
-                weaker = "of two drivers that write the same record at the same moment, the second may win"
+                weaker = "if two drivers write the same record at the same moment, the second may overwrite the first"
                 links = warning("links", f"the runs folder has no hard links ({error.strerror}): {weaker}")
         free = shutil.disk_usage(runs).free
     except (ValueError, OSError) as error:
         yield wrong("runs folder", str(error))
         return
-    yield ok("runs folder", f"{runs} is ours to write to")
+    yield ok("runs folder", f"{runs} can be written to")
     yield links
     if abs(ahead) > CLOCK_S:
         way = "ahead of" if ahead > 0 else "behind"
-        yield warning("clock", f"the file system is {abs(ahead):.0f} s {way} this machine: have its clock set by NTP")
+        yield warning("clock", f"the file system is {abs(ahead):.0f} s {way} this machine: synchronise its clock (NTP)")
     else:
         yield ok("clock", f"that of the file system is within {CLOCK_S:g} s of this machine's")
     space = f"{free / 2**30:,.1f} GiB are free in the runs folder, and the tables take about {needed / 2**30:,.1f} GiB"

@@ -1,4 +1,4 @@
-"""Whether SLURM answers, has what is asked for, keeps accounts, and would take the jobs."""
+"""Whether SLURM answers, can run what is asked for, keeps accounts, and would take the jobs."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from jobs.spec.jobs import Train
 
 
 def check_scheduler(profile: Profile, plan: Plan, gangs: Sequence[Train], runs: Path) -> Iterator[Finding]:
-    """SLURM: whether it answers, has what is asked for, keeps accounts, and would take the jobs."""
+    """SLURM: whether it answers, can run what is asked for, keeps accounts, and would take the jobs."""
     if profile.launch.executor != "slurm":
         return
     try:
@@ -24,7 +24,7 @@ def check_scheduler(profile: Profile, plan: Plan, gangs: Sequence[Train], runs: 
         yield wrong("SLURM", str(error))
         return
     known = dict(re.findall(r"^(\w+)\s*= ?(.*?) *$", config, re.MULTILINE))
-    version = f"{known.get('SLURM_VERSION', 'of an unknown version')}, arrays of {known.get('MaxArraySize', '?')} tasks"
+    version = f"{known.get('SLURM_VERSION', 'version unknown')}, arrays of {known.get('MaxArraySize', '?')} tasks"
     yield ok("SLURM", f"answers; {version}")
     try:
         notes = check_site(profile, gangs)
@@ -33,13 +33,15 @@ def check_scheduler(profile: Profile, plan: Plan, gangs: Sequence[Train], runs: 
         return
     yield from notes
     if not notes:
-        yield ok("site", f"partition {profile.launch.partition or '(the default)'} has what is asked for")
+        yield ok("site", f"partition {profile.launch.partition or '(the default)'} can run what is asked for")
     try:
         ask("sacct", "--noheader", "--format=JobID", "-j", "1")
-        yield ok("accounting", "sacct answers: why a job ended is known")
+        yield ok("accounting", "sacct answers, so the reason why a job ended is known")
     except NoAnswer as error:
         remembered = f"from squeue for {known.get('MinJobAge', 'some minutes')} after its end, later from its own files"
-        yield warning("accounting", f"sacct says {error.said!r}; why a job ended is known {remembered}")
+        yield warning(
+            "accounting", f"sacct says {error.said!r}; the reason the reason why a job ended is known {remembered}"
+        )
     yield from _check_sbatch(plan, profile, runs)
 
 
@@ -58,10 +60,10 @@ def _check_sbatch(plan: Plan, profile: Profile, runs: Path) -> Iterator[Finding]
         name = found[1] if found else "job"
         said = ask_sbatch(script)
         if isinstance(said, str):
-            yield ok("sbatch", f"{name} would be taken, and start {said}")
+            yield ok("sbatch", f"{name} would be accepted, and start {said}")
         elif said.kind == BUSY:
-            yield unknown("sbatch", f"SLURM cannot say now whether it would take {name}: {said}")
+            yield unknown("sbatch", f"SLURM cannot say now whether it would accept {name}: {said}")
         elif said.kind == LIMIT:
-            yield warning("sbatch", f"of {name} not all tasks would be taken at a time, the rest waits: {said}")
+            yield warning("sbatch", f"not all tasks of {name} would be accepted at once, the rest waits: {said}")
         else:
             yield wrong("sbatch", f"SLURM would refuse {name}: {said}")

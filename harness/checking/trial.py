@@ -41,7 +41,7 @@ class Sent(Protocol):
         """`waits`, `runs` or `ended`, and what there is to say of it."""
 
     def cancel(self) -> None:
-        """End it, whatever it is at."""
+        """End it, whatever its state."""
 
 
 def try_out(profile: Profile, runs: Path, gangs: Sequence[Train], video: str) -> Iterator[Finding]:
@@ -67,7 +67,7 @@ def try_out(profile: Profile, runs: Path, gangs: Sequence[Train], video: str) ->
             sent.cancel()
     if (folder / SETUP).exists():
         failed = ", ".join(dict.fromkeys((folder / SETUP).read_text(errors="replace").splitlines()))
-        yield warning("trial setup", f"of launch.setup, this failed there, and tasks begin all the same: {failed}")
+        yield warning("trial setup", f"this line of launch.setup failed there, and tasks start regardless: {failed}")
     if problem:
         yield problem
     else:
@@ -148,7 +148,7 @@ def _wait(sent: Sent, folder: Path, processes: int) -> tuple[list[dict[str, Any]
         if not started and (found or state != "waits"):
             started = now
         if not started and now - begin > QUEUE_S:
-            return [], unknown("trial", f"still queued after {now - begin:.0f} s ({said}): cancelled, nothing was seen")
+            return [], unknown("trial", f"still queued after {now - begin:.0f} s ({said}): cancelled without a result")
         if state == "ended":
             ended = ended or now
             if now - ended > SEEN_S:
@@ -183,7 +183,7 @@ def _ended(said: str, folder: Path, found: Sequence[dict[str, Any]]) -> str:
     if found or logs:
         return f"it ended{state} {_where(found)}: {lines[-1] if lines else 'without a word'}; its log is in {folder}"
     shared = f"is the runs folder on a file system that the nodes share? Nothing was written to {folder}"
-    return f"it ended{state} and nothing of it can be seen here: {shared}"
+    return f"it ended{state} and none of its output can be seen here: {shared}"
 
 
 def _host(found: dict[str, Any]) -> str:
@@ -199,7 +199,7 @@ def _said(found: Sequence[dict[str, Any]], profile: Profile, training: bool) -> 
         yield ok("trial", f"ran on {hosts}, Python {first['machine']['python']}, and wrote to the runs folder")
         cores = min(one["machine"]["cores"] for one in found if "machine" in one)
         if cores < launch.cpus_per_task:
-            remedy = "ask the cluster's manual how tasks are bound to cores"
+            remedy = "the cluster's manual says how tasks are bound to cores"
             yield warning("trial cores", f"{cores} for each of launch.cpus_per_task = {launch.cpus_per_task}; {remedy}")
         else:
             yield ok("trial cores", f"{cores}, and launch.cpus_per_task = {launch.cpus_per_task}")
@@ -230,4 +230,4 @@ def _said_of_torch(torch: dict[str, Any], launch: Launch, hosts: str) -> Iterato
     elif launch.gpu_arch and archs != {launch.gpu_arch}:
         yield warning("trial torch", f"launch.gpu_arch = {launch.gpu_arch}, and {hosts} has {', '.join(seen)}")
     else:
-        yield ok("trial torch", f"{version} multiplies on {', '.join(dict.fromkeys(seen))}")
+        yield ok("trial torch", f"{version} computes on {', '.join(dict.fromkeys(seen))}")

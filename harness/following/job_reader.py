@@ -7,7 +7,7 @@ from pathlib import Path
 from results.progress import JobProgress, job_folder, job_ids, read_job
 
 STALE_S = 15.0
-"""A job whose folder has not changed is read again after so long: a task on another host may have died."""
+"""Seconds after which a job whose folder has not changed is read again: a task on another host may have died."""
 
 
 class JobReader:
@@ -17,14 +17,14 @@ class JobReader:
         self.runs = runs
         self._kept: dict[str, tuple[int, float, JobProgress]] = {}
 
-    def read(self, job_id: str, anew: bool = False) -> JobProgress:
-        """One job as it is now; `anew`: whatever its folder looks like."""
+    def read(self, job_id: str, fresh: bool = False) -> JobProgress:
+        """One job as it is now; `fresh`: read even if its folder has not changed."""
         try:
             changed = job_folder(self.runs, job_id).stat().st_mtime_ns
         except OSError:
             changed = 0
         kept, now = self._kept.get(job_id), time.monotonic()
-        if anew or not kept or kept[0] != changed or now - kept[1] > STALE_S or _may_change(kept[2]):
+        if fresh or not kept or kept[0] != changed or now - kept[1] > STALE_S or _may_change(kept[2]):
             kept = self._kept[job_id] = changed, now, read_job(self.runs, job_id)
         return kept[2]
 

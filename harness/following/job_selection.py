@@ -8,14 +8,14 @@ from jobs.spec.cells import canonical
 from results.progress import JobProgress
 
 NAMED = 10
-"""Jobs that are named where a word fits none."""
+"""How many jobs an error message lists."""
 
 Chosen = dict[str, set[int]]
 """By job id, the places of the cells that are meant among the job's: all where the job itself is."""
 
 
 def choose(jobs: Sequence[JobProgress], words: Iterable[str], one_each: bool = False) -> Chosen:
-    """What each word names. What is a whole name is not taken for the beginning of another. ValueError where a word
+    """What each word names. A whole name is never treated as the beginning of another. ValueError where a word
     names nothing, and with `one_each` where it begins the ids of several jobs."""
     chosen: Chosen = {}
     for word in words:
@@ -23,7 +23,9 @@ def choose(jobs: Sequence[JobProgress], words: Iterable[str], one_each: bool = F
         if not found:
             found = _begun(jobs, word)
             if one_each and len(found) > 1:
-                raise ValueError(f"{word!r} fits {len(found)} jobs: {', '.join(found)}; give more of the id")
+                raise ValueError(
+                    f"{word!r} matches {len(found)} jobs: {', '.join(found)}; give more characters of the id"
+                )
         if not found:
             raise ValueError(_unknown(jobs, word))
         for job_id, places in found.items():

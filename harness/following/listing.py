@@ -1,4 +1,4 @@
-"""Jobs as a list: a line each, those that go on first, and one line that sums them up."""
+"""Jobs as a list: a line each, running ones first, and a summary line."""
 
 import textwrap
 from collections import Counter
@@ -19,16 +19,16 @@ from results.render.grid import printable
 
 ORDER = ("running", "queued", "failed", "lost", "stopped", "cancelled", "pending", "done")
 SHORT_ID = 8
-"""Characters of an id that a terminal shows; every option takes them for the whole."""
+"""Characters of an id that a terminal shows; every option accepts them in place of the whole id."""
 LONGEST = {"tables": 16, "state": 30}
 """Characters of a column on a terminal."""
 LEAST_CELLS = 12
 TEXT_LINES = 3
-"""Lines that a terminal gives to what there is to say of a job."""
+"""Lines that a terminal shows of a job's message."""
 WORDS = 200
 """Characters of a log's last lines."""
 NAMED = 3
-"""Nodes that are named rather than counted."""
+"""How many nodes are listed by name before the rest is counted."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Line:
     kind: str
     tables: Sequence[str]
     cells: str
-    """In a few words."""
+    """A short phrase."""
     state: str
     waits_for: str
     """Why it, or some of its tasks, are not running yet, as SLURM says."""
@@ -47,18 +47,18 @@ class Line:
     total: int
     """Steps; 0 as long as no task has begun."""
     guessed: bool
-    """Whether the total takes tasks that have not begun to be like the others."""
+    """Whether the total is extrapolated to tasks that have not begun."""
     tasks_done: int
     tasks: int
     tasks_waiting: int
     restarts: int
-    """How often the task that was started most was started again."""
+    """The highest number of restarts of any task."""
     nodes: Sequence[str]
     """Where it runs."""
     seconds: float | None
-    """How long its state has been this; None where that is not known."""
+    """How long it has been in this state; None if unknown."""
     text: str
-    """What a running job says of itself, or why it ended."""
+    """A running job's own message, or why it ended."""
 
 
 def lines(jobs: Iterable[JobProgress], runs: Path) -> tuple[list[Line], str]:
@@ -171,7 +171,7 @@ def _waits_for(job: JobProgress, waiting: Iterable[int], silent: bool) -> str:
 def _why(job: JobProgress, runs: Path) -> str:
     text = why(job, Launch())
     if wordless(text) and (words := last_words(job, runs)):
-        text = f"{text or 'it ended without a word'}; its log ends: {words[-WORDS:]}"
+        text = f"{text or 'it ended without an error message'}; its log ends: {words[-WORDS:]}"
     return "" if text == "cancelled" else text
 
 

@@ -16,7 +16,7 @@ TAIL_BYTES = 2**20
 
 def log_files(job: JobProgress, runs: Path) -> list[tuple[Path, int]]:
     """The log files that hold something, each with the first task that it is of: those of the task that failed first
-    come first, as the others of a gang fail for want of it."""
+    come first, as the others of a gang fail because of it."""
     found: dict[Path, int] = {}
     for task in sorted(job.tasks, key=lambda task: _how_telling(job, task)):
         if entry := job.entries.get(task.task):
@@ -45,7 +45,7 @@ def last_words(job: JobProgress, runs: Path) -> str:
 
 
 def with_words(verdict: Verdict, entry: Entry, runs: Path) -> Verdict:
-    """The verdict on a task that left no word, with what srun said when the first of its processes ended."""
+    """The verdict on a task without a report, with what srun said when the first of its processes ended."""
     if entry.executor != "slurm" or not wordless(verdict.text):
         return verdict
     path = submission_folder(runs, entry.name) / f"{entry.id}_0_log.err"
@@ -59,7 +59,7 @@ def with_words(verdict: Verdict, entry: Entry, runs: Path) -> Verdict:
     node, rank, what = found[1], int(found[2]), found[3]
     if rank != entry.rank:
         return replace(verdict, text=f"{PEER_LOST}, and this one was ended with it")
-    return replace(verdict, text=f"its process on {node} ended without a word: {what}", node=node)
+    return replace(verdict, text=f"its process on {node} ended without an error message: {what}", node=node)
 
 
 def show_logs(jobs: list[JobProgress], runs: Path, lines: int) -> None:

@@ -12,9 +12,9 @@ from results.progress import JobProgress, job_folder, read_job
 
 SCANCEL_S = 60
 IDS = 200
-"""Ids that scancel is given at a time."""
+"""How many ids are passed to one scancel."""
 ENDED = re.compile(r"Invalid job id|already complet|not found", re.IGNORECASE)
-"""What scancel says of a job that has ended meanwhile."""
+"""What scancel says of a job that has already ended."""
 
 
 def cancel(jobs: Sequence[JobProgress], chosen: Chosen, runs: Path) -> None:
@@ -23,22 +23,22 @@ def cancel(jobs: Sequence[JobProgress], chosen: Chosen, runs: Path) -> None:
     going = [job for job in jobs if under_way(job)]
     if shared := [_shared(job, others) for job in going if (others := len(cells_of(job)) - len(chosen[job.id])) > 0]:
         raise ValueError("; ".join(shared))
-    # Before anything leaves the queue: a task that starts meanwhile must find it.
+    # Before anything leaves the queue: a task that starts in between must find it.
     for job in going:
         write_json(job_folder(runs, job.id) / "cancelled", {})
-    # A driver may have started some of it again meanwhile.
+    # A driver may have restarted some of it since.
     ids = [one for job in going for one in _in_queue(read_job(runs, job.id))]
     problem = _scancel(ids)
     for job in jobs:
-        state = "told to stop" if job in going else f"{state_of(job)} already"
+        state = "asked to stop" if job in going else f"{state_of(job)} already"
         print(f"job {job.id} is {state}")
     if problem:
-        raise ValueError(f"{problem}; what runs stops by itself, and what waits as soon as it starts")
+        raise ValueError(f"{problem}; running tasks stop by themselves, queued ones as soon as they start")
 
 
 def _shared(job: JobProgress, others: int) -> str:
     cells = f"{others} other cells" if others > 1 else "another cell"
-    return f"job {job.id} also has {cells}: give --cancel with the job's id to stop all of it"
+    return f"job {job.id} also has {cells}: use --cancel with the job's id to stop all of it"
 
 
 def _in_queue(job: JobProgress) -> list[str]:

@@ -25,20 +25,20 @@ from results.records import has_record, record_ids
 
 LOOK_S = 0.3
 COST = 50
-"""Between two looks, so many times as long as a look kept a core, which the tasks need, or as long as it took."""
+"""Pause between two looks, as a multiple of the core time that a look used, or of the time that it took."""
 SILENT_S = 1800.0
-"""A SLURM that does not answer for so long is not waited for."""
+"""Seconds without an answer from SLURM after which waiting ends."""
 SAY_S = 10.0
 """Seconds between plain lines."""
 BARS = 12
 """More jobs than this share one bar."""
 
 Show = Callable[[list[JobProgress], int], None]
-"""Shows the jobs, of which so many have ended."""
+"""Shows the jobs and how many of them have ended."""
 
 
 class Watch:
-    """The jobs of a plan as they are seen to go on. Only what has changed is read again."""
+    """The jobs of a plan as they progress. Only what has changed is read again."""
 
     def __init__(self, plan: Plan, profile: Profile, runs: Path, sent: Sent | None = None) -> None:
         self.plan, self.profile, self.runs = plan, profile, runs
@@ -66,7 +66,7 @@ class Watch:
             if under_way(job) and not verdicts(job, self.profile.launch):
                 continue
             # What was read before SLURM was asked, or its records were listed, may have ended well in between.
-            job = self._read(job_id, anew=True)
+            job = self._read(job_id, fresh=True)
             unknown = [entry for entry in job.entries.values() if entry.submission and not entry.started]
             if unknown:
                 self.unsettled |= not all(on_its_way(entry) for entry in unknown)
@@ -95,7 +95,7 @@ class Watch:
             self._bear(error)
             print(f"{error}; trying again", flush=True)
         for start in starts:
-            self._read(start.job.id, anew=True)
+            self._read(start.job.id, fresh=True)
 
     def _settled(self) -> bool:
         """Whether it is known by now if a busy SLURM has taken what was submitted."""
@@ -106,7 +106,7 @@ class Watch:
             return False
         self.unsettled = False
         for job_id in self.open:
-            self._read(job_id, anew=True)
+            self._read(job_id, fresh=True)
         return True
 
     def _bear(self, error: Busy) -> None:
@@ -115,8 +115,8 @@ class Watch:
         if time.monotonic() - self.busy_since > SILENT_S:
             raise error
 
-    def _read(self, job_id: str, anew: bool = False) -> JobProgress:
-        self.seen[job_id] = self.reader.read(job_id, anew)
+    def _read(self, job_id: str, fresh: bool = False) -> JobProgress:
+        self.seen[job_id] = self.reader.read(job_id, fresh)
         return self.seen[job_id]
 
     def _judge(self, job: JobProgress) -> dict[int, dict[str, int]]:
@@ -164,7 +164,7 @@ def wait(plan: Plan, profile: Profile, runs: Path, sent: Sent | None = None) -> 
         _follow(watch, plan)
     except KeyboardInterrupt:
         if watch.overflow.text:
-            print(f"{watch.overflow.text}; the same command submits more of them", file=sys.stderr)
+            print(f"{watch.overflow.text}; run the same command again to submit more", file=sys.stderr)
         raise
 
 
@@ -180,7 +180,7 @@ def _follow(watch: Watch, plan: Plan) -> None:
             if silent_s() > SILENT_S:
                 minutes = f"{silent_s() / 60:.0f} min"
                 raise ValueError(
-                    f"SLURM has not answered for {minutes}; its jobs may go on: give the command again later"
+                    f"SLURM has not answered for {minutes}; its jobs may still be running: run the command again later"
                 )
             time.sleep(max(LOOK_S, COST * (time.process_time() - busy), time.monotonic() - began))
 

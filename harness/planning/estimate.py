@@ -58,9 +58,9 @@ class _Estimator:
         if isinstance(job, Train):
             return self._training(job)
         if isinstance(job, Visualize):
-            self.notes["drawing takes seconds and some megabytes a video, which are left out"] = None
+            self.notes["drawing takes seconds and some megabytes a video, which are not included"] = None
             return Cost(f"draw figures of {job.model}, {_cells(job)}", job.kind)
-        self.notes["counting GFLOPs takes seconds, which are left out"] = None
+        self.notes["counting GFLOPs takes seconds, which are not included"] = None
         return Cost(f"count GFLOPs, {_cells(job)}", job.kind)
 
     def _evaluation(self, job: Evaluate, tasks: int) -> Cost:
@@ -111,7 +111,7 @@ class _Estimator:
         return seconds
 
     def _scoring(self, job: Evaluate, videos: int | None) -> tuple[int | None, float | None]:
-        """Forward passes, and seconds of all tasks together, that the views of so many videos take."""
+        """Forward passes, and seconds of all tasks together, for the views of `videos` videos."""
         views = cost.forwards_a_video(job)
         frames, height, width = cost.TYPICAL
         self.sources[f"{job.model} on {job.dataset.name}: {sum(views.values())} views a video"] = None
@@ -129,11 +129,11 @@ class _Estimator:
         return videos * sum(views.values()), max(seconds, reading)
 
     def _reading(self, videos: int, rate: float, decoders: int, key: str) -> float:
-        """Seconds of all tasks together that reading so many videos takes, 0 where that is not known."""
+        """Seconds of all tasks together for reading `videos` videos, 0 if unknown."""
         if not rate:
-            self.notes[f"reading videos is taken to keep up, as rates.{key} is not given"] = None
+            self.notes[f"reading videos is assumed to keep up, as rates.{key} is not given"] = None
             return 0.0
-        self.sources[f"{rate:g} videos/s a decoder process, given in rates.{key}"] = None
+        self.sources[f"{rate:g} videos/s a decoder process, from rates.{key}"] = None
         return videos / (rate * decoders)
 
     def _videos(self, dataset: str, split: str = "test", limit: int = 0) -> int | None:

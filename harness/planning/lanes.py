@@ -17,7 +17,7 @@ def lanes(launch: Launch) -> int:
     if launch.gpus_per_task:
         found = gpus()
         if not found:
-            raise ValueError("launch.gpus_per_task is 1, but this machine has no NVIDIA GPU to show; set it to 0")
+            raise ValueError("launch.gpus_per_task is 1, but this machine has no NVIDIA GPU; set it to 0")
         count = min(count, len(found))
     return count
 

@@ -23,7 +23,7 @@ class PlannedCell:
     note: str
     """What differs from the paper's cell and is not just the stand-in, as a rounded r."""
     record: str = ""
-    """Id of the record that holds, or will hold, the value; empty where it cannot be had under this profile."""
+    """Id of the record that holds, or will hold, the value; empty if this profile cannot measure it."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Plan:
 
     @property
     def left_out(self) -> int:
-        """Cells that cannot be had: the accuracy of a training of which only some steps are trained."""
+        """Cells that this profile cannot measure: the accuracy of a training that ends after some steps."""
         return sum(not cell.record for cell in self.cells)
 
 
@@ -68,8 +68,8 @@ def make_plan(
     fuse: bool = True,
 ) -> Plan:
     """Plan `tables`. `records` are the ids that are there; `unfinished` are jobs of earlier runs, gone on with as they
-    were rather than fused anew, so that their finished blocks count; `under_way` are the ids of those that run or will.
-    Without `fuse` every cell is a job of its own, but for those of one training, which is never done twice."""
+    were rather than fused again, so that their finished blocks count; `under_way` are the ids of those that run or
+    will. Without `fuse` every cell is a job of its own, but for those of one training, which is never done twice."""
     plan = Plan()
     unfinished = list(unfinished)
     ids: dict[Cell, str] = {}

@@ -1,4 +1,4 @@
-"""Jobs of cells: what a profile's settings, and its files as they are now, make of them."""
+"""Jobs from cells, by a profile's settings and its files as they are now."""
 
 import hashlib
 from collections.abc import Iterable

@@ -27,7 +27,7 @@ CONTENTS = {
     "evaluate.dataset.edition": "test videos of {dataset}",
     "video_sha256": "video",
 }
-"""What is told apart by its content, by the setting that has its digest or says which edition it is."""
+"""What is distinguished by its content, by the setting that has its digest or says which edition it is."""
 
 
 def same_inputs(record: Record) -> str:
@@ -57,7 +57,7 @@ class Present:
 
     def answers(self, record: Record) -> bool:
         """Whether a record may stand in its cell: a figure of one video says nothing of another, nor of what its file
-        holds by now; where the file is no longer here, its path tells."""
+        holds by now; if the file is no longer here, its path decides."""
         if record.cell["metric"] != "tokens_kept":
             return True
         video, shown = shown_video(self.profile), setting(record, "video_sha256")
@@ -67,7 +67,7 @@ class Present:
         return bool(shown == digest if digest else setting(record, "videos") == video)
 
     def root(self, cell: Mapping[str, str]) -> str:
-        """Where the videos of a cell lie; empty where it has none, or they are generated and told apart by that."""
+        """Where the videos of a cell lie; empty where it has none, or they are generated and distinguished by that."""
         dataset = self.profile.datasets.get(cell["dataset"])
         if dataset is None or dataset.prepare or (cell["metric"] == "tokens_kept" and self.profile.video):
             return ""

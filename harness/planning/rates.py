@@ -43,7 +43,7 @@ class KnownRates:
         for kind in (FORWARD, TRAINING):
             for name, rate in getattr(profile.rates, kind).items():
                 model, _, reduction = name.partition("/")
-                found = Rate(rate, f"given in rates.{kind}")
+                found = Rate(rate, f"from rates.{kind}")
                 self._put(("given", kind, model), canonical(reduction or "none", model), found)
         for record in sorted(records, key=lambda one: one.ended):  # the latest of several counts
             self._take(record)

@@ -76,7 +76,7 @@ def shown_video(profile: Profile) -> str:
 
 def _override(data: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
-    # Quotes stand around a part that has dots of its own, as in TOML.
+    # A part that contains dots is quoted, as in TOML.
     parts = [part.strip("\"'") for part in re.findall(r"""(?:"[^"]*"|'[^']*'|[^."'])+""", key)]
     if not equals or not parts:
         raise ValueError(f"--set {override}: write KEY=VALUE, as in --set evaluate.batch_size=16")

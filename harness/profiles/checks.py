@@ -57,9 +57,9 @@ SHARES = {
     **dict.fromkeys((f"train.{name}" for name in ("label_smoothing", "layer_decay")), "a share"),
     **dict.fromkeys((f"train.{name}" for name in ("mixup_prob", "switch_prob", "flip", "erasing")), "a probability"),
 }
-"""What lies between 0 and 1, both included."""
+"""Shares: 0 to 1, both included."""
 BELOW_1 = ("train.drop_path", "train.beta1", "train.beta2")
-"""What lies between 0, included, and 1, not included."""
+"""Shares: 0, included, to 1, excluded."""
 
 GPU_ARCH = re.compile(r"(sm_[1-9]\d{1,2}|)")
 

@@ -106,7 +106,7 @@ class Train(Recipe):
     compile: bool = False
     """Whether torch.compile is used."""
     measure_steps: int = 0
-    """Train so many steps only, of each phase, and project the hours of the whole recipe; 0: the whole training."""
+    """Train only this many steps of each phase, and project the hours of the whole recipe; 0: the whole training."""
     decoders: int = 1
     """Decoder processes a training process."""
     decode_timeout_s: float = 60.0

@@ -32,7 +32,8 @@ COMPARED = (
 
 def meant(job: Mapping[str, Any], cells: Iterable[Cell], present: Present) -> list[Cell]:
     """Those of `cells` that a job, by the content of its file, answers with the present settings and inputs, as far as
-    that can be told: one that failed with other weights, or on another video, says nothing of what is asked for now."""
+    that can be seen: one that failed with other weights, or on another video, says nothing about what is asked for
+    now."""
     try:
         planned = from_dict(job["spec"])
     except (KeyError, TypeError, ValueError):
@@ -65,7 +66,7 @@ def differences(records: Iterable[Record]) -> list[str]:
 
 
 def _told(name: str, value: Any) -> tuple[str, str]:
-    """What tells a setting's value from others, and how it is shown: weights by content, and by their path."""
+    """What distinguishes a setting's value from others, and how it is shown: weights by content, and by their path."""
     if isinstance(value, Mapping):
         return json.dumps(value.get("sha256") or value, sort_keys=True), str(value.get("path"))
     shown = f"sha256 {str(value)[:12]}" if name.endswith("sha256") else str(value)
@@ -75,7 +76,7 @@ def _told(name: str, value: Any) -> tuple[str, str]:
 def departures(records: Iterable[Record], present: Present) -> list[str]:
     """A line where values were measured under other settings than the profile's, naming them; contents of inputs are
     not among these, as each value is flagged that is of other ones (`Present.marked`). A line more where videos were
-    read from another folder, as only their list is told apart by content."""
+    read from another folder, as only their list is distinguished by content."""
     found: Counter[str] = Counter()
     moved: Counter[tuple[str, str, str]] = Counter()
     cells = 0
@@ -92,7 +93,7 @@ def departures(records: Iterable[Record], present: Present) -> list[str]:
     said = "; ".join(f"{text} ({count})" for text, count in found.items())
     of_cells = f"{plural(cells, 'cell')} {'was' if cells == 1 else 'were'} measured"
     notes = [f"{of_cells} under other settings than this profile's: {said}"] if cells else []
-    unchecked = "that they are the same videos was not checked; other videos need another name of their dataset"
+    unchecked = "that they are the same videos was not checked; other videos need a dataset of another name"
     notes += [
         f"{plural(count, 'cell')} read the videos of {name} in {was}, which this profile has in {root}: {unchecked}"
         for (name, was, root), count in moved.items()
@@ -101,7 +102,7 @@ def departures(records: Iterable[Record], present: Present) -> list[str]:
 
 
 def _listed(values: Iterable[tuple[str, int]]) -> str:
-    """Each value and how many cells have it; those that read the same are told apart as versions."""
+    """Each value and how many cells have it; those that read the same are distinguished as versions."""
     shown: dict[str, list[int]] = {}
     for text, count in values:
         shown.setdefault(text, []).append(count)

@@ -54,7 +54,7 @@ def view_table(
             entries[place] = _measured(declared, record, printed, note)
         else:
             if cell.metric == "top1_trained" and profile.train.measure_steps:
-                note = f"train.measure_steps = {profile.train.measure_steps} trains no more than that"
+                note = f"train.measure_steps = {profile.train.measure_steps} ends the training after so many steps"
             entries[place] = _unmeasured(declared, attempt, printed, note, profile.launch, runs)
     used = [record for _, record in shown]
     standing_in = {wanted: cell for wanted, (cell, _) in measured.items()}
@@ -104,7 +104,7 @@ def _unmeasured(
     status, progress = "pending", None
     job, state = attempt or (None, "pending")
     if job and state == "stopped" and interrupted(job):
-        note = "stopped by Ctrl-C; the same command goes on"
+        note = "stopped by Ctrl-C; run the same command to resume"
     elif job and state in ENDED_BADLY:
         status, note = "failed", _reason(job, state, launch, runs)
     elif job and state == "running":
@@ -125,7 +125,7 @@ def _unmeasured(
 def _newer_attempt(attempt: tuple[JobProgress, str] | None, launch: Launch, runs: Path) -> str:
     job, state = attempt or (None, "")
     if job and state == "stopped" and interrupted(job):
-        return "a newer attempt was stopped by Ctrl-C; the same command goes on"
+        return "a newer attempt was stopped by Ctrl-C; run the same command to resume"
     if job and state in ENDED_BADLY:
         return f"a newer attempt {'was' if state == 'cancelled' else 'failed:'} {_reason(job, state, launch, runs)}"
     return "a newer attempt is running" if state == "running" else ""
@@ -136,7 +136,7 @@ def _reason(job: JobProgress, state: str, launch: Launch, runs: Path) -> str:
     if state == "cancelled":
         return text if text.startswith("cancelled") else "cancelled"
     more = f"; {command('status', job.id, '--log', runs=runs)} shows more" if wordless(text) else ""
-    return f"{text or 'it ended without a word'}{more}"
+    return f"{text or 'it ended without an error message'}{more}"
 
 
 def attempts_by_cell(
@@ -201,7 +201,7 @@ def _stand_ins(measured: Mapping[Cell, Cell], printed: Collection[str]) -> list[
 
 
 def _figures(records: Iterable[Record], runs: Path) -> list[str]:
-    """Say where the pictures of each video lie, once for each."""
+    """Say where the pictures of each video are, once for each."""
     notes: dict[str, None] = {}
     for record in records:
         for one in figures_of(record):

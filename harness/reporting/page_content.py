@@ -1,6 +1,6 @@
 """What the HTML report shows, gathered: values, the records, jobs and logs behind them, and figures.
 
-A page has room for so much: of many logs and figures the ends and pictures of some are left out, and named.
+A page has limited room: with many logs and figures some are left out, and named.
 """
 
 import re
@@ -33,7 +33,7 @@ LONGEST, LONGEST_FAILED = 2_000, 12_000
 """Characters of the end of a log."""
 LOGS_OF_A_JOB = 3
 FIGURES, RECORDS = 1_500_000, 1_000
-"""Bytes of all figures together, on a page without records; with so many of them half."""
+"""Bytes of all figures together on a page without records; a page with records has half of it."""
 
 
 def build_page(
@@ -48,7 +48,7 @@ def build_page(
 ) -> Page:
     """Gather the page of `views`: tables as they stand, and tables derived from them.
 
-    A live page says nothing that changes by itself, as the time or ages do.
+    A live page shows nothing that changes on its own, such as the time or ages.
     """
     by_id = {record.id: record for record in records}
     shown = [by_id[id] for id in _shown(views, plots) if id in by_id]

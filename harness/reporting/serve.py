@@ -19,9 +19,10 @@ HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
 """What a browser may call this server; another name is that of a page which had its own name lead here."""
 REBUILD_S, COST = 2.0, 3
-"""A page is good for so many seconds, or so many times as long as it took to make: a large one is made less often."""
+"""A page is reused for this many seconds, or for this multiple of the time that making it took: large ones are remade
+less often."""
 ERROR_TEXT = 500
-"""Characters of an error that the browser is told."""
+"""Characters of an error that the browser is shown."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Made:
 
 
 class Pages:
-    """Makes the page anew when it is asked for and the last one is old, for one of those that ask at a time."""
+    """Makes the page again when it is requested and the last one is old; one request at a time makes it."""
 
     def __init__(self, make_page: Callable[[], str]) -> None:
         self._make, self._lock = make_page, threading.Lock()
@@ -134,7 +135,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on 127.0.0.1; `port` 0 is any that is free. ValueError where the port cannot be had."""
+    """Listens on 127.0.0.1; `port` 0 takes any free one. ValueError if the port is not available."""
 
     daemon_threads = True
 
@@ -157,8 +158,8 @@ class Server(ThreadingHTTPServer):
 
 
 def serve(make_page: Callable[[], str], port: int) -> None:
-    """Serve the page that `make_page` returns, made anew as it is asked for, until Ctrl-C. An error in it is answered
-    in a line, and the server lives on. ValueError where the port cannot be had."""
+    """Serve the page that `make_page` returns, made again on request, until Ctrl-C. An error in it is answered
+    in a line, and the server keeps running. ValueError if the port is not available."""
     with Server(make_page, port) as server:
         print(f"http://{HOST}:{server.server_port}/ shows the report, and follows it; Ctrl-C ends this", flush=True)
         try:

@@ -1,5 +1,5 @@
 """What an earlier driver has sent and not noted: looked up in SLURM by its unique name, or among this machine's
-processes, so that whoever drives now goes on with it and never sends it twice."""
+processes, so that the present driver continues with it and never submits it twice."""
 
 import os
 import re
@@ -16,9 +16,9 @@ from results.attempts import Started, Submission, read_started, read_submission,
 from results.provenance import age_s
 
 SETTLE_S = {"slurm": 150.0, "local": 5.0}
-"""So long a submission may be on its way while nobody knows of it: sbatch goes on when its driver is killed."""
+"""Seconds that a submission may be under way unseen: sbatch keeps running when its driver is killed."""
 LOOK_S = 2.0
-WAITS = "another sweep was submitting, or was killed while it did: waiting to see what was sent …"
+WAITS = "another sweep was submitting, or was killed while submitting: waiting to see which jobs it sent …"
 
 
 class Busy(ValueError):
@@ -56,7 +56,7 @@ def find(submission: Submission) -> Started | None:
             return Started(found[1])
     if answers[0] is None:
         unknown = f"squeue does not answer whether SLURM has {submission.slurm_name}, which was being submitted"
-        raise Busy(f"{unknown}; give the same command again when it does")
+        raise Busy(f"{unknown}; run the same command again when it does")
     return None
 
 

@@ -23,7 +23,7 @@ def check_gpu_code(profile: Profile) -> str:
     wanted = _archs_here() if wanted is None else wanted
     installed = installed_torch()
     silent = (
-        "nvidia-smi does not tell what GPUs are here" if not wanted else "PyTorch does not tell what it is built for"
+        "nvidia-smi does not list the GPUs here" if not wanted else "PyTorch does not say which GPUs it is built for"
     )
     if not wanted or installed is None:
         return f"{silent}: whether the installed PyTorch has code for the GPUs was not checked"
@@ -45,7 +45,7 @@ def installed_torch() -> tuple[str, list[str]] | None:
 
 
 def _archs_here() -> list[str]:
-    """The compute capabilities of this machine's GPUs that may be used, as far as nvidia-smi tells."""
+    """The compute capabilities of this machine's GPUs that may be used, as far as nvidia-smi says."""
     command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
     try:
         lines = subprocess.run(command, capture_output=True, text=True, timeout=ASK_S).stdout.splitlines()

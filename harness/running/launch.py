@@ -1,4 +1,4 @@
-"""From jobs to submitit: what of a plan is to be started, here or on a cluster.
+"""From jobs to submitit: which jobs of a plan are started, here or on a cluster.
 
 Only ids and paths are handed over. Everything a task needs to know lies in its job's folder, written before it is
 submitted, so that the driver may be killed and started again at any moment.
@@ -111,23 +111,25 @@ def check_runs(runs: Path) -> None:
     """Make the runs folder, for its owner alone. ValueError where it cannot be written to, where its records cannot be
     listed, or where others may write: what tasks are to do is read from there."""
     if reserved := re.search("%[jtAa]", str(runs)):
-        number = f"has {reserved[0]} in its path, which submitit takes for a job's number"
-        raise ValueError(f"the runs folder {runs} {number}; choose another by --runs")
+        number = f"has {reserved[0]} in its path, which submitit reads as a job's number"
+        raise ValueError(f"the runs folder {runs} {number}; choose another with --runs")
     try:
         private_folder(runs)
     except OSError as error:
-        raise ValueError(f"the runs folder {runs} cannot be made: {error.strerror}; choose another by --runs") from None
+        raise ValueError(
+            f"the runs folder {runs} cannot be made: {error.strerror}; choose another with --runs"
+        ) from None
     try:
         record_ids(runs)
     except OSError as error:
         raise ValueError(f"the records in {runs} cannot be listed: {error.strerror}; see --runs") from None
     if not os.access(runs, os.W_OK | os.X_OK):
-        raise ValueError(f"the runs folder {runs} is not usable: it cannot be written to; choose another by --runs")
+        raise ValueError(f"the runs folder {runs} is not usable: it cannot be written to; choose another with --runs")
     for folder in (path for path in (runs, runs / "logs", runs / "jobs") if path.is_dir()):
         found = folder.stat()
         if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or found.st_uid not in (os.geteuid(), 0):
-            whose = f"others may write to {folder}, and so have your jobs run what they like"
-            raise ValueError(f"{whose}: have it for yourself (chown, chmod go-w), or choose another by --runs")
+            whose = f"others can write to {folder}, and could make your jobs run their code"
+            raise ValueError(f"{whose}: make it yours alone (chown, chmod go-w), or choose another with --runs")
 
 
 def _read_settled(job_id: str, runs: Path) -> JobProgress:
@@ -144,7 +146,7 @@ def _read_settled(job_id: str, runs: Path) -> JobProgress:
 
 
 def _check(starts: Sequence[Start], profile: Profile, runs: Path) -> None:
-    """ValueError where what is to be started cannot run as the profile says; what could not be checked is said."""
+    """ValueError if a job cannot run as the profile says; notes name what could not be checked."""
     notes: list[str] = []
     starts = [start for start in starts if start.tasks]
     check_files(start.job for start in starts)

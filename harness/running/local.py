@@ -23,7 +23,7 @@ from results.attempts import Started, Submission, Unit, submission_folder
 def submit(starts: Sequence[Start], launch: Launch, runs: Path) -> int:
     """Start processes that share the tasks, on the lanes that no other process for this runs folder is on (of a driver
     that was killed, say); where there is none, one that waits for them all. A timing has the machine to itself, and so
-    has a training: they wait for all others, run one after the other, and whatever is submitted later waits for them.
+    has a training: they wait for all others, run one after the other, and later submissions wait for them.
     Returns how many tasks were started."""
     by_id = {start.job.id: start for start in starts}
     together = [start for start in starts if not isinstance(start.job, Train)]
@@ -102,8 +102,8 @@ def start_processes(
     call: Callable[..., None],
     *arguments: str,
 ) -> Any:
-    """Have submitit call `call` in so many processes of this machine, which see the GPUs `visible`; returns its job.
-    What they print is in `folder`; `limits` are submitit's, of time."""
+    """Have submitit call `call` in `processes` processes of this machine, which see the GPUs `visible`; returns its
+    job. What they print is in `folder`; `limits` are submitit's, of time."""
     from submitit import LocalExecutor
 
     executor = LocalExecutor(folder=folder)
@@ -118,8 +118,8 @@ def start_processes(
 
 @contextmanager
 def _output_to(path: Path) -> Iterator[None]:
-    """Send what this process and those started meanwhile print to a file. They would keep a pipe open as long as they
-    live, and whoever reads it would wait for them."""
+    """Send what this process and those that it starts print to a file. They would keep a pipe open as long as they
+    live, and a reader would wait for them."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(number) for number in (1, 2)]

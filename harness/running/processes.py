@@ -18,7 +18,7 @@ class Use(NamedTuple):
     exclusive: bool
     """Whether it needs the machine to itself."""
     lane: int | str
-    """Which of the places for a task it takes, as far as that is known; else a name of its own."""
+    """Which of the places for a task it takes, if known; else a unique name."""
 
 
 def processes(runs: Path) -> dict[Process, Use]:

@@ -17,9 +17,10 @@ from results.progress import JobProgress, TaskProgress, lives
 from results.provenance import age_s
 
 GRACE_S = 300.0
-"""A SLURM job that nobody knows is given this long to appear."""
+"""Seconds that a SLURM job unknown to squeue is given to appear."""
 POLL_S, COST = 3.0, 20
-"""An answer of SLURM is good for so many seconds, or so many times as long as it took: a busy one is asked less."""
+"""SLURM's answer is reused for this many seconds, or for this multiple of the time that it took: a busy SLURM is asked
+less."""
 WAITING = {
     *("PENDING", "RUNNING", "REQUEUED", "CONFIGURING", "COMPLETING", "RESIZING", "SUSPENDED", "SIGNALING", "STOPPED"),
     *("REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "STAGE_OUT", "RESV_DEL_HOLD"),
@@ -57,7 +58,7 @@ _answers = _Answers()
 
 
 def state_of(job: JobProgress) -> str:
-    """running, queued, failed, cancelled, stopped, lost (it ended without a word), done, or pending (never
+    """running, queued, failed, cancelled, stopped, lost (it ended without an error message), done, or pending (never
     submitted)."""
     if any(task.state == "running" for task in job.tasks):
         return "running"
@@ -126,13 +127,13 @@ def slurm_states(ids: Iterable[str]) -> dict[str, Seen] | None:
     elif _answers.silent_since is None:
         _answers.silent_since = now
     _answers.until, _answers.jobs, _answers.states = now + max(POLL_S, COST * (now - began)), jobs, states
-    # What was asked for meanwhile stays, or jobs of several arrays in turn would each be asked for anew.
+    # Answers to other questions stay, or jobs of several arrays in turn would each be asked for again.
     _answers.asked, _answers.silent = set(asked if good else wanted), tuple(silent)
     return states
 
 
 def look_up(jobs: Iterable[JobProgress]) -> tuple[str, ...]:
-    """Ask SLURM of all `jobs` whose own files do not tell how they ended, in one question, whose answer those after it
+    """Ask SLURM of all `jobs` whose own files do not say how they ended, in one question, whose answer those after it
     then have; returns which of its commands, of squeue and sacct, did not answer."""
     open_jobs = [job for job in jobs if not all(has_told(job, task) for task in job.tasks)]
     ids = {entry.id for job in open_jobs for entry in job.entries.values() if entry.executor == "slurm"}
@@ -144,9 +145,9 @@ def look_up(jobs: Iterable[JobProgress]) -> tuple[str, ...]:
 def silence(silent: Sequence[str]) -> str:
     """What it means that those of SLURM's commands do not answer; empty where all do."""
     if len(silent) > 1:
-        return f"SLURM does not answer ({', '.join(silent)}): what it was told to run is taken to wait or run still"
+        return f"SLURM does not answer ({', '.join(silent)}): its jobs are assumed to be still queued or running"
     if "sacct" in silent:
-        own = "ends of jobs are told from squeue and from the jobs' own files"
+        own = "how jobs ended is taken from squeue and from the jobs' own files"
         return f"SLURM's accounting (sacct) does not answer: {own}"
     return "squeue does not answer: states are those of SLURM's accounting (sacct)" if silent else ""
 
@@ -168,7 +169,7 @@ def _parents(ids: Iterable[str]) -> frozenset[str]:
 
 
 def _was_cancelled(job: JobProgress) -> bool:
-    """Whether a job that left no word was cancelled: by harness.status, or in SLURM."""
+    """Whether a job without a report was cancelled: by harness.status, or in SLURM."""
     noted = any(one.get("how") == "cancelled" for one in job.last_ended.values())
     states = known_states(list(job.entries.values()))
     return job.cancelled or noted or any(one.state == "CANCELLED" for one in states.values())

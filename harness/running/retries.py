@@ -52,7 +52,7 @@ def verdicts(job: JobProgress, launch: Launch) -> dict[int, Verdict]:
                 found[task.task] = verdict
     if not found and not under_way(job) and job.entries:
         # On a network file system each of the last two may have missed the other's end.
-        found[min(job.entries)] = Verdict(CRASH, "all of its tasks ended, and none wrote the records")
+        found[min(job.entries)] = Verdict(CRASH, "all of its tasks ended without writing the records")
     return found
 
 
@@ -101,17 +101,17 @@ def why(job: JobProgress, launch: Launch) -> str:
 
 
 def wordless(text: str) -> bool:
-    """Whether a reason says no more than that there is none, so that the logs are worth a look."""
-    return not text or "without a word" in text or "left no word" in text
+    """Whether a reason only says that none is known, so that the logs should be searched."""
+    return not text or "without an error message" in text or "left no error message" in text
 
 
 def interrupted(job: JobProgress) -> bool:
-    """Whether a job was stopped from the terminal, by Ctrl-C, and the same command goes on with it."""
+    """Whether a job was stopped from the terminal, by Ctrl-C, and the same command resumes it."""
     return any(task.state == "stopped" and "SIGINT" in task.error for task in job.tasks)
 
 
 def of_a_peer(text: str) -> bool:
-    """Whether a task of a gang failed for want of another one."""
+    """Whether a task of a gang failed because another one had ended."""
     return PEER_LOST in text
 
 
@@ -134,7 +134,9 @@ def _own_word(task: TaskProgress) -> Verdict:
 def _verdict(task: TaskProgress, entry: Entry, seen: Seen | None, launch: Launch) -> Verdict:
     node = task.node if task.submission == entry.name else ""
     if not entry.started:
-        return Verdict(VOID, "its driver ended while it submitted; the same command finds out what became of it", node)
+        return Verdict(
+            VOID, "its driver ended while submitting; run the same command to find out what happened to it", node
+        )
     if not entry.started.id:
         return Verdict(VOID, "it was never submitted", node)
     if seen:
@@ -142,8 +144,8 @@ def _verdict(task: TaskProgress, entry: Entry, seen: Seen | None, launch: Launch
     if task.submission == entry.name and task.state == "stopped":
         return _as_told(task.error, node)
     if entry.executor == "slurm":
-        return Verdict(CRASH, "SLURM no longer knows it, and it left no word", node)
-    return Verdict(CRASH, "its process ended without a word (killed, or out of memory?)", node)
+        return Verdict(CRASH, "SLURM no longer knows it, and it left no error message", node)
+    return Verdict(CRASH, "its process ended without an error message (killed, or out of memory?)", node)
 
 
 def _as_slurm_says(seen: Seen, node: str, task: TaskProgress, entry: Entry, launch: Launch) -> Verdict:
@@ -163,7 +165,7 @@ def _as_slurm_says(seen: Seen, node: str, task: TaskProgress, entry: Entry, laun
     if task.submission == entry.name and task.state == "stopped":
         return _as_told(task.error, node)
     code = f" with exit code {seen.exit_code}" if seen.exit_code else ""
-    return Verdict(CRASH, f"it ended without a word: SLURM says {seen.state}{code}{on}", node)
+    return Verdict(CRASH, f"it ended without an error message: SLURM says {seen.state}{code}{on}", node)
 
 
 def _by(reason: str) -> str:
@@ -178,5 +180,5 @@ def _by(reason: str) -> str:
 
 
 def _as_told(text: str, node: str) -> Verdict:
-    """Of a task that was told to stop, and was not started again: SIGUSR2 comes before the time limit."""
+    """Of a task that was asked to stop, and was not started again: SIGUSR2 comes before the time limit."""
     return Verdict(TIMEOUT if "SIGUSR2" in text else CRASH, text, node)

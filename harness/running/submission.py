@@ -45,7 +45,7 @@ def signal_s(launch: Launch) -> int:
 
 
 def new_submission(executor: str, kind: str, units: Sequence[Unit], launch: Launch, label: str = "") -> Submission:
-    """A submission with a name of its own: submitit names its files by ids that come back (process ids do)."""
+    """A submission with a unique name: submitit names its files by ids that are reused, as process ids are."""
     time, unique = utc_now(), uuid.uuid4().hex[:8]
     name = f"{time[:19].replace(':', '')}-{unique}"
     slurm_name = f"{label}~{unique}" if label else ""

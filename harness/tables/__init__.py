@@ -8,7 +8,7 @@ reduction, dataset, views, metric); what is common to all stands at the top:
     dataset = "k400"
     views = "5x3"
 
-    [[rows]]                      # one by one, with labels of one's own …
+    [[rows]]                      # one by one, with your own labels …
     label = "STA, r = 48"
     reduction = "sta:r=48"
 

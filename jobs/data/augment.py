@@ -1,7 +1,7 @@
 """RandAugment and random erasing of clips: timm's, made to do the same to every frame.
 
 Both take their chances from Python's and NumPy's global generators, which are seeded here and left as they are
-afterwards. So this belongs in a process of its own, as do samples.py and the reader: see pool.py.
+afterwards. So this belongs in a separate process, as do samples.py and the reader: see pool.py.
 """
 
 import importlib.util
@@ -18,7 +18,7 @@ from jobs.spec.recipe import RANDAUGMENT
 
 
 def _without_torch() -> ModuleType:
-    """The module timm.data.auto_augment, loaded as a file of its own.
+    """The module timm.data.auto_augment, loaded as a separate module.
 
     It needs Pillow and NumPy only; importing the package timm would bring torch, which takes each of a node's dozens of
     decoders seven seconds and 400 MiB.

@@ -183,9 +183,9 @@ def _near(colour: tuple[int, int, int], rng: np.random.Generator, spread: int = 
 def generate(root: Path, split: str, workers: int = 2, report: Callable[[str], None] | None = None) -> Path:
     """Make what is missing of a split under `root`; returns its label file, `root`/<split>.txt.
 
-    Every file appears whole or not at all and the label file comes last, so a generation that was cut off goes on where
+    Every file appears whole or not at all and the label file comes last, so an interrupted generation resumes where
     it was. A label file that is there is kept as it is: it may have been corrected. Before it comes
-    `root`/<split>.edition, which says what `edition_of` does and is written anew where that has changed. ValueError
+    `root`/<split>.edition, which says what `edition_of` does and is rewritten if that has changed. ValueError
     where `root` holds another version of the set; RuntimeError where a worker failed (its traceback is on stderr).
     """
     wanted = videos(split)
@@ -200,7 +200,7 @@ def generate(root: Path, split: str, workers: int = 2, report: Callable[[str], N
         _share_out(root, missing, workers)
     edition = edition_of(root, split)
     if report and edition != VERSION:
-        report(f"the {split} videos are {edition}; values measured on them say so")
+        report(f"the {split} videos are {edition}; values measured on them are marked")
     said = root / f"{split}.edition"
     if not said.exists() or said.read_bytes() != f"{edition}\n".encode():
         _write(said, edition + "\n")
@@ -261,7 +261,7 @@ def _make(root: Path, share: list[Video], parent: int) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m jobs.data.demo", description="Generate the demo videos.")
-    parser.add_argument("root", type=Path, help="folder of the set; what is already there is kept")
+    parser.add_argument("root", type=Path, help="folder of the set; existing files are kept")
     parser.add_argument("--split", choices=sorted(SIZES), action="append", help="default: val")
     parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
     options = parser.parse_args(argv)

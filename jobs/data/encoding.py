@@ -8,7 +8,7 @@ import numpy as np
 from results.files import replacing
 
 X264 = "cpu-independent=1"
-"""x264's parameter without which its decisions depend on the processor, and on where its memory happens to lie."""
+"""x264's parameter without which its decisions depend on the processor, and on its memory addresses."""
 
 
 def encode(frames: np.ndarray, file: Path, rate: int = 25) -> None:

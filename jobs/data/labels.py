@@ -14,7 +14,7 @@ class Item:
     path: str
     """As written in the label file: the id of the video in records and reports."""
     file: str
-    """Where the video lies: `path`, joined to the root of the data set."""
+    """Path of the video: `path`, joined to the root of the data set."""
     label: int
 
 
@@ -22,7 +22,7 @@ def read_labels(labels: str | Path, root: str | Path, num_classes: int) -> list[
     """The videos that the file `labels` lists, in its order; a relative path is relative to `root`.
 
     The label follows the last space, so a path may hold spaces; blank lines are skipped. A video that does not exist
-    is listed all the same: whoever reads it names it. ValueError, with file and line, for a label file that cannot be
+    is listed all the same: its reader reports it. ValueError, with file and line, for a label file that cannot be
     read or lists nothing, and for a line without a path or label, a label that is not a whole number below
     `num_classes`, or a path that stands twice.
     """

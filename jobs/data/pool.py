@@ -29,7 +29,7 @@ Key = TypeVar("Key")
 Wanted = TypeVar("Wanted")
 Answer = TypeVar("Answer")
 Decode = Callable[[str, Wanted], Answer]
-"""Makes of a file what is wanted of it, or raises Unreadable."""
+"""Turns a file into what the caller wants of it, or raises Unreadable."""
 
 # A decoder counts as one core; what it loads of NumPy's or torch's kernels would take all.
 _ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -42,7 +42,7 @@ _FOR_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1,
 class DecodePool(Generic[Wanted, Answer]):
     """`workers` decoder processes that give a video up after `timeout_s` seconds. Use as a context manager.
 
-    `ahead` videos (default: two a worker) are decoded or in the works beyond those taken from `read`, so this bounds
+    `ahead` videos (default: two a worker) are decoded or being decoded beyond those taken from `read`, so this bounds
     the memory. `decode` is the function that the decoders run; they must be able to import it, and what it returns must
     be picklable.
     """
@@ -73,7 +73,7 @@ class DecodePool(Generic[Wanted, Answer]):
         self.close()
 
     def close(self) -> None:
-        """End the decoders, whatever they are at."""
+        """End the decoders, whatever their state."""
         self._closed.set()
         # Before the decoders end: a thread that is set free by that must not take up another question.
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -84,7 +84,7 @@ class DecodePool(Generic[Wanted, Answer]):
     def submit(self, file: str, request: Wanted) -> Future[Answer | Unreadable]:
         """What a decoder will have made of `file`, or the reason why it cannot be read; asked for in turn.
 
-        Nothing bounds how many may be in the works but the caller, who takes the answers. A future raises RuntimeError
+        Only the caller bounds how many are under way, by taking the answers. A future raises RuntimeError
         where a decoder cannot begin and LogLost where it cannot tell damage, and is cancelled when the pool is closed
         before its turn.
         """
@@ -125,7 +125,7 @@ class _Decoder(Generic[Wanted, Answer]):
         self._connection: Connection[Any, Any]
 
     def ask(self, file: str, request: Wanted, timeout_s: float) -> Answer | Unreadable:
-        """What the decoder makes of `file`; a decoder that dies or says nothing in time is ended. Raises LogLost."""
+        """The decoder's answer for `file`; a decoder that dies or says nothing in time is ended. Raises LogLost."""
         process = self._process
         if process is None or process.poll() is not None:
             process = self._start()

@@ -1,11 +1,11 @@
 """Reads the frames of one video with decord, or says why it cannot be read.
 
-decord serves damaged videos without a word: FFmpeg conceals what it cannot decode, and frames missing at the end are
-repeats of the last good one. Its random access also returns wrong frames in streams with open groups of pictures.
-So a video is read front to back, to its end whatever the views need, and what FFmpeg reports meanwhile is taken at its
-word; whether a video counts as readable then never depends on the views asked for.
+decord silently serves damaged videos: FFmpeg conceals what it cannot decode, and frames missing at the end are repeats
+of the last good one. Its random access also returns wrong frames in streams with open groups of pictures. So a video is
+read front to back, to its end whatever the views need, and what FFmpeg reports on the way is taken at its word;
+whether a video counts as readable then never depends on the views asked for.
 
-In MPEG transport and program streams decord plays from the second key frame, also without a word. So only containers
+In MPEG transport and program streams decord silently starts at the second key frame. So only containers
 and codecs are read of which all frames were compared with an independent decode, as `containers.COMPARED` lists them:
 MP4 and QuickTime with H.264, HEVC, VP9, MPEG-4 (part 2), MPEG-2, MPEG-1 and Motion JPEG; Matroska and WebM with these
 and VP8; AVI with H.264, MPEG-4, MPEG-2, MPEG-1, Motion JPEG, MS MPEG-4 v2 and v3; FLV with H.264 and Sorenson H.263. A
@@ -81,8 +81,8 @@ class Video:
 def read_video(file: str | Path, request: Request) -> Video:
     """Read the frames that `request` asks for, resized bilinearly; the other side is rounded down.
 
-    Only the resized frames wanted are kept in memory. Standard error of the whole process is redirected meanwhile, so
-    this belongs in a process of its own: see pool.py. Raises Unreadable, and LogLost.
+    Only the resized frames wanted are kept in memory. Standard error of the whole process is redirected while reading,
+    so this belongs in a separate process: see pool.py. Raises Unreadable, and LogLost.
     """
     container = check_file(file)
     _forget_variables()
@@ -100,7 +100,7 @@ def read_video(file: str | Path, request: Request) -> Video:
             reason = str(error)
         except Exception as error:
             reason = _reason(error, log)
-        # Now that the error is gone, so is its hold on the reader, whose thread would write on past the log's end.
+        # Now that the error is gone, so is its reference to the reader, whose thread would write on past the log's end.
     raise Unreadable(reason)
 
 
@@ -117,7 +117,7 @@ def _read(
     decord.logging.set_level(decord.logging.ERROR)
     reader = decord.VideoReader(str(file), num_threads=1, fault_tol=1e-6)
     if not container.name:
-        raise Unreadable(f"in a container that was not compared with another decoder: {REMUX}")
+        raise Unreadable(f"in a container for which no frames were compared with another decoder: {REMUX}")
     if not container.codecs:
         raise Unreadable(f"its codec is not named where {container.name} files have it: {REMUX}")
     listed = len(reader)
@@ -140,9 +140,10 @@ def _read(
         raise Unreadable("a single frame, not a video")
     if shown < listed:
         with open(file, "rb") as content:
-            told = shown_frames(container, content, os.fstat(content.fileno()).st_size, listed)
-        if told != shown:
-            why = "nothing understood in it says why" if told in (None, listed) else f"by its own account {told} are"
+            explained = shown_frames(container, content, os.fstat(content.fileno()).st_size, listed)
+        if explained != shown:
+            unknown = explained in (None, listed)
+            why = "the file gives no known reason" if unknown else f"its index accounts for {explained}"
             raise Unreadable(f"only {shown} of the {listed} frames that the file lists are shown, and {why}")
     return shown, frames
 
@@ -165,7 +166,7 @@ def _forget_variables() -> None:
 
 
 def check_file(file: str | Path) -> Container:
-    """What a file says of itself; Unreadable for what can be told without decoding. Nothing waits for a pipe or
+    """What a file says of itself; Unreadable for what can be seen without decoding. Nothing waits for a pipe or
     device."""
     try:
         info = os.stat(file)
@@ -178,7 +179,7 @@ def check_file(file: str | Path) -> Container:
     except NotRead as error:
         raise Unreadable(str(error)) from None
     except (struct.error, IndexError) as error:
-        raise Unreadable("damaged: what it says of its own tracks cannot be understood") from error
+        raise Unreadable("damaged: the description of its tracks cannot be parsed") from error
     except (OSError, ValueError) as error:
         raise Unreadable(getattr(error, "strerror", None) or str(error)) from error
 
@@ -205,8 +206,8 @@ _STREAM_DAMAGE = re.compile(
     r"|non-existing|invalid|illegal|out of range|overflow",
     re.I,
 )
-_LOST = "what the decoder reports of damage cannot be kept on this machine"
-_END = "end of what the decoder reported, at byte"
+_LOST = "the decoder's reports of damage cannot be captured on this machine"
+_END = "end of the decoder's log, at byte"
 _HARMLESS = re.compile(r"probably corrupt input|\bSEI\b")
 
 

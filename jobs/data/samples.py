@@ -1,7 +1,7 @@
 """Training samples: augmented clips of one video, which is decoded once for all of them (repeated augmentation).
 
 Everything random about a clip comes from its own seeds, so that it has the same bytes whichever process makes it, when,
-and in whatever company. Runs in the decoders of pool.py.
+and beside whatever other samples. Runs in the decoders of pool.py.
 """
 
 import math
@@ -93,7 +93,7 @@ class SampleRequest:
 
 @dataclass
 class Draw:
-    """What is random about a clip: what must be told before its video is decoded, and where the rest comes from."""
+    """What is random about a clip: what must be known before its video is decoded, and where the rest comes from."""
 
     branches: np.ndarray
     numbers: tuple[int, ...]

@@ -43,7 +43,7 @@ class Order:
     accumulation: int
     """Micro-batches in a step."""
     ahead: int
-    """Videos that a process has decoded or in the works beyond those of the present micro-batch."""
+    """Videos that a process has decoded, or is decoding, beyond those of the present micro-batch."""
 
 
 @dataclass
@@ -53,9 +53,9 @@ class Place:
     epoch: int = 0
     """Position in the list of epochs."""
     step: int = 0
-    """Steps of that epoch that are behind us."""
+    """Steps of that epoch already done."""
     taken: int = 0
-    """Places of that epoch's order that are behind us, broken videos included."""
+    """Places of that epoch's order already passed, broken videos included."""
     broken: dict[int, str] = field(default_factory=dict)
     """The videos that could not be read so far, by index, and why."""
 
@@ -95,7 +95,7 @@ class SampleStream:
         accept: Callable[[dict[int, str]], None],
     ) -> None:
         """`request` makes what a decoder is asked for of a clip's frames and the seeds of its copies; `accept` raises
-        where so many broken videos are too many."""
+        if there are too many broken videos."""
         self.items, self.epochs, self.place, self.gang = items, epochs, place, gang
         self._pool, self._request, self._order, self._accept = pool, request, order, accept
         self._futures: dict[tuple[int, int], Future[Samples | Unreadable]] = {}
@@ -144,7 +144,7 @@ class SampleStream:
         )
 
     def _look_ahead(self, cursor: _Cursor) -> None:
-        """Have the next samples of this process decoded meanwhile, as if no further video were broken."""
+        """Have the next samples of this process decoded in the background, as if no further video were broken."""
         size, rank, asked = self._order.micro_batch, self.gang.rank, 0
         while asked < max(self._order.ahead, size) and cursor.epoch < len(self.epochs):
             epoch = cursor.epoch

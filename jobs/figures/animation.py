@@ -15,7 +15,7 @@ GAP, LABEL = 4, 22
 
 
 def animate(shown: Shown, file: Path) -> None:
-    """Write the clip as a GIF that starts anew at its end."""
+    """Write the clip as a GIF that loops."""
     from PIL import Image, ImageDraw, ImageFont
 
     size = max(1, min(SIDE, shown.frames.shape[1]) // shown.columns)

@@ -65,7 +65,7 @@ def draw(rows: Sequence[Row], numbers: Sequence[int], files: Sequence[Path], key
     import matplotlib
 
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # whatever the user's own settings are, pixels stay pixels
+        matplotlib.rcdefaults()  # the user's own settings must not change pixels
         matplotlib.rcParams.update(STYLE)
         figure = _figure(rows, numbers, key)
         for file in files:

@@ -1,4 +1,5 @@
-"""Looks at weights before anything is queued: `python -m jobs.node.check_weights`, a process of its own for torch.
+"""Looks at weights before anything is queued: `python -m jobs.node.check_weights`, a separate process, as it needs
+torch.
 
 Reads a JSON list of what `Check` has from standard input, and prints one of what is wrong with each; "" for nothing.
 """
@@ -27,7 +28,7 @@ class Check:
 
 
 def check_of(job: Job) -> Check | None:
-    """What is to be looked at for a job; None where it reads no weights."""
+    """What to check for a job; None if it reads no weights."""
     if isinstance(job, Evaluate | Visualize) and job.checkpoint.path:
         return Check(job.checkpoint.path, job.model, job.dataset.num_classes, job.dataset.clip_stride)
     if isinstance(job, Train) and job.start:

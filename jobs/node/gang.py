@@ -60,7 +60,7 @@ class PeerLost(ConnectionError):
 def join(processes: int) -> Iterator[Gang]:
     """Meet the others: under submitit, under torchrun, or alone.
 
-    ValueError where they are not `processes` many, PeerLost in whatever waits for one that has ended.
+    ValueError where they are not `processes` many, PeerLost in any call that waits for one that has ended.
 
     Plain values and flags travel over gloo also where gradients travel over NCCL.
     """
@@ -77,7 +77,7 @@ def join(processes: int) -> Iterator[Gang]:
         yield Gang(rank, world, device)
     except RuntimeError as error:
         if re.search(r"[Cc]onnection (closed|reset) by peer|[Rr]emote process exit|Broken pipe", str(error)):
-            raise PeerLost(f"{PEER_LOST}, so this one cannot go on") from error
+            raise PeerLost(f"{PEER_LOST}, so this one cannot continue") from error
         raise
     finally:
         dist.destroy_process_group()

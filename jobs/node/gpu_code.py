@@ -1,4 +1,4 @@
-"""Whether a build of PyTorch has code for a GPU; told from plain names, without PyTorch."""
+"""Whether a build of PyTorch has code for a GPU; decided from plain names, without PyTorch."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How a task that was told to stop in a SLURM job comes to its end, so that SLURM starts it again where it should."""
+"""How a task that was asked to stop in a SLURM job comes to its end, so that SLURM starts it again where it should."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 
-from jobs.node.signals import Told
+from jobs.node.signals import StopRequest
 from results.attempts import Submission
 
 NEAR_S = 300.0
@@ -24,7 +24,7 @@ _BEGAN = time.time()
 
 
 def timed_out(submission: Submission, by: str) -> bool:
-    """Whether what this process was told, `by`, means that it is about to reach its time limit.
+    """Whether the signal `by` means that it is about to reach its time limit.
 
     Under a limit of a few minutes every warning does that SLURM does not know to be of a preemption: better one try
     counted too many than a task that is started again for ever.
@@ -41,7 +41,7 @@ def timed_out(submission: Submission, by: str) -> bool:
     return end - time.time() <= min(NEAR_S, limit / 2 + 90)
 
 
-def leave(submission: Submission, by: str, told: Told, first: bool) -> None:
+def leave(submission: Submission, by: str, stop: StopRequest, first: bool) -> None:
     """Have SLURM requeue this job where that is up to the job itself, or wait for it; returns when the process may end.
     `first` is whether this is the one process of the job that asks.
 
@@ -52,7 +52,7 @@ def leave(submission: Submission, by: str, told: Told, first: bool) -> None:
     """
     if submission.executor != "slurm":
         return
-    by = told.by or by
+    by = stop.by or by
     warned = by == "SIGUSR2"
     job = {} if warned else _shown()
     ours = warned or _preempted(job)
@@ -61,12 +61,12 @@ def leave(submission: Submission, by: str, told: Told, first: bool) -> None:
     if ours and first:
         problem = _requeue()
         if problem:
-            print(f"SLURM does not requeue this job: {problem}", flush=True)
+            print(f"SLURM cannot requeue this job: {problem}", flush=True)
         if warned or not problem:
             return
     # Of several processes the first to end ends all; and what SLURM has to kill after a time of grace, it requeues.
     until = time.monotonic() + WAIT_S
-    while time.monotonic() < until and told.by in ("", by):
+    while time.monotonic() < until and stop.by in ("", by):
         time.sleep(1.0)
 
 

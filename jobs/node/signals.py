@@ -1,4 +1,4 @@
-"""Noticing that this process has been told to stop, without stopping in the middle of a batch or step."""
+"""Noticing that this process has been asked to stop, without stopping in the middle of a batch or step."""
 
 import signal
 from types import FrameType
@@ -9,7 +9,7 @@ SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
 begins the time of grace that a preempted or cancelled job has; SIGINT is a terminal's."""
 
 
-class Told:
+class StopRequest:
     """While open, the signals above are remembered in `by` instead of obeyed at once, however often they come.
 
     `by` names the first, but SIGTERM once that has come: then the end has been decided on elsewhere.

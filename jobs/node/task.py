@@ -1,10 +1,10 @@
-"""One task of a job: where it keeps its files, how it reports, and how it is told to stop."""
+"""One task of a job: where it keeps its files, how it reports, and how it is asked to stop."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobs.node.signals import Told
+from jobs.node.signals import StopRequest
 from jobs.spec.jobs import Job
 from jobs.spec.wire import from_dict
 from results.files import read_json
@@ -19,7 +19,7 @@ class Cancelled(Exception):
 
 
 class Stopped(Exception):
-    """The process was told to stop by the signal `by`, and has kept what it needs to go on; the text says so."""
+    """The process was asked to stop by the signal `by`, and has saved what it needs to resume; the text says so."""
 
     def __init__(self, text: str, by: str) -> None:
         super().__init__(text, by)
@@ -39,8 +39,8 @@ class Task:
     count: int
     profile: str
     progress: ProgressWriter
-    told: Told = field(default_factory=Told)
-    """What this process has been told meanwhile."""
+    stop: StopRequest = field(default_factory=StopRequest)
+    """The signal that this process has received, if any."""
     before: int = 0
     """Steps of the task that lie before the part that reports now."""
 
@@ -50,16 +50,16 @@ class Task:
         return job_folder(self.runs, self.job_id)
 
     def update(self, done: int, total: int, text: str = "") -> None:
-        """Report that `done` of `total` steps are behind us, and how it goes."""
+        """Report that `done` of `total` steps are finished, and a line about the state."""
         self.progress.update(self.before + done, self.before + total, text)
 
-    def check_told(self) -> None:
-        """Raise Cancelled where the user asked for this job to stop, Stopped where this process was told to; for places
-        where nothing is half done."""
+    def check_stop(self) -> None:
+        """Raise Cancelled where the user asked for this job to stop, Stopped where this process was asked to; for
+        places where nothing is half done."""
         if cancel_file(self.runs, self.job_id).exists():
             raise Cancelled("cancelled")
-        if by := self.told.by:
-            raise Stopped(f"told to stop ({by}); the same command takes it up again", by)
+        if by := self.stop.by:
+            raise Stopped(f"asked to stop ({by}); run the same command to resume", by)
 
     def has_records(self, job: Job) -> bool:
         """Whether all records of the job are there, by an earlier attempt say."""
@@ -92,7 +92,7 @@ class Task:
 
 
 def cancel_file(runs: Path, job_id: str) -> Path:
-    """The file whose presence tells a job's tasks to stop."""
+    """The file whose presence asks a job's tasks to stop."""
     return job_folder(runs, job_id) / "cancelled"
 
 

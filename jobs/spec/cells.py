@@ -77,14 +77,14 @@ def stand_in(reduction: str, model: str, instead: str) -> tuple[str, str]:
 
 
 def method_digest(reduction: str) -> str:
-    """A digest of the code of a reduction's method: a method that was changed is measured anew. Empty where there is no
+    """A digest of the code of a reduction's method: a changed method is measured again. Empty where there is no
     such method (any more)."""
     name = reduction.partition(":")[0]
     return source_digest(name) if name in methods() else ""
 
 
 def check_short_clips(reduction: str, model: str, frames: int) -> None:
-    """ValueError where `model` cannot take clips of so many frames under `reduction`."""
+    """ValueError where `model` cannot take clips of `frames` frames under `reduction`."""
     arch = architecture(model)
     if frames > arch.frames or frames % arch.tubelet:
         raise ValueError(f"clips of {frames} frames; those of {model} have up to {arch.frames}, in {arch.tubelet}s")

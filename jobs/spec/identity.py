@@ -1,4 +1,4 @@
-"""What of a record's settings makes its identity: contents of inputs and how they are used, not where they lie.
+"""What of a record's settings makes its identity: contents of inputs and how they are used, not where they are.
 
 Records and jobs name paths too, so that a reader finds the files; the same weights, label list and videos in another
 place give the same value. Imports nothing heavy.
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 PLACES = ("path", "labels", "root", "size", "modified_ns")
-"""Of weights and datasets: where they lie, and what records of earlier versions have of their files."""
+"""Of weights and datasets: their paths, and what records of earlier versions hold of their files."""
 SOURCES = ("checkpoint", "start", "dataset")
 ACCURACIES = ("top1", "top5", "top1_trained")
 

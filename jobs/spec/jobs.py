@@ -1,8 +1,8 @@
 """What can be asked of a job: frozen dataclasses with stable ids. Imports nothing heavy.
 
 A job answers one or more cells. A record's id is made of its cell and of every setting that can change the value, so
-that the planner can tell without running anything whether a value is already there. A job's id is made of its record
-ids, so that the same work asked for again finds the folder of the first attempt.
+that the planner can find out without running anything whether a value is already there. A job's id is made of its
+record ids, so that the same work asked for again finds the folder of the first attempt.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Job:
         raise NotImplementedError
 
     def record_id(self, cell: Cell) -> str:
-        """Of the cell's record: the same for the same inputs, wherever they lie."""
+        """Of the cell's record: the same for the same inputs, wherever their files are."""
         return identity(vars(cell), self.settings(cell))
 
     @cached_property
@@ -56,7 +56,7 @@ class Evaluate(Job):
     dataset: Dataset
     precision: str
     limit: int
-    """Only the first so many videos; 0: all."""
+    """Only the first N videos; 0: all."""
     batch_size: int
     """Clips in a forward pass."""
     block: int

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 RANDAUGMENT = re.compile(r"rand(-(m|n|mmax)\d+|-(mstd|p)\d+(\.\d+)?|-inc[01]|-t(weights|3aw?))*")
-"""A description of RandAugment that timm understands; what it does not, it passes over in silence."""
+"""A description of RandAugment that timm understands; it ignores what it does not understand."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Recipe:
         return self.base_lr * self.batch / 256
 
     def phases(self, frames: int, videos: int) -> list[tuple[int, int]]:
-        """(frames of a clip, optimiser steps) of each phase, for whole clips of `frames` and so many videos."""
+        """(frames of a clip, optimiser steps) of each phase, for whole clips of `frames` frames and `videos` videos."""
         both = ((self.short_frames, self.short_epochs), (frames, self.epochs))
         return [(length, max(1, round(epochs * (videos // self.batch)))) for length, epochs in both if epochs]
 

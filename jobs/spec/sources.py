@@ -1,4 +1,4 @@
-"""The files that jobs read, and how they are told apart: by content, never by path. Imports nothing heavy."""
+"""The files that jobs read, and how they are distinguished: by content, never by path. Imports nothing heavy."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ class Checkpoint:
 
     path: str
     sha256: str
-    """Of its content; empty where it was not there to be read."""
+    """sha256 of its content; empty if it could not be read."""
 
     @classmethod
     def of(cls, path: Path, runs: Path | None = None) -> "Checkpoint":

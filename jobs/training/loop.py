@@ -37,11 +37,11 @@ from results.provenance import machine, utc_now
 from results.steps import Step
 
 SKIPS = 50
-"""Steps skipped in a row, because their gradients overflowed, after which a training is given up."""
+"""Steps skipped in a row, because their gradients overflowed, after which a training is abandoned."""
 
 
 class TrainingError(ValueError):
-    """A training that cannot go on."""
+    """A training that cannot continue."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Outcome:
 
 
 def timeline(job: Train, videos: int) -> list[Epoch]:
-    """The epochs of a training on so many videos; with `measure_steps`, only so many steps of each phase."""
+    """The epochs of a training on `videos` videos; with `measure_steps`, only that many steps of each phase."""
     epochs: list[Epoch] = []
     first, whole = 0, videos // job.recipe.batch
     for frames, steps in job.recipe.phases(architecture(job.model).frames, videos):
@@ -94,7 +94,7 @@ class Trainer:
         self.skipped, self.in_a_row = self.engine.skipped_steps, 0
 
     def run(self, steps: Path) -> Outcome:
-        """Train to the end, adding a line for each step to the file `steps`. Raises Stopped or Cancelled once told so,
+        """Train to the end, adding a line for each step to the file `steps`. Raises Stopped or Cancelled once asked to,
         after keeping a state, and TrainingError where the loss is no number."""
         segment = self._segment()
         began, kept = time.perf_counter(), self.done
@@ -158,7 +158,7 @@ class Trainer:
         return Step(self.done, len(self.segments), epoch.frames, loss, lr, time.perf_counter() - began, waited)
 
     def _check_skips(self) -> None:
-        """TrainingError where the optimiser has skipped so many steps in a row that no loss scale will help."""
+        """TrainingError where the optimiser has skipped more steps in a row than a loss scale can explain."""
         self.in_a_row = self.in_a_row + 1 if self.engine.skipped_steps > self.skipped else 0
         self.skipped = self.engine.skipped_steps
         if self.in_a_row == SKIPS:
@@ -180,7 +180,7 @@ class Trainer:
         return loss.detach()
 
     def _set_frames(self, frames: int) -> None:
-        """Let the model take clips of so many frames, short ones anywhere among the positions of a whole one.
+        """Let the model take clips of `frames` frames, short ones anywhere among the positions of a whole one.
 
         Drawing the place at random teaches every position before the first whole clip comes.
         """
@@ -208,7 +208,7 @@ class Trainer:
         return SampleStream(self.items, self.epochs, self.place, self.gang, pool, request, order, self._accept)
 
     def _accept(self, broken: dict[int, str]) -> None:
-        """Raise where so many broken videos are too many."""
+        """Raise if there are too many broken videos."""
         named = self._named(broken)
         check_tolerance(named, len(self.items), self.job.tolerance, "train.tolerance", "training videos")
 
@@ -217,9 +217,9 @@ class Trainer:
         return [{"video": self.items[index].path, "reason": reason} for index, reason in broken.items()]
 
     def _asked(self) -> tuple[bool, bool]:
-        """Whether this training was cancelled, and whether some process was told to stop; the same answer in all."""
+        """Whether this training was cancelled, and whether some process was asked to stop; the same answer in all."""
         cancelled = self.gang.rank == 0 and cancel_file(self.task.runs, self.task.job_id).exists()
-        cancelled, stopped = self.gang.agree([cancelled, bool(self.task.told.by)])
+        cancelled, stopped = self.gang.agree([cancelled, bool(self.task.stop.by)])
         return bool(cancelled), bool(stopped)
 
     def _keep(self, segment: Segment, before: int) -> int:
@@ -236,8 +236,8 @@ class Trainer:
         segment.checkpoint_s += time.perf_counter() - began
         if not problem:
             return self.done
-        last = f"that of step {before} is still there" if before else "there is none yet"
-        self.notes.append(f"the state after step {self.done} could not be kept ({problem}); {last}")
+        last = f"that of step {before} is kept" if before else "there is none yet"
+        self.notes.append(f"the state after step {self.done} could not be saved ({problem}); {last}")
         if self.gang.rank == 0:
             say(self.notes[-1])
         return before
@@ -253,7 +253,7 @@ class Trainer:
             self.notes = position["notes"]
         self.notes += refused
         if self.gang.rank == 0 and (position or refused):
-            say("; ".join([*refused, f"going on after step {self.done} of {self.total}"]))
+            say("; ".join([*refused, f"resuming after step {self.done} of {self.total}"]))
 
     def _segment(self) -> Segment:
         """A new segment of the training, from now on."""
@@ -275,9 +275,9 @@ class Trainer:
 
     def _stopped(self, kept: int) -> Stopped:
         """The same in all processes."""
-        by = next((name for name in self.gang.gather(self.task.told.by) if name), "")
-        done = f"told to stop ({by}) after step {self.done} of {self.total}"
-        return Stopped(f"{done}; the same command goes on after step {kept}", by)
+        by = next((name for name in self.gang.gather(self.task.stop.by) if name), "")
+        done = f"asked to stop ({by}) after step {self.done} of {self.total}"
+        return Stopped(f"{done}; the same command resumes after step {kept}", by)
 
     def _scale(self) -> float:
         """fp16's loss scale; 1 without."""

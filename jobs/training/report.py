@@ -39,7 +39,7 @@ class TrainingReport:
             self._board.close()
 
     def add(self, step: Step, clips: int, scale: float) -> None:
-        """Report a step over so many clips, with fp16's loss scale."""
+        """Report a step over `clips` clips, with fp16's loss scale."""
         if self._recent and self._recent[-1].frames != step.frames:
             self._recent.clear()
         self._recent.append(step)

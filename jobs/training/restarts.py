@@ -1,4 +1,4 @@
-"""The states from which an interrupted training goes on: each a folder that is whole or not there.
+"""The states from which an interrupted training resumes: each a folder that is whole or not there.
 
 A state is written under a name that is never read, and renamed when every process has its part on the disk. The newest
 two are kept, so that a damaged one has a predecessor.
@@ -73,7 +73,7 @@ class RestartStore:
                 problem = self._first(self._put_into(engine, name))
             if not problem:
                 return content["position"], refused
-            refused.append(f"the kept state {name} is damaged and left aside: {problem}")
+            refused.append(f"the kept state {name} is damaged and set aside: {problem}")
         return None, refused
 
     def _put_into(self, engine: Any, name: str) -> str:

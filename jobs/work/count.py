@@ -18,7 +18,7 @@ def run(job: Count, task: Task) -> None:
     """Count every cell of the job."""
     made: dict[str, VisionTransformer] = {}
     for number, cell in enumerate(job.cells):
-        task.check_told()
+        task.check_stop()
         started, began = task.now(), time.perf_counter()
         if cell.model not in made:
             made.clear()  # fvcore's are real, and a large one is enough at a time

@@ -1,7 +1,7 @@
 """Accuracy in one pass: each video is decoded once, each distinct view runs once a reduction, for all cells.
 
 Videos are cut into blocks that do not depend on how many tasks share them. Batches are filled within a block, across
-its videos, so a block's scores are the same whoever computes it, and a task that is killed repeats one block at most.
+its videos, so a block's scores are the same in any task, and a task that is killed repeats one block at most.
 """
 
 import time
@@ -30,7 +30,7 @@ from results.records import Record
 
 
 def run(job: Evaluate, task: Task) -> None:
-    """Do this task's blocks of the job; whoever finds all blocks finished writes the records."""
+    """Do this task's blocks of the job; the task that finds all blocks finished writes the records."""
     totals = evaluate(job, task, task.folder)
     if totals:
         write_accuracies(job, job.cells, job, task, totals, f"jobs/{job.id}", notes=[])
@@ -38,7 +38,7 @@ def run(job: Evaluate, task: Task) -> None:
 
 def evaluate(job: Evaluate, task: Task, folder: Path) -> Totals | None:
     """Do this task's blocks, kept in `folder`; the totals where all blocks are finished by now."""
-    task.check_told()
+    task.check_stop()
     check_unchanged(task.runs, job.dataset, job.checkpoint)
     listed = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
     items = listed[: job.limit or None]
@@ -95,7 +95,7 @@ class Scorer:
             content, began = Block(), time.perf_counter()
             for (block, item), found in pool.read(wanted):
                 if self.task:
-                    self.task.check_told()
+                    self.task.check_stop()
                 if isinstance(found, Unreadable):
                     content.skipped[item.index] = str(found)
                 else:
@@ -145,7 +145,7 @@ class Scorer:
         out = []
         for start in range(0, len(clips), self.job.batch_size):
             if self.task:
-                self.task.check_told()
+                self.task.check_stop()
             batch = [
                 cut(frames[index], videos[index], view, side)
                 for index, view in clips[start : start + self.job.batch_size]
@@ -160,7 +160,7 @@ def check_finite(scores: np.ndarray, model: str, reduction: str, precision: str)
     """ValueError where some of the scores are not numbers."""
     if not np.isfinite(scores).all():
         what = f"{model} with {reduction} in {precision}"
-        raise ValueError(f"{what} gives scores that are not numbers; try --set evaluate.precision=fp32")
+        raise ValueError(f"{what} gives scores that are not finite; try --set evaluate.precision=fp32")
 
 
 def unreadable(block: Block, items: list[Item]) -> list[dict[str, str]]:

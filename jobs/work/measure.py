@@ -30,7 +30,7 @@ STABLE = 0.02
 
 def run(job: Measure, task: Task) -> None:
     """Measure the job's one cell."""
-    task.check_told()
+    task.check_stop()
     (cell,) = job.cells
     torch.set_num_threads(job.threads)
     check_gpu(job.gpus)
@@ -71,10 +71,10 @@ def model_only(job: Measure, cell: Cell, task: Task) -> tuple[list[float], dict[
     step = timed_forward(model, video, job.precision)
     warm_up, rates = [], []
     for seconds in stable_warm_up(step):
-        task.check_told()
+        task.check_stop()
         warm_up.append(seconds)
     for number in range(job.samples):
-        task.check_told()
+        task.check_stop()
         rates.append(job.batch_size / step())
         task.update(number + 1, job.samples)
     details = {

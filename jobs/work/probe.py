@@ -1,6 +1,6 @@
 """A trial on a node, before many tasks wait on it: what the node has, and whether it can do what tasks will do.
 
-Each of its processes leaves what it finds as `found-RANK.json` in the trial's folder, anew at every step, so that one
+Each of its processes writes what it finds to `found-RANK.json` in the trial's folder, again at every step, so that one
 that hangs says where.
 """
 

@@ -37,7 +37,7 @@ FEW = 10
 
 
 def run(job: Train, task: Task) -> None:
-    """Be one process of the gang: train or go on training, evaluate, and write the records."""
+    """Be one process of the gang: train or resume training, evaluate, and write the records."""
     check_unchanged(task.runs, job.dataset, job.start)
     items = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
     if len(items) < job.recipe.batch:
@@ -48,7 +48,7 @@ def run(job: Train, task: Task) -> None:
         check_gpu(job.gpus)
         if not gang.agree([not task.has_records(job)])[0]:
             return
-        _together(gang, task.check_told)
+        _together(gang, task.check_stop)
         if not gang.agree([(task.folder / OUTCOME).exists()])[0]:
             trainer = Trainer(job, task, gang, items, epochs)
             outcome = trainer.run(task.folder / STEPS)
@@ -68,7 +68,7 @@ def run(job: Train, task: Task) -> None:
 
 
 def _together(gang: Gang, action: Callable[[], object]) -> None:
-    """Do `action` in all processes, and stop in all of them where one of them was told to."""
+    """Do `action` in all processes, and stop in all of them where one of them was asked to."""
     told: Exception | None = None
     try:
         action()

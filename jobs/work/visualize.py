@@ -56,7 +56,7 @@ def run(job: Visualize, task: Task) -> None:
 
     ValueError where no video can be read, or a file is not the one that the job was planned for.
     """
-    task.check_told()
+    task.check_stop()
     started = task.now()
     check_unchanged(task.runs, job.dataset, job.checkpoint)
     if job.video and content_sha256([Path(job.video)], task.runs) != job.video_sha256:
@@ -70,14 +70,14 @@ def run(job: Visualize, task: Task) -> None:
     steps = len(items) * len(job.cells)
     with DecodePool(1, job.decode_timeout_s) as pool:
         for number, item in enumerate(items):
-            task.check_told()
+            task.check_stop()
             task.update(number * len(job.cells), steps)
             clip = read(job, item.file, pool)
             if isinstance(clip, Unreadable):
                 skipped.append({"video": item.path, "reason": str(clip)})
                 continue
             for done, (cell, figures) in enumerate(drawn.items(), 1):
-                task.check_told()
+                task.check_stop()
                 model.set_reduction(cell.reduction)
                 # Two names may be cut to the same; the record's is another for each cell.
                 words = f"{_slug(Path(item.path).stem)}-{_slug(cell.reduction)}-{job.record_id(cell)[:6]}"

@@ -25,7 +25,7 @@ def methods() -> list[str]:
 
 @cache
 def source_digest(name: str) -> str:
-    """A short digest of a method's file: a method that was changed is measured anew."""
+    """A short digest of a method's file: a changed method is measured again."""
     found = find_spec(f"{__name__}.{name}")
     assert found is not None
     assert found.origin is not None

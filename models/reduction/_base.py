@@ -42,7 +42,8 @@ class Reduction:
         """Choose the tokens that stay.
 
         tokens: (B, T, N, C), a block's output; keys: (B, T, N, C / heads), its attention keys averaged over heads and
-        L2-normalised; stage: counted from 1. Returns positions (B, T, kept) into N, in the order in which they go on.
+        L2-normalised; stage: counted from 1. Returns positions (B, T, kept) into N, in the order in which the next
+        block gets them.
         """
         raise NotImplementedError
 
@@ -99,9 +100,11 @@ class Staged(Reduction):
         at = self.at and tuple(1 + (block - 1) * target.depth // source.depth for block in self.at)
         if at and len(set(at)) < len(at):
             blocks = "-".join(map(str, at))
-            raise ValueError(f"{self._text()}: in a stand-in of {target.depth} blocks its stages meet, at={blocks}")
+            raise ValueError(
+                f"{self._text()}: in a stand-in of {target.depth} blocks two of its stages coincide, at={blocks}"
+            )
         fitted = replace(self, r=round(exact), at=at)
-        note = "" if exact == fitted.r else f"r = {self.r} scales to {exact:g}, run as {fitted.r}"
+        note = "" if exact == fitted.r else f"r = {self.r} scales to {exact:g}, rounded to {fitted.r}"
         return fitted, note
 
     def canonical(self, arch: Architecture) -> str:

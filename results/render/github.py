@@ -21,8 +21,8 @@ _INLINE = re.compile(
 )
 _BLOCK = re.compile(r"^(\d{1,9}(?=[.)](?:\s|$))|)(>|[-+](?=[\s-]|$)|(?<=\d)[.)])")
 _NOTHING = "<!-- -->"
-"""Addresses, names, numbers of issues and :emoji: are looked for in the finished page, where no escape is left to see;
-a comment, which is not shown, cuts them in two."""
+"""Addresses, names, numbers of issues and :emoji: are searched for by GitHub in the finished page, where no escape is
+left to see; a comment, which is not shown, cuts them in two."""
 
 
 def render(views: Sequence[TableView]) -> str:
@@ -60,7 +60,7 @@ def _grid(view: TableView, grid: Grid, wide: bool) -> str:
 
 
 def _escape(text: str) -> str:
-    """Return text that GitHub shows as it is: no markup, no links, nobody mentioned, on whatever line it begins."""
+    """Return text that GitHub shows as it is: no markup, no links, no mentions, wherever in a line it begins."""
     return _BLOCK.sub(r"\1\\\2", _INLINE.sub(_shown, text))
 
 

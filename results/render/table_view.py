@@ -89,7 +89,7 @@ class Entry:
         return self._text(self.value, min(digits, _MOST))
 
     def published_text(self, digits: int | None = None) -> str:
-        """The printed value with so many decimals, else as many as its metric deserves, empty without one."""
+        """The printed value with `decimals` decimals, else with those of its metric; empty without a value."""
         if self.published is None:
             return ""
         return self._text(self.published, decimals(self.metric) if digits is None else digits)
@@ -118,7 +118,7 @@ class TableView:
     notes: list[str] = field(default_factory=list)
     """Shown under the table: what was skipped, that the paper's model is another one than the demo's."""
     of_changes: list[str] = field(default_factory=list)
-    """Those of the notes that bear on the differences between its values as well."""
+    """Those notes that also apply to the differences between its values."""
     jobs: dict[tuple[str, str], str] = field(default_factory=dict)
     """The id of the job that says most about a cell, by (row, column), where there is one."""
     derived: str = ""

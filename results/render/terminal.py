@@ -18,9 +18,9 @@ from results.render.table_view import Entry, TableView
 GAP, BETWEEN = 2, 3
 """Blanks between two sub-columns, and between two columns."""
 LEAST = 8
-"""Cells that row labels have at least; longer ones go on in the next line."""
+"""Cells that row labels have at least; longer ones are wrapped."""
 NAME = 14
-"""Cells of a column's name that make its column wider; longer ones go on in the next line."""
+"""Cells of a column's name that make its column wider; longer ones are wrapped."""
 STYLES = {
     "done": "green",
     "partial": "yellow",
@@ -35,7 +35,7 @@ STYLES = {
 """Of a value by its status, and of what stands beside it. They say nothing that words and marks do not say as well."""
 
 Wrap = Callable[[str, int], list[Text]]
-"""Breaks text into lines of at most so many cells, at blanks where it can."""
+"""Breaks text into lines of at most `width` cells, at blanks where possible."""
 
 
 @dataclass(frozen=True)

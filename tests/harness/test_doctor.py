@@ -181,10 +181,10 @@ def test_on_slurm(tmp_path: Path, slurm: Slurm, capsys: pytest.CaptureFixture[st
     assert without_ok(lines) == []
     assert code == 0
     assert [line for line in lines if re.match("ok (SLURM|site|accounting|sbatch)", line)] == [
-        "ok SLURM: answers; of an unknown version, arrays of 1001 tasks",
-        "ok site: partition (the default) has what is asked for",
-        "ok accounting: sacct answers: why a job ended is known",
-        "ok sbatch: grid.vit_demo.none.motion.1x1.top1 would be taken, and start at 2026-01-02T03:04:05",
+        "ok SLURM: answers; version unknown, arrays of 1001 tasks",
+        "ok site: partition (the default) can run what is asked for",
+        "ok accounting: sacct answers, so the reason why a job ended is known",
+        "ok sbatch: grid.vit_demo.none.motion.1x1.top1 would be accepted, and start at 2026-01-02T03:04:05",
     ]
     assert slurm.scripts == [], "nothing was submitted"
 
@@ -214,7 +214,7 @@ def test_a_profile_that_slurm_cannot_serve_is_not_tried(
     assert lines[-2].startswith(
         "wrong    site: profile small: launch.partition 'long' is unknown here; partitions: gpu"
     )
-    assert lines[-1] == "warning  trial: left out until what is wrong above is mended"
+    assert lines[-1] == "warning  trial: skipped until the errors above are fixed"
     assert slurm.scripts == []
 
 

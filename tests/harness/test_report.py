@@ -158,13 +158,13 @@ def alive(**changes: Any) -> dict[str, Any]:
         ({"state": "running", "updated": "2020-01-01T00:00:00+00:00"}, "failed", "runs shows more"),
         ({"state": "done"}, "pending", ""),
         (
-            alive(state="stopped", error="told to stop (SIGINT)"),
+            alive(state="stopped", error="asked to stop (SIGINT)"),
             "pending",
-            "stopped by Ctrl-C; the same command goes on",
+            "stopped by Ctrl-C; run the same command to resume",
         ),
-        (alive(state="stopped", error="told to stop (SIGTERM)"), "failed", "told to stop (SIGTERM)"),
+        (alive(state="stopped", error="asked to stop (SIGTERM)"), "failed", "asked to stop (SIGTERM)"),
     ],
-    ids=["running", "failed", "killed", "its record was removed", "Ctrl-C", "told to stop"],
+    ids=["running", "failed", "killed", "its record was removed", "Ctrl-C", "asked to stop"],
 )
 def test_the_state_of_a_cell_without_a_record(
     tmp_path: Path, progress: dict[str, Any], expected: str, said: object
@@ -184,7 +184,7 @@ def test_the_state_of_a_cell_without_a_record(
 def test_why_a_driver_gave_a_job_up_is_shown_in_its_cells(tmp_path: Path) -> None:
     runs, job = tmp_path / "runs", evaluation(tmp_path, demo_cell())
     name = put_job(runs, job, executor="slurm", id="7")
-    put_progress(runs, job.id, state="stopped", error="told to stop (SIGTERM)", submission=name)
+    put_progress(runs, job.id, state="stopped", error="asked to stop (SIGTERM)", submission=name)
     write_ended(runs, job.id, 1, 0, {"how": "crash", "text": "it ran out of memory on gpu3", "node": "gpu3"})
     found = entry(view(tmp_path))
     assert (found.status, found.note) == ("failed", "it ran out of memory on gpu3")
@@ -257,7 +257,7 @@ def test_what_failed_is_looked_into_with_the_runs_folder(tmp_path: Path) -> None
     put_job(tmp_path / "runs", job)
     put_progress(tmp_path / "runs", job.id, state="running", updated="2020-01-01T00:00:00+00:00")
     hint = f"python -m harness.status {job.id} --log --runs {tmp_path / 'runs'} shows more"
-    assert entry(view(tmp_path)).note == f"it ended without a word; {hint}"
+    assert entry(view(tmp_path)).note == f"it ended without an error message; {hint}"
     assert command("status", job.id, "--log", runs=Path("./runs")) == f"python -m harness.status {job.id} --log"
 
 
@@ -376,7 +376,9 @@ def test_why_a_cell_has_no_value(tmp_path: Path, capsys: pytest.CaptureFixture[s
     found = view(tmp_path)
     assert entry(found, "r=0").note == "it ran out of the 40 GB of launch.mem_gb on node2; 3 tries"
     assert (entry(found, "r=48").status, entry(found, "r=48").note) == ("failed", "cancelled")
-    assert entry(found, "r=64").note.startswith("its process ended without a word (killed, or out of memory?); 3 tries")
+    assert entry(found, "r=64").note.startswith(
+        "its process ended without an error message (killed, or out of memory?); 3 tries"
+    )
     assert entry(found, "r=64").note.endswith("shows more")
     assert main(tmp_path, "table2") == 0
     text = capsys.readouterr().out

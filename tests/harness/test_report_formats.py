@@ -103,7 +103,7 @@ def test_a_terminal_gets_colours_and_lines_no_wider_than_itself(folder: Path, co
 
 def test_a_page_on_a_terminal_goes_to_a_file_that_is_named(folder: Path) -> None:
     said, code = on_a_terminal("--format", "html", columns=100)
-    assert (said, code) == ("the report is in runs/report.html; a browser opens it as it is\n", 0)
+    assert (said, code) == ("the report is in runs/report.html; open it in a browser\n", 0)
     assert "Drop numbers of ViT-B" in (folder / "runs" / "report.html").read_text()
 
 

@@ -34,7 +34,7 @@ def test_others_who_may_write_there_could_have_our_jobs_run_what_they_like(
     place.runs.chmod(mode)
     assert sweep.main(place.arguments()) == 2
     whose = f"others may write to {place.runs}, and so have your jobs run what they like"
-    remedy = "have it for yourself (chown, chmod go-w), or choose another by --runs"
+    remedy = "make it yours alone (chown, chmod go-w), or choose another with --runs"
     assert capsys.readouterr() == ("", f"error: {whose}: {remedy}\n")
     assert list(place.runs.iterdir()) == []
     place.runs.chmod(mode & 0o755)
@@ -49,13 +49,13 @@ def test_a_folder_that_may_not_be_written_to(
     if not os.geteuid():  # may write anywhere
         monkeypatch.setattr("os.access", lambda *_: False)
     assert sweep.main(place.arguments()) == 2
-    wrong = f"the runs folder {place.runs} is not usable: it cannot be written to; choose another by --runs"
+    wrong = f"the runs folder {place.runs} is not usable: it cannot be written to; choose another with --runs"
     assert capsys.readouterr() == ("", f"error: {wrong}\n")
     assert list(place.runs.iterdir()) == []
 
 
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    message = "cannot be made: File exists; choose another by --runs"
+    message = "cannot be made: File exists; choose another with --runs"
     with pytest.raises(ValueError, match=message):
         check_runs(tmp_path / "file" / "runs")

@@ -166,7 +166,8 @@ def test_why_a_job_ended(tmp_path: Path, slurm: Slurm, capsys: pytest.CaptureFix
     assert found[FIRST.id].endswith(" it ran out of the 40 GB of launch.mem_gb on node2; 3 tries")
     assert found[SECOND.id].endswith(" its node failed on node1")
     assert found[BOTH.id].endswith(
-        "it ended without a word: SLURM says FAILED on node1; its log ends: import / slurmstepd: error:\\x1b Killed"
+        "it ended without an error message: SLURM says FAILED on node1; its log ends: "
+        "import / slurmstepd: error:\\x1b Killed"
     )
 
 
@@ -268,14 +269,14 @@ def test_cancelled_jobs_leave_slurms_queue_and_running_tasks_stop(
     put_array(tmp_path, slurm, FIRST, "5", "PENDING")
     put_array(tmp_path, slurm, SECOND, "6", "PENDING")
     assert main("--runs", tmp_path, "--cancel", FIRST.id) == 0
-    assert capsys.readouterr().out == f"job {FIRST.id} is told to stop\n"
+    assert capsys.readouterr().out == f"job {FIRST.id} is asked to stop\n"
     assert (slurm.state("5"), slurm.state("6")) == ("CANCELLED by 0", "PENDING")
     slurm.set_state("5", slurm.state("5"))  # that is, time has passed
     assert main("--runs", tmp_path, FIRST.id) == 0
     assert "cancelled" in rows(capsys.readouterr().out)[FIRST.id]
     progress = ProgressWriter(tmp_path, FIRST.id)
     with pytest.raises(Cancelled):
-        Task(tmp_path, FIRST.id, 0, 1, "demo", progress).check_told()
+        Task(tmp_path, FIRST.id, 0, 1, "demo", progress).check_stop()
     progress.finish()
     assert main("--runs", tmp_path, "--cancel", FIRST.id) == 0
 
@@ -321,7 +322,7 @@ def test_a_refusal_of_scancel_is_told(
     (tmp_path / "bin" / "scancel").write_text(f"#!/bin/sh\n{script}\n")
     assert main("--runs", tmp_path, "--cancel", FIRST.id) == code
     printed = capsys.readouterr()
-    assert printed.out == f"job {FIRST.id} is told to stop\n"
+    assert printed.out == f"job {FIRST.id} is asked to stop\n"
     assert error in printed.err
     assert (job_folder(tmp_path, FIRST.id) / "cancelled").exists()
 
@@ -358,7 +359,7 @@ def test_an_id_that_is_too_short_cancels_nothing(tmp_path: Path, capsys: pytest.
     digits = [job.id[0] for job in jobs]
     twice = next(digit for digit in digits if digits.count(digit) > 1)
     assert main("--runs", tmp_path, "--cancel", twice) == 2
-    assert "; give more of the id\n" in capsys.readouterr().err
+    assert "; give more characters of the id\n" in capsys.readouterr().err
     assert not list((tmp_path / "jobs").glob("*/cancelled"))
 
 

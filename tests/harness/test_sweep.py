@@ -100,7 +100,7 @@ def test_a_job_that_dies_without_a_word_does_not_keep_us_waiting(
     done = place.sweep()
     assert done.returncode == 1
     (job,) = read_progress(place.runs)
-    why = "its process ended without a word (killed, or out of memory?)"
+    why = "its process ended without an error message (killed, or out of memory?)"
     assert [line for line in done.stdout.splitlines() if "started again" in line] == [
         f"job {job.id} (grid) started again: {why}",
         f"job {job.id} (grid) started again: {why}; 2 tries",
@@ -285,7 +285,7 @@ def test_ctrl_c_stops_the_local_jobs(tmp_path: Path) -> None:
             driver.kill()
     assert (driver.returncode, errors) == (
         1,
-        "stopped; the same command goes on where this one was, and harness.status shows what still runs\n",
+        "stopped; run the same command to resume, and harness.status shows what still runs\n",
     )
     deadline = time.monotonic() + 30
     while [state_of(job) for job in read_progress(place.runs)] != ["lost"]:

@@ -56,7 +56,7 @@ def told(*signals: signal.Signals) -> Action:
     def action(job: Job, task: Task) -> None:
         for number in signals:
             os.kill(os.getpid(), number)
-        task.check_told()
+        task.check_stop()
 
     return action
 

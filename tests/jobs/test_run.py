@@ -196,7 +196,7 @@ def test_a_process_that_is_told_to_stop_keeps_to_what_is_begun_however_often_it_
     assert not_done(tmp_path, submit(tmp_path, [("one", 0), ("two", 0)])) == "2 of 2 tasks are not done: one, two"
     assert done == [("one", 0)]
     assert task_of(tmp_path, "one").state == "stopped"
-    assert task_of(tmp_path, "one").error == f"told to stop ({number.name}); the same command takes it up again"
+    assert task_of(tmp_path, "one").error == f"asked to stop ({number.name}); run the same command to resume"
     assert task_of(tmp_path, "two").state == "pending", "it was not given to this submission"
     assert signal.getsignal(number) == before
 
@@ -207,7 +207,7 @@ def test_a_process_that_is_told_to_stop_waits_no_longer_for_others(tmp_path: Pat
     name = submit(tmp_path, [("job", 0)], after=((me.pid, me.create_time()),))
     timer = threading.Timer(0.2, os.kill, (me.pid, signal.SIGTERM))
     timer.start()
-    assert "before anything was begun" in not_done(tmp_path, name)
+    assert "before anything had started" in not_done(tmp_path, name)
     timer.join()
     assert task_of(tmp_path).state == "pending"
 
@@ -221,7 +221,7 @@ def test_tasks_that_a_process_did_not_come_to_say_so_when_it_is_told_to_stop(act
         assert claim(tmp_path, job, 1, [0], name, utc_now(), {})
     not_done(tmp_path, name)
     assert [task_of(tmp_path, job).state for job in ("one", "two")] == ["stopped", "stopped"]
-    assert task_of(tmp_path, "two").error == "told to stop (SIGINT) before it began"
+    assert task_of(tmp_path, "two").error == "asked to stop (SIGINT) before it started"
 
 
 def full(monkeypatch: pytest.MonkeyPatch, folder: str) -> None:

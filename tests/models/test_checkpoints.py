@@ -106,9 +106,9 @@ def test_files_that_hold_no_weights(tmp_path, model, state):
         "pointer.safetensors": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
         "page.pth": (
             b"<!DOCTYPE html><html>not found</html>",
-            "is a web page, no checkpoint; download the file itself",
+            "is a web page, not a checkpoint; download the file itself",
         ),
-        "page.safetensors": (b"\n <html>sign in</html>", "is a web page, no checkpoint; download the file itself"),
+        "page.safetensors": (b"\n <html>sign in</html>", "is a web page, not a checkpoint; download the file itself"),
         "text.pth": (b"hello, this is text", "is damaged or no checkpoint"),
         "text.safetensors": (b"hello, this is text", "is damaged or no checkpoint"),
         "cut.pth": (whole[: len(whole) // 2], "is damaged or no checkpoint"),
@@ -214,7 +214,7 @@ def test_weights_that_were_trained_on_other_clips_by_their_own_word(tmp_path, mo
     path = tmp_path / "k400.pth"
     torch.save({"module": state, "args": form(AGREEING | other)}, path)
     message = refusal(model, lambda: load_checkpoint(model, path, stride=3))
-    assert message == f"{path} was trained on other clips, by its args: {said}"
+    assert message == f"{path} was trained on other clips, according to its args: {said}"
     torch.save({"module": state, "args": form(AGREEING)}, path)
     load_checkpoint(model, path, stride=3)
 

@@ -71,7 +71,7 @@ def test_the_life_of_a_task(tmp_path):
         (lambda writer: writer.fail("too many unreadable videos"), "failed", "too many unreadable videos", False),
         (lambda writer: writer.fail("no space left", retry=True), "failed", "no space left", True),
         (lambda writer: writer.cancel(), "cancelled", "cancelled", False),
-        (lambda writer: writer.stop("told to stop"), "stopped", "told to stop", False),
+        (lambda writer: writer.stop("asked to stop"), "stopped", "asked to stop", False),
     ],
     ids=["failed", "may do better", "cancelled", "stopped"],
 )
@@ -85,21 +85,21 @@ def test_an_end_other_than_done_carries_its_message(tmp_path, end, state, error,
 def test_time_outs_are_counted_within_a_submission(tmp_path):
     for submission, timeouts in (("one", 1), ("one", 2), ("two", 1)):
         writer = ProgressWriter(tmp_path, "job", submission=submission)
-        writer.stop("told to stop", timed_out=True)
+        writer.stop("asked to stop", timed_out=True)
         assert (only(tmp_path).tasks[0].timeouts, only(tmp_path).tasks[0].submission) == (timeouts, submission)
-    ProgressWriter(tmp_path, "job", submission="two").stop("told to stop")
+    ProgressWriter(tmp_path, "job", submission="two").stop("asked to stop")
     assert only(tmp_path).tasks[0].timeouts == 1, "preempted"
 
 
 def test_what_a_driver_found_out_is_the_reason_rather_than_what_a_task_said(tmp_path):
     declare(tmp_path)
-    put(tmp_path, state="stopped", error="told to stop (SIGTERM)")
+    put(tmp_path, state="stopped", error="asked to stop (SIGTERM)")
     write_ended(tmp_path, "job", 1, 0, {"how": "crash", "text": "its node failed", "node": "node1"})
     job = only(tmp_path)
     assert job.error == "its node failed"
     assert job.ended == {1: {0: {"how": "crash", "text": "its node failed", "node": "node1"}}}
     claim(tmp_path, "job", 2, [0], "another", "2026-01-01T00:01:00+00:00", {})
-    assert only(tmp_path).error == "told to stop (SIGTERM)", "that was of an earlier attempt"
+    assert only(tmp_path).error == "asked to stop (SIGTERM)", "that was of an earlier attempt"
 
 
 def test_whether_the_user_wants_it_to_stop(tmp_path):

@@ -62,8 +62,8 @@ def test_a_good_profile_is_tried_on_two_nodes(examine: Examine, cluster: Cluster
     code, lines = examine("launch.cpus_per_task=2", "launch.account=video", "launch.qos=long", trial=True)
     assert code == 0
     assert [line for line in lines if not line.startswith("ok ")] == []
-    assert "ok site: partition gpu has what is asked for" in lines
-    assert "ok accounting: sacct answers: why a job ended is known" in lines
+    assert "ok site: partition gpu can run what is asked for" in lines
+    assert "ok accounting: sacct answers, so the reason why a job ended is known" in lines
     assert sum(line.startswith("ok sbatch: table1") for line in lines) == 2, "timings and trainings, once each"
     hosts = re.search(r"ok trial meeting: two processes on (node\d) and (node\d) added numbers", "\n".join(lines))
     assert hosts

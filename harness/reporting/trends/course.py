@@ -68,7 +68,7 @@ def _read(job: str, runs: Path) -> tuple[Course, int]:
     """The course of a training and how many steps a point stands for; ValueError saying what is wrong with its file."""
     path = job_folder(runs, job) / STEPS
     if Path(job).name != job:
-        raise ValueError(f"{job!r} is no job")
+        raise ValueError(f"{job!r} is not a job")
     try:
         found = path.stat()
         if not path.is_file():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from submitit import SlurmExecutor
 
 SBATCH_S = 120
-"""Seconds that sbatch is given to answer."""
+"""Seconds that sbatch has to answer."""
 SENDS = 3
 """How often a submission is sent to a SLURM that does not answer."""
 AGAIN_S = 10.0
@@ -46,7 +46,7 @@ def submit(starts: Sequence[Start], profile: Profile, runs: Path) -> Sent:
         waiting += one.units[fits:]
         sent.why = sent.why or (str(limit) if limit else "")
     if waiting and not sent.tasks and _alone(sent.why):
-        raise ValueError(f"profile {profile.name}: SLURM takes not even one task: {sent.why}")
+        raise ValueError(f"profile {profile.name}: SLURM accepts not even one task: {sent.why}")
     for start in starts:
         if left := {task: start.tasks[task] for job_id, task in waiting if job_id == start.job.id}:
             sent.waiting.append(replace(start, tasks=left))
@@ -77,7 +77,7 @@ def _send(
     planned: Sbatch, before: str, starts: Mapping[str, Start], profile: Profile, runs: Path
 ) -> tuple[str, int, Refusal | None]:
     """One sbatch, that waits for the end of the job `before`; returns its id and how many tasks it starts, or the limit
-    that does not allow it. A SLURM that does not answer may have taken the job all the same, so it is looked up before
+    that does not allow it. A SLURM that does not answer may have accepted the job anyway, so it is looked up before
     it is sent again."""
     whole = new_submission("slurm", planned.kind, planned.units, profile.launch, planned.label)
     submission = begin(whole, starts, runs)
@@ -99,7 +99,7 @@ def _send(
         break
     stands = note_started(submission, Started(job_id), runs)
     if job_id and stands.id != job_id:
-        # It took so long that another driver has given it up.
+        # It took so long that another driver has withdrawn it.
         _cancel(job_id)
         return stands.id, 0, None
     if stands.id:
@@ -131,7 +131,7 @@ def _sbatch(submission: Submission, parameters: dict[str, Any], runs: Path) -> s
 
 
 def slurm_executor(folder: Path) -> "SlurmExecutor":
-    """submitit's executor, whose files are in `folder`, with a limit of its own to how long sbatch may take."""
+    """submitit's executor, whose files are in `folder`, with its own limit on how long sbatch may take."""
     from submitit import SlurmExecutor
     from submitit.slurm.slurm import _make_sbatch_string
 
@@ -155,5 +155,5 @@ def check_sbatch(starts: Sequence[Start], profile: Profile, runs: Path) -> list[
         if isinstance(found, Refusal) and found.kind == WRONG:
             raise ValueError(f"profile {profile.name}: SLURM would refuse {one.label}: {found}")
         if isinstance(found, Refusal) and found.kind == BUSY:
-            notes.append(f"SLURM cannot say now whether it would take {one.label}: {found}")
+            notes.append(f"SLURM cannot say now whether it would accept {one.label}: {found}")
     return notes

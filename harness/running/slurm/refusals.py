@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from harness.running.slurm.sinfo import read_partitions
 
 TEST_S = 60
-"""Seconds that sbatch --test-only is given to answer."""
+"""Seconds that sbatch --test-only has to answer."""
 BUSY, LIMIT, WRONG = "busy", "limit", "wrong"
 _BUSY = re.compile(
     r"timed out|no answer in|socket|unable to contact|connection|temporar|zero bytes|try again|standby"
@@ -90,7 +90,7 @@ def ask_sbatch(script: str) -> Refusal | str:
         return Refusal(BUSY, f"no answer in {TEST_S} s")
     if not done.returncode:
         when = re.search(r"to start at (\S+)", done.stdout + done.stderr)
-        return f"at {when[1]}" if when else "at a time not told"
+        return f"at {when[1]}" if when else "at an unknown time"
     found = refusal(done.stderr or done.stdout or f"exit code {done.returncode}")
     # Asked so, SLURM leaves out nodes that are down; check_site has looked whether they have what is asked for.
     if found.kind == WRONG and "node configuration" in found.said and (down := _down()):

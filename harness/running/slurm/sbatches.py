@@ -25,7 +25,7 @@ class Sbatch:
     label: str
     parameters: dict[str, Any]
     after: int | None = None
-    """The place of another whose end it must wait for, lest more run at a time than the profile allows."""
+    """The index of the sbatch whose end it must wait for, so that no more run at a time than the profile allows."""
 
 
 def plan_sbatches(starts: Sequence[Start], launch: Launch) -> list[Sbatch]:

@@ -50,7 +50,7 @@ def check_site(profile: Profile, gangs: Sequence[Train]) -> list[Finding]:
         partitions = read_partitions()
         if not partitions:
             unread = "sinfo shows no partition that could be read"
-            return [unknown("site", f"{unread}: whether SLURM has what is asked for was not checked")]
+            return [unknown("site", f"{unread}: whether SLURM can run what is asked for was not checked")]
         unchecked, any_time = _check_accounting(launch)
         needs = dict.fromkeys([_Need.of(launch), *(_Need.of(launch, gang) for gang in gangs)])
         found = _check_partitions(launch, needs, partitions, any_time)
@@ -172,7 +172,8 @@ def _waits(need: _Need, nodes: list[Node], partition: str) -> list[str]:
 
 
 def _check_accounting(launch: Launch) -> tuple[list[str], bool]:
-    """Notes, and whether the QOS lifts the partition's time limit; ValueError for an account or QOS not to be had."""
+    """Notes, and whether the QOS lifts the partition's time limit; ValueError for an account or QOS that is not
+    available."""
     asked = [f"launch.{name}" for name in ("account", "qos") if getattr(launch, name)]
     if not asked:
         return [], False

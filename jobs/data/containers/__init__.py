@@ -1,6 +1,6 @@
-"""The containers and codecs that videos are read in, told by what a file says of itself, never by its name.
+"""The containers and codecs that videos are read in, recognised by a file's content, never by its name.
 
-decord gives other frames than a file has in some containers, without a word. Of those listed here, all frames of videos
+decord silently gives other frames than a file has in some containers. Of those listed here, all frames of videos
 with every structure of groups of pictures were compared with an independent decode (tests/jobs/data/test_corpus.py);
 everything else is refused. Nothing here decodes.
 """
@@ -48,7 +48,7 @@ class Container:
 
 
 def identify(content: BinaryIO, size: int) -> Container:
-    """What `content`, a file of so many bytes, is. NotRead for what videos are not read in; ValueError, in words about
+    """What `content`, a file of `size` bytes, is. NotRead for formats that are not read; ValueError, in words about
     the file, for an MP4 that is cut short."""
     content.seek(0)
     head = content.read(4096)
@@ -56,7 +56,9 @@ def identify(content: BinaryIO, size: int) -> Container:
         if form.is_one(head):
             codecs = tuple(form.codecs(content, size))
             if others := [one for one in codecs if one not in COMPARED[form.NAME]]:
-                raise NotRead(f"{others[0]} in {form.NAME}, which was not compared with another decoder: {RECODE}")
+                raise NotRead(
+                    f"{others[0]} in {form.NAME}, for which no frames were compared with another decoder: {RECODE}"
+                )
             return Container(form.NAME, codecs)
     for what, looks in _OTHERS:
         if looks(head):

@@ -25,7 +25,7 @@ def codecs(content: BinaryIO, size: int) -> Iterator[str]:
         if len(head) < 12:
             return
         if head[0] & 0x1F == _VIDEO:
-            # Codecs added to the format later are told by four letters, and a high bit.
+            # Codecs added to the format later are named by four letters, and a high bit.
             number = head[11] & 0x0F
             unknown = f"codec {number!r}"
             yield unknown if head[11] & 0x80 else _CODECS.get(number, unknown)

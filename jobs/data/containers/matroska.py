@@ -9,7 +9,7 @@ _SEGMENT, _TRACKS, _TRACK, _CLUSTER, _GROUP = 0x18538067, 0x1654AE6B, 0xAE, 0x1F
 _NUMBER, _TYPE, _CODEC, _PRIVATE, _ENCODINGS = 0xD7, 0x83, 0x86, 0x63A2, 0x6D80
 _SIMPLE_BLOCK, _BLOCK = 0xA3, 0xA1
 _WITHIN = (_SEGMENT, _TRACKS, _TRACK, _CLUSTER, _GROUP)
-"""Elements that hold those that are looked for."""
+"""Elements that contain those sought."""
 _VIDEO = 1
 _CODECS = {
     "V_MPEG4/ISO/AVC": "H.264",
@@ -76,7 +76,7 @@ def _video_tracks(content: BinaryIO, size: int) -> list[dict[int, bytes]]:
 
 def _elements(content: BinaryIO, size: int) -> Iterator[tuple[int, int, int]]:
     """Id, start and end of the content of every element, those within others after them. One of unknown size, as live
-    streams have, is gone into if it may hold what is looked for, and else ends the search."""
+    streams have, is searched if it may hold what is sought, and else ends the search."""
     at = 0
     while at < size:
         content.seek(at)

@@ -142,7 +142,7 @@ def _codec(content: BinaryIO, track: Box) -> str:
         return "a codec that it does not name"
     found = {(one.kind, _read(content, one)) for one in _boxes(content, described.start + 8, described.end)}
     if len(found) != 1:
-        # FFmpeg leaves out, without a word, the frames of a codec other than the first one's.
+        # FFmpeg silently leaves out the frames of a codec other than the first one's.
         return "more than one codec, or setting of a codec, in one track" if found else "a codec that it does not name"
     ((kind, description),) = found
     if kind == b"mp4v":

@@ -29,9 +29,9 @@ SCRIPTS = ("base", "record", "samples", "dialog", "sort", "copy", "plots", "toke
 PORTRAIT = 100
 """Ems of the widest table whose text is of readable size on paper that stands upright."""
 TALL = 40
-"""Rows beyond which a table may begin on one sheet of paper and go on on the next."""
+"""Rows beyond which a table may be split across two sheets of paper."""
 STATE = '<meta name="state" content="">'
-"""Of a live page, where whoever serves it puts the digest that `/state` answers."""
+"""Of a live page: the server inserts the digest that `/state` answers."""
 
 
 def render_page(page: Page) -> str:

@@ -1,4 +1,4 @@
-"""What the page is made of: plain data, gathered by whoever knows the runs folder."""
+"""What the page is made of: plain data, gathered by the code that knows the runs folder."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ class Figure:
     stages: Sequence[tuple[int, int]]
     """Block and number of tokens kept after it, in order."""
     said: str = ""
-    """What the model took the video for."""
+    """The class that the model predicted."""
     content: Mapping[str, Any] | None = None
-    """The file page.json of the folder; None where it is not embedded."""
+    """The folder's page.json; None if it is not embedded."""
     missing: str = ""
-    """Why it is not."""
+    """Why it is not embedded."""
 
     @property
     def maps(self) -> list[str]:

@@ -22,7 +22,7 @@ as_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 
 def payload(page: Page, tips: Mapping[str, Any]) -> str:
-    """Return the JSON for a <script> element; whatever the texts in it hold, it does not end one."""
+    """Return the JSON for a <script> element; no text in it can end the element."""
     parts = _Parts()
     content = {
         "live": page.live,
@@ -90,7 +90,7 @@ def _cells(view: TableView, page: Page) -> Iterable[tuple[str, dict[str, Any]]]:
 
 
 def _figure(figure: Figure) -> dict[str, Any] | None:
-    """What is to be drawn; the frames themselves are pictures of the page."""
+    """What the page's script draws; the frames themselves are images in the page."""
     if figure.content is None:
         return None
     return {**figure.content, "slots": [{"frame": slot["frame"]} for slot in figure.content["slots"]]}

@@ -11,7 +11,7 @@ from results.render.page.content import Page
 from results.render.page.layout import VALUES, WORDS, Table, cell_ids
 
 NAMED = 6
-"""Hosts that are named rather than counted."""
+"""How many hosts are listed by name before the rest is counted."""
 SUBMITIT = "submitit.core._submit"
 """The module by which submitit starts a process."""
 SKIPPED_MOST = 500

@@ -16,7 +16,7 @@ class Point:
     x: float
     y: float
     label: str
-    """What the point is, for whoever points at it."""
+    """What the point is, shown when it is pointed at."""
     x_low: float | None = None
     x_high: float | None = None
     """The ends of its error bar along x; None where there is none."""
@@ -43,7 +43,7 @@ class Point:
         return "!" * bool(self.doubts) + "†" * bool(self.inferred)
 
     @property
-    def told(self) -> str:
+    def caption(self) -> str:
         """What the point is, with what there is to say against it."""
         said = "; ".join([*self.doubts, *([f"† inferred: {self.inferred}"] if self.inferred else [])])
         return f"{self.label} ({said})" if said else self.label
@@ -92,7 +92,7 @@ def tips(plot: Plot) -> dict[str, dict[str, str]]:
     """By the id of each marker, what it shows in words and the id of its record, empty where there is none."""
     return {
         id: {
-            "text": f"{point.told}; {_told(plot.x_label, point.x, point.x_low, point.x_high)}; "
+            "text": f"{point.caption}; {_told(plot.x_label, point.x, point.x_low, point.x_high)}; "
             f"{_told(plot.y_label, point.y, point.y_low, point.y_high)}",
             "record": point.record,
         }

@@ -135,7 +135,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Scripted]]:
 @pytest.mark.parametrize(
     ("launch", "found", "subject", "state", "text"),
     [
-        ({"gpus_per_task": 1}, {"torch": TORCH}, "trial torch", "ok", "PyTorch 2.14.1 multiplies on V100 (sm_70)"),
+        ({"gpus_per_task": 1}, {"torch": TORCH}, "trial torch", "ok", "PyTorch 2.14.1 computes on V100 (sm_70)"),
         (
             {"gpus_per_task": 1},
             {"torch": TORCH | {"gpus": []}},
@@ -209,7 +209,7 @@ def test_one_of_which_nothing_is_seen(tmp_path: Path, scripted: Callable[..., li
     scripted(repeat("ended", "SLURM says COMPLETED"))
     state, text = said(try_out(small(tmp_path), tmp_path / "runs", [], ""))["trial"]
     assert state == "wrong"
-    assert "(SLURM says COMPLETED) and nothing of it can be seen here: is the runs folder on a file system" in text
+    assert "(SLURM says COMPLETED) and none of its output can be seen here: is the runs folder on a file system" in text
 
 
 def test_a_name_that_does_not_resolve_is_wrong_where_a_training_needs_it(

@@ -24,7 +24,7 @@ def test_what_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pyt
     reader = JobReader(tmp_path)
     first = reader.read(JOB.id)
     assert reader.read_all()[0] is first
-    assert reader.read(JOB.id, anew=True) is not first
+    assert reader.read(JOB.id, fresh=True) is not first
     put_progress(tmp_path, JOB.id, done=2)
     assert reader.read(JOB.id).done == 2
     # A task on another host may die without a word.

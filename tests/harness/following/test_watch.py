@@ -143,7 +143,7 @@ def test_what_is_started_again_is_said_and_noted_once(
     assert started == [({0: {"crash": 1}}, 1)]
     assert seen.ended == {1: {0: {"how": "crash", "text": "its node failed on node1", "node": "node1"}}}
     silent = (
-        "SLURM's accounting (sacct) does not answer: ends of jobs are told from squeue and from the jobs' own files"
+        "SLURM's accounting (sacct) does not answer: how jobs ended is taken from squeue and from the jobs' own files"
     )
     said = f"1 of 3 tasks of job {job.id} (grid) started again: its node failed on node1"
     assert capsys.readouterr().out.splitlines() == [silent, said], "each is said once"
@@ -161,7 +161,7 @@ def test_of_two_drivers_that_wait_one_starts_the_tasks_again_that_died(tmp_path:
         driver.look()
     for task, found in enumerate(("RUNNING", "FAILED", "PENDING", "COMPLETED")):
         slurm.set_state(f"100_{task}", found)
-    read = [driver._read(job.id, anew=True) for driver in drivers]
+    read = [driver._read(job.id, fresh=True) for driver in drivers]
     # Both decide on what they have seen.
     starts = [[Start(job, ["grid"], one.attempt, {1: {"crash": 1}})] for one in read]
     for driver, mine in zip(drivers, starts, strict=True):

@@ -220,7 +220,7 @@ def test_doubts_about_either_value_of_a_point_are_told_and_marked(tmp_path: Path
     put_timing(runs, "none", [30.0, 40.0, 50.0], flags=["IQR is 30 % of the median"])
     plot = drawn(tmp_path, grid("none"))["grid-top1-clips_per_s"]
     (point,) = plot.series[0].points
-    assert point.told.endswith("none, 5x3 (60 of 64 videos; odd; clips/s: IQR is 30 % of the median)")
+    assert point.caption.endswith("none, 5x3 (60 of 64 videos; odd; clips/s: IQR is 30 % of the median)")
     assert point.marks == "!"
     where = "! vit_demo on motion for vit_base on k400, none, 5x3: "
     assert [note for note in plot.notes if note.startswith("!")] == [

@@ -177,7 +177,7 @@ def test_what_may_be_on_its_way_is_waited_for(
     appears.start()
     adopt(tmp_path)
     assert read_started(tmp_path, one.name) == Started("7")
-    said = "another sweep was submitting, or was killed while it did: waiting to see what was sent …\n"
+    said = "another sweep was submitting, or was killed while submitting: waiting to see which jobs it sent …\n"
     assert capsys.readouterr().out == said
 
 
@@ -224,7 +224,7 @@ def test_a_job_that_its_submission_did_not_become_runs_nothing(
     write_started(tmp_path, one.name, Started(became))
     monkeypatch.setenv("SLURM_JOB_ID", "100")
     run_submission(str(tmp_path), one.name)
-    said = f"submission {one.name} was given up or has become another job: nothing to do here\n"
+    said = f"submission {one.name} was withdrawn or replaced by another job: nothing to do here\n"
     assert capsys.readouterr() == (said, "")
     assert read_progress(tmp_path) == []
 

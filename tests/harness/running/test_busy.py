@@ -79,7 +79,7 @@ def test_nothing_is_sent_while_it_cannot_be_known_what_was(
         assert sweep.main(place.arguments("--no-wait")) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("error: squeue does not answer whether SLURM has grid.vit_demo.gflops.2-cells~")
-        assert line.endswith(", which was being submitted; give the same command again when it does")
+        assert line.endswith(", which was being submitted; run the same command again when it does")
         assert len(slurm.scripts) == 1
     (slurm.folder / "squeue_down").unlink()
     assert sweep.main(place.arguments("--no-wait")) == 0

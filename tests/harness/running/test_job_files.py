@@ -33,7 +33,7 @@ def test_weights_that_are_none_are_said_before_anything_is_queued(
     tmp_path: Path, arguments: list[str], slurm: Slurm, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "weights.bin").write_text("<html>sign in</html>")
-    said = f"{tmp_path}/weights.bin is a web page, no checkpoint; download the file itself"
+    said = f"{tmp_path}/weights.bin is a web page, not a checkpoint; download the file itself"
     assert sweep.main(arguments) == 2
     assert capsys.readouterr().err == f"error: {said}\n"
     assert doctor.main([*arguments, "--no-trial"]) == 1

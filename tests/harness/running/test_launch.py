@@ -297,7 +297,7 @@ def test_a_percent_sign_in_the_runs_folder_is_none_of_slurms_patterns(tmp_path: 
         assert len(places) == 4
         assert all("/50%%run/runs/" in place for place in places)
         assert "submitit.core._submit " + str(tmp_path / "50%run") in script
-    with pytest.raises(ValueError, match=r"%j in its path, which submitit takes for a job's number; choose another"):
+    with pytest.raises(ValueError, match=r"%j in its path, which submitit reads as a job's number; choose another"):
         launch.check_runs(tmp_path / "a%job")
     assert not (tmp_path / "a%job").exists()
 

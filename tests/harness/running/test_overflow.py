@@ -138,7 +138,9 @@ def test_what_can_never_be_submitted_is_said_at_once(
     slurm.put("most", "0")
     place = Place(tmp_path, executor="slurm", tasks=1)
     assert sweep.main(place.arguments()) == 2
-    assert "error: profile small: SLURM takes not even one task: QOSMaxSubmitJobPerUserLimit" in capsys.readouterr().err
+    assert (
+        "error: profile small: SLURM accepts not even one task: QOSMaxSubmitJobPerUserLimit" in capsys.readouterr().err
+    )
     assert slurm.scripts == []
     assert not list(place.runs.glob("jobs/*/attempt-*"))
 
@@ -153,7 +155,7 @@ def test_who_does_not_wait_is_told_what_was_not_submitted(
     printed = capsys.readouterr()
     assert "1 task of 2 jobs on SLURM" in printed.out
     assert printed.err.startswith("1 task waits until fewer are submitted: QOSMaxSubmitJobPerUserLimit")
-    assert printed.err.endswith("; the same command submits more of them\n")
+    assert printed.err.endswith("; run the same command again to submit more\n")
 
 
 def test_a_limit_that_is_reached_between_the_question_and_the_submission(

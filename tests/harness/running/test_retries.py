@@ -75,9 +75,24 @@ CRASHED, TIMED_OUT, UNCOUNTED = {"crash": 1}, {"timeout": 1}, dict[str, int]()
 @pytest.mark.parametrize(
     ("found", "expected", "text", "tries"),
     [
-        ("COMPLETED", "crash", "it ended without a word: SLURM says COMPLETED with exit code 1:0 on node1", CRASHED),
-        ("FAILED", "crash", "it ended without a word: SLURM says FAILED with exit code 1:0 on node1", CRASHED),
-        ("BOOT_FAIL", "crash", "it ended without a word: SLURM says BOOT_FAIL with exit code 1:0 on node1", CRASHED),
+        (
+            "COMPLETED",
+            "crash",
+            "it ended without an error message: SLURM says COMPLETED with exit code 1:0 on node1",
+            CRASHED,
+        ),
+        (
+            "FAILED",
+            "crash",
+            "it ended without an error message: SLURM says FAILED with exit code 1:0 on node1",
+            CRASHED,
+        ),
+        (
+            "BOOT_FAIL",
+            "crash",
+            "it ended without an error message: SLURM says BOOT_FAIL with exit code 1:0 on node1",
+            CRASHED,
+        ),
         ("OUT_OF_MEMORY", "crash", "it ran out of memory on node1 (launch.mem_gb = 40)", CRASHED),
         ("NODE_FAIL", "crash", "its node failed on node1", CRASHED),
         ("TIMEOUT", "timeout", "it reached its time limit of 60 min on node1", TIMED_OUT),
@@ -104,11 +119,11 @@ def test_what_slurm_still_has_is_left_alone(tmp_path: Path, says: Says, found: s
     name = put_attempt(tmp_path, job.id, [0], "slurm", "7", time=OLD)
     says({"7": found})
     assert how(tmp_path, job.id) == []
-    put_progress(tmp_path, job.id, state="stopped", submission=name, error="told to stop (SIGTERM)")
+    put_progress(tmp_path, job.id, state="stopped", submission=name, error="asked to stop (SIGTERM)")
     assert how(tmp_path, job.id) == [], "it will go on"
 
 
-USR2, TERM = "told to stop (SIGUSR2); it goes on", "told to stop (SIGTERM); it goes on"
+USR2, TERM = "asked to stop (SIGUSR2); it goes on", "asked to stop (SIGTERM); it goes on"
 
 
 @pytest.mark.parametrize(
@@ -124,7 +139,7 @@ USR2, TERM = "told to stop (SIGUSR2); it goes on", "told to stop (SIGTERM); it g
         ({"state": "stopped", "error": USR2}, "", "timeout", USR2, TIMED_OUT),
         ({"state": "stopped", "error": TERM}, "CANCELLED", "cancelled", "cancelled in SLURM", None),
         ({"state": "running"}, "OUT_OF_MEMORY", "crash", "it ran out of memory on gpu3 (launch.mem_gb = 40)", CRASHED),
-        ({"state": "running"}, "", "crash", "SLURM no longer knows it, and it left no word", CRASHED),
+        ({"state": "running"}, "", "crash", "SLURM no longer knows it, and it left no error message", CRASHED),
     ],
 )
 def test_what_a_task_said_before_its_end_counts(
@@ -258,7 +273,7 @@ def test_a_local_task_that_died_is_started_again(tmp_path: Path) -> None:
     put_progress(tmp_path, job.id, 1, state="stopped", submission=name, error=USR2, host=socket.gethostname())
     found = how(tmp_path, job.id)
     assert found == [
-        (0, "crash", "its process ended without a word (killed, or out of memory?)"),
+        (0, "crash", "its process ended without an error message (killed, or out of memory?)"),
         (1, "timeout", USR2),
     ]
     assert restarted(tmp_path, job.id) == {0: {"crash": 1}, 1: {"timeout": 1}}
@@ -270,7 +285,7 @@ def test_a_job_whose_tasks_are_done_and_that_has_no_records_tries_one_of_them_ag
     for task in (0, 1):
         put_progress(tmp_path, job.id, task, state="done", submission=name)
     says({"7_0": "COMPLETED", "7_1": "COMPLETED"})
-    assert how(tmp_path, job.id) == [(0, "crash", "all of its tasks ended, and none wrote the records")]
+    assert how(tmp_path, job.id) == [(0, "crash", "all of its tasks ended without writing the records")]
 
 
 def test_a_silent_slurm_says_of_nothing_that_it_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,7 +324,7 @@ def test_a_tasks_own_word_comes_before_slurm_which_ends_jobs_late(
     assert how(tmp_path, job.id) == [(task, "error", "a web page") for task in range(tasks)]
     assert restarted(tmp_path, job.id) == {}
     assert why(read_job(tmp_path, job.id), LAUNCH) == "a web page"
-    write_ended(tmp_path, job.id, 1, 0, {"how": "crash", "text": "all of its tasks ended, and none wrote the records"})
+    write_ended(tmp_path, job.id, 1, 0, {"how": "crash", "text": "all of its tasks ended without writing the records"})
     assert why(read_job(tmp_path, job.id), LAUNCH) == "a web page", "also where a driver has noted something else"
     assert restarted(tmp_path, job.id) == {}
 

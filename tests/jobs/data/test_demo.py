@@ -175,7 +175,7 @@ def test_a_set_that_comes_out_otherwise_is_used_and_said(
     assert demo.generate(tmp_path, "val", report=said.append).exists()
     edition = (tmp_path / "val.edition").read_text()
     assert re.fullmatch(r"demo-4 with 18 of 18 videos other than the package's \(sha256 [0-9a-f]{12}\)\n", edition)
-    assert said[-1] == f"the val videos are {edition.strip()}; values measured on them say so"
+    assert said[-1] == f"the val videos are {edition.strip()}; values measured on them are marked"
 
 
 def test_a_video_that_was_replaced_is_said_and_a_corrected_list_kept(small: list[str], tmp_path: Path) -> None:

@@ -272,7 +272,7 @@ def test_damage_is_found_while_no_disk_has_room(damaged, tmp_path):
     assert all(line.startswith("refused damaged: ") for line in lines[1:])
 
 
-LOST = "what the decoder reports of damage cannot be kept on this machine"
+LOST = "the decoder's reports of damage cannot be captured on this machine"
 
 
 def test_a_log_that_cannot_be_kept_is_an_error_of_the_machine(damaged):

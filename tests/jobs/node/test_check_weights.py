@@ -30,7 +30,7 @@ def test_what_is_wrong_is_said_of_each(tmp_path: Path) -> None:
     done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
     said = json.loads(done.stdout)
     assert said[0] == ""
-    assert said[1] == said[4] == f"{page} is a web page, no checkpoint; download the file itself"
+    assert said[1] == said[4] == f"{page} is a web page, not a checkpoint; download the file itself"
     assert "of the wrong shape: head.weight (16, 40) instead of (400, 40)" in said[2]
     assert "vit_demo" not in said[3]
     assert "does not fit the model" in said[3]

@@ -1,4 +1,4 @@
-"""How a task that is told to stop ends in a SLURM job: requeued where that is up to itself, and not for ever."""
+"""How a task that is asked to stop ends in a SLURM job: requeued where that is up to itself, and not for ever."""
 
 import signal
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobs.node.requeue import leave
-from jobs.node.signals import Told
+from jobs.node.signals import StopRequest
 from jobs.run import run_submission
 from results.attempts import Submission
 from results.progress import TaskProgress
@@ -19,7 +19,7 @@ SHORT, LONG = 2, 600
 
 
 def stopped(runs: Path, acts: Acts, *signals: signal.Signals, time_min: int = LONG, timeouts: int = 3) -> TaskProgress:
-    """A task of an array after it was told by these signals."""
+    """A task of an array after it was stop by these signals."""
     put_job(runs, tasks=2)
     acts(told(*signals))
     name = submit(runs, [("job", 0), ("job", 1)], "array", executor="slurm", time_min=time_min, timeouts=timeouts)
@@ -79,7 +79,7 @@ def test_a_task_is_not_started_again_for_ever(acts: Acts, scontrol: Scontrol, tm
     task = task_of(tmp_path, index=1)
     assert (task.state, task.retry, len(scontrol.requeued)) == ("failed", False, 2)
     limit = "reached its time limit of 2 min 3 times (launch.timeouts = 2)"
-    assert task.error == f"{limit}; told to stop (SIGUSR2); the same command takes it up again"
+    assert task.error == f"{limit}; asked to stop (SIGUSR2); run the same command to resume"
     name = submit(tmp_path, units, "array", executor="slurm", time_min=SHORT, timeouts=2)
     not_done(tmp_path, name)  # given again by the user
     assert task_of(tmp_path, index=1).timeouts == 1
@@ -101,7 +101,7 @@ def test_a_requeue_that_is_refused_leaves_the_task_stopped(
     scontrol.put("failures", "999")
     monkeypatch.setattr("jobs.node.requeue.AGAIN_S", 1000.0)  # later than it would be given up
     assert stopped(tmp_path, acts, WARNING).state == "stopped"
-    assert "SLURM does not requeue this job: slurm_update error: busy" in capsys.readouterr().out
+    assert "SLURM cannot requeue this job: slurm_update error: busy" in capsys.readouterr().out
 
 
 def test_without_scontrol_a_task_still_ends(
@@ -139,7 +139,7 @@ def test_the_others_of_a_gang_wait_until_slurm_ends_them(
 
     monkeypatch.setattr("jobs.node.requeue.WAIT_S", 1000.0)
     monkeypatch.setattr("jobs.node.requeue.time.sleep", sleep)
-    with Told() as process:
+    with StopRequest() as process:
         signal.raise_signal(WARNING)
         leave(Submission("one", "slurm", "gang", (("job", 0), ("job", 1)), ""), "SIGUSR2", process, first=False)
     assert len(waits) == 3

@@ -78,7 +78,7 @@ def test_a_damaged_state_is_named_and_its_predecessor_taken(damage: str, store: 
     assert position == {"done": 5}
     assert engine.state == 5
     assert len(refused) == 1
-    assert refused[0].startswith("the kept state step-000000010 is damaged and left aside: ")
+    assert refused[0].startswith("the kept state step-000000010 is damaged and set aside: ")
 
 
 def test_on_a_full_disk_the_last_good_state_stays(store: RestartStore, engine: Engine) -> None:
@@ -103,4 +103,4 @@ def test_a_state_that_cannot_be_read_though_it_looks_whole(store: RestartStore, 
     position, refused = store.load(engine)
     assert position == {"done": 50}
     assert engine.state == 50
-    assert refused == ["the kept state step-000000060 is damaged and left aside: ValueError while reading"]
+    assert refused == ["the kept state step-000000060 is damaged and set aside: ValueError while reading"]

@@ -125,7 +125,7 @@ def test_a_training_killed_at_a_random_step_ends_with_the_same_weights(
     if not (job_folder(tmp_path, job.id) / "outcome.json").exists():
         assert read_job(tmp_path, job.id).state in ("failed", "lost")
     said = run(tmp_path, job)
-    assert "going on after step" in said or "outcome" in said
+    assert "resuming after step" in said or "outcome" in said
     assert_same(weights_of(tmp_path, job), undisturbed)
     record = records_of(tmp_path)["train_hours"]
     segments = record.samples["segments"]
@@ -150,9 +150,9 @@ def test_a_training_told_to_stop_ends_with_the_same_weights(
     size = sum(path.stat().st_size for path in state.iterdir())
     assert size == pytest.approx(state_bytes(job), rel=0.1)
     errors = {task.error for task in read_job(tmp_path, job.id).tasks}
-    words = f"told to stop (SIGUSR2) after step {kept} of 6; the same command goes on after step {kept}"
+    words = f"asked to stop (SIGUSR2) after step {kept} of 6; the same command resumes after step {kept}"
     assert errors == {words}
-    assert f"going on after step {kept} of 6" in run(tmp_path, job)
+    assert f"resuming after step {kept} of 6" in run(tmp_path, job)
     assert_same(weights_of(tmp_path, job), undisturbed)
     records = records_of(tmp_path)
     assert records["train_hours"].samples["repeated_s"] == 0
@@ -177,8 +177,8 @@ def test_broken_videos_and_states_that_cannot_be_kept_are_named_and_stop_nothing
     assert {item["video"] for item in record.skipped} == {"clip 4.mp4", "clip 7.mp4"}
     large = os.strerror(errno.EFBIG)
     assert record.notes == [
-        f"the state after step 2 could not be kept ({large}); there is none yet",
-        f"the state after step 4 could not be kept ({large}); there is none yet",
+        f"the state after step 2 could not be saved ({large}); there is none yet",
+        f"the state after step 4 could not be saved ({large}); there is none yet",
     ]
     assert record.notes[0] in said
     assert not list(job_folder(tmp_path, job.id).glob("restart/*"))

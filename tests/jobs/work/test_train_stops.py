@@ -1,4 +1,4 @@
-"""A training that is told to stop outside of its steps: all of its processes stop, and SLURM is asked once."""
+"""A training that is asked to stop outside of its steps: all of its processes stop, and SLURM is asked once."""
 
 import functools
 import os
@@ -64,7 +64,7 @@ def test_told_while_it_starts_it_does_not_begin(labels: Path, tmp_path: Path) ->
     job = make_training(labels, tasks_per_node=2, micro_batch=2)
     end(start(tmp_path, job, warned_at_the_start))
     found = read_job(tmp_path, job.id)
-    words = "told to stop (SIGUSR2); the same command takes it up again"
+    words = "asked to stop (SIGUSR2); run the same command to resume"
     assert [(task.state, task.error) for task in found.tasks] == [("stopped", words)] * 2
     assert not (tmp_path / "jobs" / job.id / "steps.csv").exists()
 

@@ -314,7 +314,7 @@ def test_scores_that_are_no_numbers_are_said_so_before_anything_is_drawn(labels,
     assert draw(job, tmp_path) == []
     said = read_job(tmp_path, job.id).tasks[0].error
     assert said == (
-        "vit_demo with sta:r=12 in fp32 gives scores that are not numbers; try --set evaluate.precision=fp32"
+        "vit_demo with sta:r=12 in fp32 gives scores that are not finite; try --set evaluate.precision=fp32"
     )
     assert not (job_folder(tmp_path, job.id) / "figures").exists()
 
