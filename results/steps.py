@@ -61,8 +61,8 @@ def read_steps(path: Path) -> tuple[list[Step], float]:
     with open(path, newline="", encoding="ascii") as file:
         for row in csv.reader(file):
             try:
-                step = Step(*(int(text) if kind is int else float(text) for text, kind in zip(row, kinds, strict=True)))
-                # type: ignore[arg-type]
+                values = [int(text) if kind is int else float(text) for text, kind in zip(row, kinds, strict=True)]
+                step = Step(*values)  # type: ignore[arg-type]
             except ValueError:
                 continue  # the header, or a line cut short
             if step.step in found:

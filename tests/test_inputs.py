@@ -163,7 +163,7 @@ def test_what_is_wrong_with_files_is_said_before_anything_starts(
     labels.write_text("clip 0.mp4 16\n")
     common = [str(place.table), "--profile", str(place.profile), "--runs", str(tmp_path / "runs"), "--set"]
     for setting, said in (
-        (f'checkpoints."vit_demo/set"={page}', f"error: {page} is a web page, no checkpoint"),
+        (f'checkpoints."vit_demo/set"={page}', f"error: {page} is a web page, not a checkpoint"),
         (f"datasets.set.labels={labels}", f"error: {labels}, line 1: the label 16 is not in 0 … 15"),
     ):
         assert sweep.main([*common, setting]) == 2

@@ -39,9 +39,7 @@ def check_scheduler(profile: Profile, plan: Plan, gangs: Sequence[Train], runs: 
         yield ok("accounting", "sacct answers, so the reason why a job ended is known")
     except NoAnswer as error:
         remembered = f"from squeue for {known.get('MinJobAge', 'some minutes')} after its end, later from its own files"
-        yield warning(
-            "accounting", f"sacct says {error.said!r}; the reason the reason why a job ended is known {remembered}"
-        )
+        yield warning("accounting", f"sacct says {error.said!r}; the reason why a job ended is known {remembered}")
     yield from _check_sbatch(plan, profile, runs)
 
 

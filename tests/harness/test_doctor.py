@@ -96,7 +96,7 @@ def _without_videos(folder: Path) -> None:
             lambda folder: (folder / "weights.bin").unlink(),
             "wrong tables: grid: cannot read the checkpoint of vit_demo",
         ),
-        (lambda folder: _open_to_all(folder / "runs"), "wrong runs folder: others may write to .*chmod go-w"),
+        (lambda folder: _open_to_all(folder / "runs"), "wrong runs folder: others can write to .*chmod go-w"),
     ],
 )
 def test_what_is_wrong_with_the_files(
@@ -135,7 +135,7 @@ def test_a_runs_folder_without_links_and_with_another_clock(
     monkeypatch.setattr(runs_folder, "LOW", 2**80)
     code, lines = examine(tmp_path, capsys)
     assert [line.split(" ")[1] for line in without_ok(lines)] == ["links:", "clock:", "disk:"]
-    assert "s ahead of this machine: have its clock set" in lines[-2]
+    assert "s ahead of this machine: synchronise its clock" in lines[-2]
     assert code == 0, "warnings only"
 
 
@@ -198,7 +198,7 @@ def test_what_is_wrong_on_slurm(tmp_path: Path, slurm: Slurm, capsys: pytest.Cap
         "warning cores", "unknown site", "warning accounting", "wrong sbatch",
     ]  # fmt: skip
     assert lines[-2].startswith(
-        "warning accounting: sacct says 'error: Unable to connect to database'; why a job ended"
+        "warning accounting: sacct says 'error: Unable to connect to database'; the reason why a job ended"
     )
     assert lines[-1].startswith("wrong sbatch: SLURM would refuse grid.vit_demo")
     assert lines[-1].endswith(": invalid partition specified: gpu (see launch.partition in the profile)")

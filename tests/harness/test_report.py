@@ -87,7 +87,7 @@ def test_what_stands_in_for_what_is_said(tmp_path: Path) -> None:
     assert note.startswith("vit_demo on motion stands in for vit_large on k400; r is scaled by 49/196")
     assert "compare the drops, not the levels" in note
     rounded = entry(view(tmp_path, "table3"), "Top-1", "2 stages")
-    assert rounded.note == "r = 74 scales to 18.5, run as 18"
+    assert rounded.note == "r = 74 scales to 18.5, rounded to 18"
     assert rounded.inferred.startswith("r and locations are not in the paper")
     own = view(tmp_path, "table3", stand_in=False)
     assert not any("r is scaled" in note for note in own.notes)

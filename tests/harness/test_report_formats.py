@@ -215,6 +215,6 @@ def test_a_table_of_ones_own_is_told_of_where_it_is_not_named(folder: Path, caps
     job = make_planner(folder).job([Cell("vit_demo", "none", "motion", "5x3", "top1")])
     put_job(folder / "runs", job)  # of a table called grid
     assert report.main(["--profile", "small.toml"]) == 0
-    assert "warning: grid: swept in runs too, and shown where its TOML file is given\n" in capsys.readouterr().err
+    assert "warning: grid: also swept in runs; name its TOML file to show it\n" in capsys.readouterr().err
     assert main() == 0
     assert "swept in runs too" not in capsys.readouterr().err

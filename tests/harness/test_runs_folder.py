@@ -33,7 +33,7 @@ def test_others_who_may_write_there_could_have_our_jobs_run_what_they_like(
     place.runs.mkdir()
     place.runs.chmod(mode)
     assert sweep.main(place.arguments()) == 2
-    whose = f"others may write to {place.runs}, and so have your jobs run what they like"
+    whose = f"others can write to {place.runs}, and could make your jobs run their code"
     remedy = "make it yours alone (chown, chmod go-w), or choose another with --runs"
     assert capsys.readouterr() == ("", f"error: {whose}: {remedy}\n")
     assert list(place.runs.iterdir()) == []

@@ -1,53 +1,17 @@
 """harness.status: how far jobs are and why they ended, which of them are meant, their logs, and stopping them."""
 
 import json
-import os
-import pty
-import select
-import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
-from harness import status
-from harness.following import listing, stopping
-from jobs.node.task import Cancelled, Task
-from jobs.spec.cells import Cell
+from harness.following import listing
 from jobs.spec.jobs import Count
 from results.attempts import write_ended
-from results.progress import job_folder, read_progress
-from results.progress_writer import ProgressWriter
+from results.progress import read_progress
 from tests.harness.conftest import Slurm
+from tests.harness.following.jobs import BOTH, FIRST, SECOND, alive, main, put_array, rows
 from tests.harness.made import put_attempt, put_job, put_progress
-
-FIRST = Count((Cell("vit_demo", "none", "", "", "gflops"),), "meta")
-SECOND = Count((Cell("vit_base", "none", "", "", "gflops"),), "meta")
-BOTH = Count(tuple(Cell("vit_large", reduction, "", "", "gflops") for reduction in ("sta:r=48", "sta:r=64")), "meta")
-
-
-def main(*arguments: object) -> int:
-    return status.main([str(one) for one in arguments])
-
-
-def rows(text: str) -> dict[str, list[str]]:
-    return {line.split()[0]: line.split() for line in text[text.index("---") :].splitlines()[1:]}
-
-
-def alive(**changes: Any) -> dict[str, Any]:
-    me = psutil.Process()
-    return {"host": os.uname().nodename, "pid": me.pid, "pid_created": me.create_time()} | changes
-
-
-def put_array(runs: Path, slurm: Slurm, job: Count, number: str, *states: str) -> str:
-    """A job as an array of that id in SLURM, whose tasks are in these states; returns its submission's name."""
-    slurm.put(f"{number}.sh", f"#SBATCH --array=0-{len(states) - 1}%9\n" if len(states) > 1 else "")
-    for task, state in enumerate(states):
-        slurm.set_state(f"{number}_{task}" if len(states) > 1 else number, state)
-    return put_job(runs, job, tasks=len(states), executor="slurm", id=number)
 
 
 def test_no_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,7 +83,7 @@ def test_tasks_that_wait_while_others_run(tmp_path: Path, slurm: Slurm, capsys: 
 @pytest.mark.parametrize(
     ("down", "said"),
     [
-        (("sacct",), "SLURM's accounting (sacct) does not answer: ends of jobs are told from squeue and from"),
+        (("sacct",), "SLURM's accounting (sacct) does not answer: how jobs ended is taken from squeue and from"),
         (("squeue",), "squeue does not answer: states are those of SLURM's accounting (sacct)"),
         (("sacct", "squeue"), "SLURM does not answer (squeue, sacct)"),
         ((), ""),
@@ -261,180 +225,3 @@ def test_the_log_of_the_task_that_failed_first_comes_first(
     printed = capsys.readouterr().out
     assert printed.startswith(f"==> {tmp_path / 'logs' / name / names[1]}_log.err (job {FIRST.id}, task 2)\ntask 2\n")
     assert printed.count("==>") == 4
-
-
-def test_cancelled_jobs_leave_slurms_queue_and_running_tasks_stop(
-    tmp_path: Path, slurm: Slurm, capsys: pytest.CaptureFixture[str]
-) -> None:
-    put_array(tmp_path, slurm, FIRST, "5", "PENDING")
-    put_array(tmp_path, slurm, SECOND, "6", "PENDING")
-    assert main("--runs", tmp_path, "--cancel", FIRST.id) == 0
-    assert capsys.readouterr().out == f"job {FIRST.id} is asked to stop\n"
-    assert (slurm.state("5"), slurm.state("6")) == ("CANCELLED by 0", "PENDING")
-    slurm.set_state("5", slurm.state("5"))  # that is, time has passed
-    assert main("--runs", tmp_path, FIRST.id) == 0
-    assert "cancelled" in rows(capsys.readouterr().out)[FIRST.id]
-    progress = ProgressWriter(tmp_path, FIRST.id)
-    with pytest.raises(Cancelled):
-        Task(tmp_path, FIRST.id, 0, 1, "demo", progress).check_stop()
-    progress.finish()
-    assert main("--runs", tmp_path, "--cancel", FIRST.id) == 0
-
-
-def test_just_the_tasks_that_are_in_the_queue_are_taken_out(
-    tmp_path: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = put_array(tmp_path, slurm, FIRST, "5", "COMPLETED", "RUNNING", "PENDING", "FAILED", "PENDING")
-    put_progress(tmp_path, FIRST.id, 0, state="done", submission=name)
-    put_progress(tmp_path, FIRST.id, 1, submission=name)
-    given: list[list[str]] = []
-
-    def scancel(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
-        assert (job_folder(tmp_path, FIRST.id) / "cancelled").exists(), "the tasks must see it when they are ended"
-        given.append(command)
-        return subprocess.CompletedProcess(command, 0, "", "")
-
-    monkeypatch.setattr(stopping.subprocess, "run", _only("scancel", scancel))
-    monkeypatch.setattr(stopping, "IDS", 2)
-    assert main("--runs", tmp_path, "--cancel", FIRST.id) == 0
-    assert given == [["scancel", "5_1", "5_2"], ["scancel", "5_4"]]
-
-
-def _only(name: str, function: Any) -> Any:
-    real = subprocess.run
-    return lambda command, **options: (function if command[0] == name else real)(command, **options)
-
-
-@pytest.mark.parametrize(
-    ("script", "code", "error"),
-    [
-        ("echo 'scancel: error: Kill job error on job id 5: Access/permission denied' >&2; exit 1", 2, "denied; what"),
-        ("exit 3", 2, "scancel: it ended with exit code 3; what runs stops by itself"),
-        ("echo 'scancel: error: Kill job error on job id 5: Invalid job id specified' >&2; exit 1", 0, ""),
-        ("echo 'scancel: error: 5: Job/step already completing or completed' >&2; exit 1", 0, ""),
-    ],
-    ids=["refused", "without a word", "forgotten", "ended meanwhile"],
-)
-def test_a_refusal_of_scancel_is_told(
-    tmp_path: Path, slurm: Slurm, script: str, code: int, error: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    put_array(tmp_path, slurm, FIRST, "5", "PENDING")
-    (tmp_path / "bin" / "scancel").write_text(f"#!/bin/sh\n{script}\n")
-    assert main("--runs", tmp_path, "--cancel", FIRST.id) == code
-    printed = capsys.readouterr()
-    assert printed.out == f"job {FIRST.id} is asked to stop\n"
-    assert error in printed.err
-    assert (job_folder(tmp_path, FIRST.id) / "cancelled").exists()
-
-
-def test_a_machine_without_scancel(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    put_job(tmp_path, FIRST, executor="slurm", id="5")
-    assert main("--runs", tmp_path, "--cancel", FIRST.id) == 2
-    assert capsys.readouterr().err == "error: scancel: No such file or directory\n"
-
-
-def test_a_job_with_further_cells_is_not_cancelled_by_one_of_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for job in (FIRST, BOTH):
-        put_job(tmp_path, job)
-        put_progress(tmp_path, job.id, **alive())
-    assert main("--runs", tmp_path, "--cancel", "none", "sta:r=48") == 2
-    error = f"job {BOTH.id} also has another cell: give --cancel with the job's id to stop all of it"
-    assert capsys.readouterr().err == f"error: {error}\n"
-    files = [job_folder(tmp_path, job.id) / "cancelled" for job in (FIRST, BOTH)]
-    assert [path.exists() for path in files] == [False, False]
-    assert main("--runs", tmp_path, "--cancel", "none", "sta:r=48", "sta:r=64") == 0
-    assert [path.exists() for path in files] == [True, True]
-
-
-def test_an_id_that_is_too_short_cancels_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    jobs = [Count((Cell("vit_demo", f"random:r={r}", "", "", "gflops"),), "meta") for r in range(1, 18)]
-    for job in jobs:  # more than there are hexadecimal digits
-        put_job(tmp_path, job)
-        put_progress(tmp_path, job.id, **alive())
-    digits = [job.id[0] for job in jobs]
-    twice = next(digit for digit in digits if digits.count(digit) > 1)
-    assert main("--runs", tmp_path, "--cancel", twice) == 2
-    assert "; give more characters of the id\n" in capsys.readouterr().err
-    assert not list((tmp_path / "jobs").glob("*/cancelled"))
-
-
-@pytest.mark.parametrize("state", ["failed", "done"])
-def test_what_has_ended_is_not_marked_as_cancelled(
-    tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    put_job(tmp_path, FIRST)
-    put_progress(tmp_path, FIRST.id, state=state)
-    assert main("--runs", tmp_path, "--cancel", FIRST.id) == 0
-    assert capsys.readouterr().out == f"job {FIRST.id} is {state} already\n"
-    assert not (job_folder(tmp_path, FIRST.id) / "cancelled").exists()
-
-
-def test_watching_in_a_pipe_says_what_changes_and_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    put_job(tmp_path, FIRST)
-    put_progress(tmp_path, FIRST.id, **alive())
-    looks = iter([{}, alive(done=2), {}, {"state": "done", "done": 4}])
-
-    def sleep(_: float) -> None:
-        if change := next(looks):
-            put_progress(tmp_path, FIRST.id, **change)
-
-    monkeypatch.setattr(time, "sleep", sleep)
-    assert main("--runs", tmp_path, "--watch") == 0
-    lists = capsys.readouterr().out.split("\n\n1 job")
-    assert len(lists) == 3
-    assert "4/4 100 %" in lists[-1]
-
-
-def test_whoever_has_seen_enough_of_the_jobs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    put_job(tmp_path, FIRST)
-    put_progress(tmp_path, FIRST.id, **alive())
-
-    def interrupt(_: float) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(time, "sleep", interrupt)
-    assert main("--runs", tmp_path, "--watch") == 0
-    assert main("--runs", tmp_path, "--watch", "table2") == 2
-
-
-def test_watching_on_a_terminal_redraws_the_list_and_ends(tmp_path: Path) -> None:
-    put_job(tmp_path, FIRST)
-    put_progress(tmp_path, FIRST.id, **alive(text="loss 1.2"))
-    script = "import sys; from harness import status; status.LOOK_S = 0.1; sys.exit(status.main(sys.argv[1:]))"
-    ours, theirs = pty.openpty()
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
-    command = [sys.executable, "-c", script, "--watch", "--runs", str(tmp_path)]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
-        os.close(theirs)
-        seen = _read_until(ours, "loss 1.2")
-        put_progress(tmp_path, FIRST.id, **alive(text="loss 0.9"))
-        seen += _read_until(ours, "loss 0.9")
-        put_progress(tmp_path, FIRST.id, state="done", done=4)
-        seen += _read_until(ours, "1 job: 1 done")
-        assert process.wait(30) == 0
-    os.close(ours)
-    assert "\x1b[1A\x1b[2K" in seen, "the lines before are drawn over"
-
-
-def _read_until(terminal: int, text: str) -> str:
-    seen, end = "", time.monotonic() + 30
-    while text not in seen:
-        assert select.select([terminal], [], [], max(0.0, end - time.monotonic()))[0], seen
-        seen += os.read(terminal, 4096).decode(errors="replace")
-    return seen
-
-
-def test_help_in_a_pipe_that_is_closed() -> None:
-    done = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m harness.status --help | true"], capture_output=True, text=True, timeout=60
-    )
-    assert done.stderr == ""

@@ -151,7 +151,7 @@ def test_hints_name_the_runs_folder(
     hint = f"see python -m harness.status --runs {place.runs}\n"
     monkeypatch.setattr("harness.following.watch.wait", interrupted)
     assert sweep.main(place.arguments()) == 1
-    assert capsys.readouterr().err == f"no longer waiting; the jobs go on, {hint}"
+    assert capsys.readouterr().err == f"no longer waiting; the jobs keep running, {hint}"
     monkeypatch.setattr("harness.following.watch.wait", lambda *_: None)
     monkeypatch.setattr(sweep, "SAID", 0)
     assert sweep.main(place.arguments()) == 1

@@ -109,11 +109,11 @@ def test_files_that_hold_no_weights(tmp_path, model, state):
             "is a web page, not a checkpoint; download the file itself",
         ),
         "page.safetensors": (b"\n <html>sign in</html>", "is a web page, not a checkpoint; download the file itself"),
-        "text.pth": (b"hello, this is text", "is damaged or no checkpoint"),
-        "text.safetensors": (b"hello, this is text", "is damaged or no checkpoint"),
-        "cut.pth": (whole[: len(whole) // 2], "is damaged or no checkpoint"),
-        "cut.safetensors": (tensors[:-9], "is damaged or no checkpoint"),
-        "flipped.pth": (whole[:100] + bytes(200) + whole[300:], "is damaged or no checkpoint"),
+        "text.pth": (b"hello, this is text", "is damaged or not a checkpoint"),
+        "text.safetensors": (b"hello, this is text", "is damaged or not a checkpoint"),
+        "cut.pth": (whole[: len(whole) // 2], "is damaged or not a checkpoint"),
+        "cut.safetensors": (tensors[:-9], "is damaged or not a checkpoint"),
+        "flipped.pth": (whole[:100] + bytes(200) + whole[300:], "is damaged or not a checkpoint"),
     }
     for name, (content, message) in contents.items():
         (tmp_path / name).write_bytes(content)

@@ -120,7 +120,7 @@ def test_the_one_spelling_means_the_same(r, at, seed):
         ("sta:r=64,at=3-11-19", "sta:r=16,at=2-6-10", ""),
         ("sta:r=64,at=5-13-21", "sta:r=16,at=3-7-11", ""),
         ("sta:r=60,at=1-7-13-19", "sta:r=15,at=1-4-7-10", ""),
-        ("sta:r=74,at=1-13", "sta:r=18,at=1-7", "r = 74 scales to 18.5, run as 18"),
+        ("sta:r=74,at=1-13", "sta:r=18,at=1-7", "r = 74 scales to 18.5, rounded to 18"),
         ("random:r=48,seed=2", "random:r=12,seed=2", ""),
     ],
 )

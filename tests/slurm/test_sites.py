@@ -71,7 +71,7 @@ def test_a_task_without_the_gpu_that_is_demanded_is_refused_with_the_key(cluster
 def test_five_timings_under_a_limit_of_three(cluster: Cluster, tmp_path: Path) -> None:
     site = Site(cluster, tmp_path)
     told = site("doctor", TIMINGS, "launch.qos=few", options="--no-trial")
-    assert "not all tasks would be taken at a time, the rest waits: QOSMaxSubmitJobPerUserLimit" in told.stdout
+    assert "would be accepted at once, the rest waits: QOSMaxSubmitJobPerUserLimit" in told.stdout
     done = site("sweep", TIMINGS, "launch.qos=few", "launch.mem_gb=1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 tasks wait until fewer are submitted: QOSMaxSubmitJobPerUserLimit: " in done.stdout

@@ -72,7 +72,7 @@ def test_a_trial_of_a_training_on_several_nodes_takes_two(tmp_path: Path, slurm:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trial, "QUEUE_S", 0.2)
         found = said(try_out(planner.profile, tmp_path / "runs", [job], ""))
-    assert found == {"trial": ("unknown", "still queued after 0 s (Priority): cancelled, nothing was seen")}
+    assert found == {"trial": ("unknown", "still queued after 0 s (Priority): cancelled without a result")}
     assert slurm.state("100").startswith("CANCELLED")
     for line in ("nodes=2", "ntasks-per-node=1", "gpus-per-node=1"):
         assert f"#SBATCH --{line}\n" in slurm.scripts[0]
@@ -165,7 +165,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Scripted]]:
             {},
             "trial cores",
             "warning",
-            "4 for each of launch.cpus_per_task = 5; ask the cluster's",
+            "4 for each of launch.cpus_per_task = 5; the cluster's manual",
         ),
         ({}, {"name": "10.0.0.1"}, "trial name", "ok", "node1 resolves"),
         (

@@ -59,7 +59,7 @@ def test_an_evaluation_by_hand(tmp_path: Path) -> None:
     assert one.disk == scores_bytes(job, 64)
     assert found.unit == "core-hours"
     assert found.total.wall_hours == one.wall_hours
-    assert "vit_demo none: ~3.00 clips/s, given in rates.clips_per_s" in found.sources
+    assert "vit_demo none: ~3.00 clips/s, from rates.clips_per_s" in found.sources
     assert "motion: 64 videos, by its label file" in found.sources
     assert not found.unknown
 
@@ -70,7 +70,7 @@ def test_reading_may_be_what_takes_the_time(tmp_path: Path) -> None:
     (one,) = costs(planner, [TOP1])
     assert one.wall_hours == pytest.approx(64 / (0.25 * 2) / 3600)
     _, found = projected(make_planner(tmp_path, overrides=rates[:1]), [TOP1])
-    assert "reading videos is taken to keep up, as rates.decode_videos_per_s is not given" in found.notes
+    assert "reading videos is assumed to keep up, as rates.decode_videos_per_s is not given" in found.notes
 
 
 def test_only_so_many_videos(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_reduction_is_scaled_from_the_nearest_by_flops(tmp_path: Path) -> None
     rate = 7 * flops("sta:r=16") / flops("sta:r=12")
     assert found.costs[0].wall_hours == pytest.approx(64 * 6 / rate / 3600)
     (source,) = [text for text in found.sources if text.startswith("vit_demo sta:r=12: ")]
-    assert source.endswith("clips/s, scaled from sta:r=16 by GFLOPs (0.114 → 0.142), given in rates.clips_per_s")
+    assert source.endswith("clips/s, scaled from sta:r=16 by GFLOPs (0.114 → 0.142), from rates.clips_per_s")
 
 
 def test_what_was_measured_goes_before_what_is_given(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_what_was_measured_goes_before_what_is_given(tmp_path: Path) -> None:
     assert found.costs[0].wall_hours == pytest.approx((64 * 6 / 12 + 64 * 6 / rate) / 3600)
     assert "vit_demo none: ~12.0 clips/s, measured, record a" in found.sources
     _, found = projected(planner, [TOP1], others)
-    assert "vit_demo none: ~3.00 clips/s, given in rates.clips_per_s" in found.sources
+    assert "vit_demo none: ~3.00 clips/s, from rates.clips_per_s" in found.sources
 
 
 def test_a_training_by_hand(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_what_a_stand_in_runs_as_r_0_has_no_drop(tmp_path: Path) -> None:
     found = derived(tmp_path, make_table(cells))
     assert found
     assert found.rows == ["row 2"]
-    assert "row 1, value has no change: r = 1 scales to 0.25, run as 0" in found.notes
+    assert "row 1, value has no change: r = 1 scales to 0.25, rounded to 0" in found.notes
 
 
 def test_what_the_paper_leaves_out_of_either_row_is_marked_in_the_drops(tmp_path: Path) -> None:

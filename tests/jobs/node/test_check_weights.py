@@ -44,7 +44,7 @@ def test_what_a_training_begins_with(tmp_path: Path) -> None:
     assert problem(begin) == ""
     assert "is a pre-training checkpoint" in problem(Check(str(path), "vit_demo", CLASSES))
     without = Check(str(path), "vit_demo", CLASSES, start=True, new=NEW)
-    assert "extra: decoder.head.weight; name in train.new what starts anew" in problem(without)
+    assert "extra: decoder.head.weight; list in train.new what starts untrained" in problem(without)
 
 
 def test_of_an_evaluation_the_stride_counts_where_clips_are_dense(tmp_path: Path) -> None:

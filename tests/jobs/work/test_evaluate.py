@@ -299,7 +299,7 @@ def test_scores_that_are_no_numbers_fail_the_job(labels: Path, weights: Path, tm
     save_file(state, tmp_path / "huge.safetensors")
     job = make_job(labels, tmp_path / "huge.safetensors", CELLS[:1])
     assert start(job, tmp_path) == {}
-    assert "gives scores that are not numbers" in read_job(tmp_path, job.id).error
+    assert "gives scores that are not finite" in read_job(tmp_path, job.id).error
 
 
 def test_cancelled_job_stops(labels: Path, weights: Path, tmp_path: Path) -> None:
