@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.arguments import Parser, add_common, profile_options, run, stop, whole_number
-from harness.planning.present import Present, same_inputs
+from harness.planning.present import CONTENTS, Present, same_inputs
 from harness.planning.text import command
 from harness.profiles import Profile, load_profile
 from harness.reporting.drops import drops
@@ -86,7 +86,7 @@ def look(tables: Sequence[Table], profile: Profile, runs: Path, all_of_them: boo
     records, warnings = read_records(runs)
     present = Present(profile, runs.absolute())
     records = [present.marked(record) for record in records]
-    best = best_by_cell(filter(present.answers, records), present.settings, same_inputs)
+    best = best_by_cell(filter(present.answers, records), present.settings, same_inputs, CONTENTS)
     jobs = read_progress(runs)
     views = {table.name: view_table(table, profile, best, jobs, runs) for table in tables}
     if not all_of_them:

@@ -1,5 +1,6 @@
 """What submitit calls on the node: run the tasks of a submission that are this process's, and report on each."""
 
+import errno
 import os
 import socket
 import sys
@@ -14,7 +15,7 @@ import psutil
 
 from jobs.node.requeue import leave, timed_out
 from jobs.node.signals import StopRequest
-from jobs.node.task import Cancelled, Stopped, Task, load_job
+from jobs.node.task import Cancelled, Stopped, Task, check_planned, load_job
 from jobs.spec.jobs import Train
 from jobs.spec.wire import KINDS
 from results.attempts import Started, Submission, Unit, read_started, read_submission, submission_folder, write_started
@@ -27,6 +28,9 @@ WAIT_S = 1.0
 MAY_PASS = (OSError, MemoryError, RuntimeError, EOFError, ImportError)
 """Errors that may not come again: of disks, memory, GPUs, peers, and nodes that lack something. All others are mistakes
 in an input or in code, a user's method for example, which another try would repeat."""
+
+PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""Errors of the system that may not come again, as of a network file system for a moment."""
 
 
 def run_submission(runs: str, name: str) -> None:
@@ -80,6 +84,14 @@ def _is_it(runs: Path, submission: Submission) -> bool:
         return known is None or known.id == started.id
 
 
+def _may_pass(error: Exception) -> bool:
+    """Whether another try may do better: the error itself, or the fault of a disk or of memory that it reports."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno in PASSING):
+        return True
+    return isinstance(error, MAY_PASS) and not isinstance(error, NotImplementedError | RecursionError)
+
+
 def _own_units(submission: Submission) -> Sequence[Unit]:
     if submission.kind == "sequence":
         return submission.units
@@ -118,6 +130,7 @@ def _run_task(runs: Path, submission: Submission, job_id: str, index: int, stop:
     git_state()  # kept from here on: what runs is the code as it is now
     try:
         job, data = load_job(runs, job_id)
+        check_planned(job, data)
         task = Task(runs, job_id, index, data["tasks"], data["profile"], progress, stop)
         action: Callable[..., None] = import_module(_MODULES[job.kind]).run
         # The processes of a training agree on that first.
@@ -133,7 +146,7 @@ def _run_task(runs: Path, submission: Submission, job_id: str, index: int, stop:
         traceback.print_exc(file=sys.stderr)
         expected = isinstance(error, ValueError | OSError)
         text = str(error) if expected else f"{type(error).__name__}: {error}".removesuffix(": ")
-        retry = isinstance(error, MAY_PASS) and not isinstance(error, NotImplementedError | RecursionError)
+        retry = _may_pass(error)
         _leave_word(lambda: progress.fail(text, retry))
         return False
     except BaseException:

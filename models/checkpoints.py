@@ -268,6 +268,8 @@ def _read(file: Path) -> Any:
             with file.open("rb") as stream:
                 return torch.load(file if mapped else stream, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged file can make the readers raise anything
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+            raise CheckpointError(f"{file} cannot be read: {error}") from error
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused:
             raise CheckpointError(

@@ -16,7 +16,7 @@ from results.files import read_json, write_json
 LARGE = 2**20
 """Bytes from which on reading a file takes longer than reading its kept digest."""
 SETTLED_S = 2.0
-"""Nanoseconds within which a file may change again without a new modification time: its digest is not cached."""
+"""Seconds within which a file may change again without a new modification time: its digest is not cached."""
 
 _known: dict[Path, tuple[list[int], str]] = {}
 

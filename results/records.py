@@ -7,7 +7,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,12 +129,14 @@ def best_by_cell(
     records: Iterable[Record],
     expected: Callable[[dict[str, str]], Mapping[str, Any]] = lambda cell: {},
     inputs: Callable[[Record], str] = lambda record: json.dumps(record.settings, sort_keys=True),
+    contents: Container[str] = (),
 ) -> dict[CellKey, Record]:
     """Return for each cell, by `cell_key`, the record to show; linear in the number of records.
 
-    First come those with the least settings that are others than those `expected(cell)`, by dotted name, then the most
-    that are the same; of those with different `inputs(record)`, then, the ones with the latest record. Of records with
-    the same inputs measured comes before projected, then most videos, then the latest.
+    First come those with the fewest of the names in `contents` (digests of inputs) that differ from `expected(cell)`,
+    then the fewest of these that they do not record; then the fewest other settings that differ, then the most that are
+    the same; of those with different `inputs(record)`, then, the ones with the latest record. Of records with the same
+    inputs measured comes before projected, then most videos, then the latest.
     """
     groups: dict[tuple[CellKey, str], list[Record]] = {}
     for record in records:
@@ -142,10 +144,12 @@ def best_by_cell(
     chosen: dict[CellKey, tuple[tuple[Any, ...], Record]] = {}
     for (key, _), group in groups.items():
         wanted = expected(group[0].cell)
-        found = [(setting(group[0], name), value) for name, value in wanted.items()]
-        other = sum(has not in (None, value) for has, value in found)
-        same = sum(has == value for has, value in found)
-        rank = (-other, same, *max((record.ended, record.id) for record in group))
+        found = [(name in contents, setting(group[0], name), value) for name, value in wanted.items()]
+        stale = sum(content and has not in (None, value) for content, has, value in found)
+        unknown = sum(content and has is None for content, has, _ in found)
+        other = sum(not content and has not in (None, value) for content, has, value in found)
+        same = sum(has == value for _, has, value in found)
+        rank = (-stale, -unknown, -other, same, *max((record.ended, record.id) for record in group))
         if key not in chosen or rank > chosen[key][0]:
             chosen[key] = rank, max(group, key=_rank)
     return {key: record for key, (_, record) in chosen.items()}
@@ -157,10 +161,14 @@ def setting(record: Record, name: str) -> Any:
 
 
 def by_name(settings: Mapping[str, Any], name: str) -> Any:
-    """Return a value by its dotted name; None where there is none."""
+    """Return a value by its dotted name; None where there is none. A text in place of a file's mapping stands
+    for its digest: the `start.sha256` of a training that starts from scratch is `scratch`."""
     value: Any = settings
     for part in name.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, Mapping):
+            value = value.get(part)
+        elif part != "sha256" or not isinstance(value, str):
+            return None
     return value
 
 

@@ -37,9 +37,10 @@ def check_scheduler(profile: Profile, plan: Plan, gangs: Sequence[Train], runs: 
     try:
         ask("sacct", "--noheader", "--format=JobID", "-j", "1")
         yield ok("accounting", "sacct answers, so the reason why a job ended is known")
-    except NoAnswer as error:
+    except ValueError as error:  # no answer, or no sacct on this machine
+        said = error.said if isinstance(error, NoAnswer) else str(error)
         remembered = f"from squeue for {known.get('MinJobAge', 'some minutes')} after its end, later from its own files"
-        yield warning("accounting", f"sacct says {error.said!r}; the reason why a job ended is known {remembered}")
+        yield warning("accounting", f"sacct says {said!r}; the reason why a job ended is known {remembered}")
     yield from _check_sbatch(plan, profile, runs)
 
 
@@ -56,7 +57,11 @@ def _check_sbatch(plan: Plan, profile: Profile, runs: Path) -> Iterator[Finding]
         asked.add(kind)
         found = re.search(r"--job-name=(\S+)", script)
         name = found[1] if found else "job"
-        said = ask_sbatch(script)
+        try:
+            said = ask_sbatch(script)
+        except ValueError as error:
+            yield wrong("sbatch", str(error))
+            return
         if isinstance(said, str):
             yield ok("sbatch", f"{name} would be accepted, and start {said}")
         elif said.kind == BUSY:

@@ -1,6 +1,7 @@
 """What a profile's settings and inputs are at present, to hold records against: which of them are of other inputs."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,11 +29,15 @@ CONTENTS = {
     "video_sha256": "video",
 }
 """What is distinguished by its content, by the setting that has its digest or says which edition it is."""
+_SHA256 = re.compile("[0-9a-f]{12,64}")
 
 
 def same_inputs(record: Record) -> str:
     """What records have in common that are of the same inputs and settings, though of more or fewer of the videos."""
-    return json.dumps(inputs(record.settings, record.cell["metric"]) | {"limit": 0}, sort_keys=True)
+    found = inputs(record.settings, record.cell["metric"]) | {"limit": 0}
+    if isinstance(evaluated := found.get("evaluate"), Mapping):
+        found["evaluate"] = dict(evaluated) | {"limit": 0}
+    return json.dumps(found, sort_keys=True)
 
 
 class Present:
@@ -84,8 +89,10 @@ class Present:
             was, now = setting(record, name), wanted.get(name)
             if name.endswith("edition") and setting(record, name.replace("edition", "labels_sha256")):
                 was = was or "which ones is not recorded"
+            if name.endswith(".sha256") and isinstance(setting(record, name.removesuffix(".sha256")), Mapping):
+                was = was or "which ones is not recorded"
             if was and now and was != now:
-                texts = [one if name.endswith("edition") else f"sha256 {str(one)[:12]}" for one in (was, now)]
+                texts = [f"sha256 {one[:12]}" if _SHA256.fullmatch(one) else one for one in (was, now)]
                 found[what.format(**record.cell)] = ", now ".join(texts)
         return found
 

@@ -45,12 +45,12 @@ def problems_of_weights(jobs: Iterable[Job]) -> dict[Check, str]:
 
 
 def datasets_of(jobs: Iterable[Job]) -> Iterator[Dataset]:
-    """The datasets whose label lists the jobs read, each list once."""
+    """The datasets whose label lists the jobs read, each list once a number of classes and root."""
     seen = set()
     for job in jobs:
         several = [job.dataset] if isinstance(job, Evaluate | Measure | Train | Visualize) else []
         several += [job.evaluate.dataset] if isinstance(job, Train) else []
         for dataset in several:
-            if dataset and dataset.labels and dataset.labels not in seen:
-                seen.add(dataset.labels)
+            if dataset and dataset.labels and (key := (dataset.labels, dataset.root, dataset.num_classes)) not in seen:
+                seen.add(key)
                 yield dataset

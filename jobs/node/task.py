@@ -1,5 +1,6 @@
 """One task of a job: where it keeps its files, how it reports, and how it is asked to stop."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,18 @@ class Task:
 def cancel_file(runs: Path, job_id: str) -> Path:
     """The file whose presence asks a job's tasks to stop."""
     return job_folder(runs, job_id) / "cancelled"
+
+
+def check_planned(job: Job, data: Mapping[str, Any]) -> None:
+    """ValueError where the job would answer other records than its file says: a method's code is another one now.
+
+    To be asked before a block is made, so that no value is of two versions of a method.
+    """
+    planned = data.get("record_ids", [])
+    for cell, planned_id in zip(job.cells, planned, strict=False):
+        if job.record_id(cell) != planned_id:
+            name = cell.reduction.partition(":")[0]
+            raise ValueError(f"the code of {name} has changed since this job was planned; run the sweep again")
 
 
 def load_job(runs: Path, job_id: str) -> tuple[Job, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """What runs on a node: the tasks of a submission, whatever becomes of each."""
 
 import errno
+import json
 import os
 import signal
 import socket
@@ -175,6 +176,49 @@ def test_only_what_the_user_has_to_mend_is_not_worth_another_try(
     not_done(tmp_path, submit(tmp_path, [("job", 0)]))
     task = task_of(tmp_path)
     assert (task.state, task.error, task.retry) == ("failed", text, retry)
+
+
+def wrapped(cause: BaseException) -> Action:
+    def action(job: Job, task: Task) -> None:
+        try:
+            raise cause
+        except BaseException as error:
+            raise ValueError(f"labels cannot be read: {error}") from error
+
+    return action
+
+
+@pytest.mark.parametrize(
+    ("cause", "retry"),
+    [
+        (OSError(errno.EIO, "Input/output error"), True),
+        (OSError(errno.ESTALE, "Stale file handle"), True),
+        (MemoryError(), True),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory"), False),
+        (PermissionError(errno.EACCES, "Permission denied"), False),
+    ],
+)
+def test_a_fault_of_the_disk_may_pass_whatever_reports_it(
+    acts: Acts, tmp_path: Path, cause: BaseException, retry: bool
+) -> None:
+    put_job(tmp_path)
+    acts(wrapped(cause))
+    not_done(tmp_path, submit(tmp_path, [("job", 0)]))
+    assert task_of(tmp_path).state == "failed"
+    assert task_of(tmp_path).retry is retry
+
+
+def test_a_method_that_has_changed_since_planning_is_not_run(acts: Acts, tmp_path: Path) -> None:
+    """Its first blocks may be of the other code, and the record would be of neither."""
+    job = put_job(tmp_path)
+    path = job_folder(tmp_path, "job") / "job.json"
+    planned = json.loads(path.read_text()) | {"record_ids": ["of the code as it was"] * len(job.cells)}
+    write_json(path, planned)
+    ran = acts(lambda job, task: None)
+    not_done(tmp_path, submit(tmp_path, [("job", 0)]))
+    assert task_of(tmp_path).error == "the code of none has changed since this job was planned; run the sweep again"
+    assert not task_of(tmp_path).retry
+    assert ran == []
 
 
 def test_a_task_that_is_interrupted_by_something_else_says_so(acts: Acts, tmp_path: Path) -> None:

@@ -236,6 +236,24 @@ def test_most_videos_decides_only_among_records_of_the_same_inputs():
     assert best is guess, "projected from the present weights, not measured of others"
 
 
+def test_other_inputs_weigh_more_than_any_number_of_other_settings():
+    """Of these, each is better than the next: present inputs, inputs not recorded, inputs that have changed."""
+    present = make(
+        "present", settings={"start": {"sha256": "new"}, "precision": "fp16", "batch": 8}, ended="2025-01-01"
+    )
+    unknown = make("unknown", settings={"start": {"size": 3}, "precision": "fp32", "batch": 4}, ended="2025-01-02")
+    stale = make("stale", settings={"start": {"sha256": "old"}, "precision": "fp32", "batch": 4}, ended="2025-01-03")
+    scratch = make("scratch", settings={"start": "scratch", "precision": "fp32", "batch": 4}, ended="2025-01-04")
+    expected = {"start.sha256": "new", "precision": "fp32", "batch": 4}
+
+    def best(*records):
+        (chosen,) = best_by_cell(records, lambda cell: expected, contents={"start.sha256"}).values()
+        return chosen.id
+
+    assert best(scratch, stale, unknown, present) == best(stale, present) == best(scratch, present) == "present"
+    assert best(scratch, stale, unknown) == "unknown"
+
+
 def test_records_of_earlier_versions_have_the_digest_of_their_weights(tmp_path):
     record = make(settings={"checkpoint": {"path": "/w.pth", "size": 3}}, provenance={"checkpoint_sha256": "abc"})
     write_record(tmp_path, record)

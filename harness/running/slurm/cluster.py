@@ -1,6 +1,7 @@
 """Tasks on a SLURM cluster: arrays, and for trainings gangs of processes that run at the same time."""
 
 import io
+import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
@@ -70,7 +71,7 @@ def _fitting(one: Sbatch, runs: Path) -> tuple[int, Refusal | None]:
 
 def _alone(why: str) -> bool:
     """Whether a limit that is reached is so for nobody's jobs: the user has none, and it is not one of a group."""
-    return "Grp" not in why and answer("squeue", "--me", "--noheader", "--format=%i") == ""
+    return not re.search("Grp|PerAccount", why) and answer("squeue", "--me", "--noheader", "--format=%i") == ""
 
 
 def _send(

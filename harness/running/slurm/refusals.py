@@ -13,21 +13,22 @@ TEST_S = 60
 """Seconds that sbatch --test-only has to answer."""
 BUSY, LIMIT, WRONG = "busy", "limit", "wrong"
 _BUSY = re.compile(
-    r"timed out|no answer in|socket|unable to contact|connection|temporar|zero bytes|try again|standby"
+    r"timed out|no answer in|socket|unable to contact|connection (refused|reset)|connect failure|zero bytes"
+    r"|temporarily (unable|unavailable)|in standby mode"
     r"|(code|status) (124|137)\b|make sense of sbatch output|error writing script",
     re.I,
 )
 """What sbatch says, or submitit of it, when it is SLURM that cannot answer now."""
 _POLICY = "accounting/QOS policy"
 """The words of the error that names all limits alike; the reason before them, where there is one, says which it is."""
-_SUBMITTED = re.compile(r"(QOS|Assoc)\w*Submit\w*")
+_SUBMITTED = re.compile(r"(QOS|Assoc)\w*Submit\w*|MaxSubmit\w*PerAccount")
 _KEYS = (
     (r"QOSMinGRES|QOS\w*Min\w*Gpu", "launch.gpus_per_task, launch.count_here, launch.qos, launch.partition"),
-    (r"(QOS|Assoc)\w*(GRES|Gpu)", "launch.gpus_per_task, train.tasks_per_node, launch.qos"),
+    (r"(QOS|Assoc|Max)\w*(GRES|Gpu)", "launch.gpus_per_task, train.tasks_per_node, launch.qos"),
     (r"(QOS|Assoc)\w*Wall|time limit is invalid", "launch.time_min, launch.qos, launch.partition"),
-    (r"(QOS|Assoc)\w*Mem|Memory specification", "launch.mem_gb, launch.qos"),
-    (r"(QOS|Assoc)\w*Cpu|CPU count", "launch.cpus_per_task, launch.qos"),
-    (r"(QOS|Assoc)\w*Node|Node count", "train.nodes, launch.qos"),
+    (r"(QOS|Assoc|Max)\w*Mem|Memory specification", "launch.mem_gb, launch.qos"),
+    (r"(QOS|Assoc|Max)\w*C(pu|PU)|CPU count", "launch.cpus_per_task, launch.qos"),
+    (r"(QOS|Assoc|Max)\w*Node|Node count", "train.nodes, launch.qos"),
     (f"{_POLICY}|qos", "launch.qos"),
     ("reservation", "launch.extra.reservation"),
     ("license", "launch.extra.licenses"),
@@ -68,7 +69,7 @@ def refusal(said: str) -> Refusal:
     said = ": ".join(line.strip() for line in said.splitlines() if line.strip())
     if _BUSY.search(said):
         return Refusal(BUSY, said)
-    reason = re.search(r"\b(QOS|Assoc)[A-Z]\w+", said)
+    reason = re.search(r"\b(QOS|Assoc)[A-Z]\w+|\bMax\w+PerAccount\b", said)
     if found := _SUBMITTED.search(said):
         return Refusal(LIMIT, said, "launch.account" if found[0].startswith("Assoc") else "launch.qos")
     if _POLICY in said and not reason:

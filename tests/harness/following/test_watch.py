@@ -232,9 +232,7 @@ def test_a_silent_slurm_is_not_waited_for_for_ever(
     monkeypatch.setattr(watch, "SILENT_S", 1.0)
     plan, planner, runs = planned(tmp_path, executor="slurm", tasks=1)
     put_job(runs, plan.jobs[0], executor="slurm", id="5", time=OLD)
-    with pytest.raises(
-        ValueError, match=r"SLURM has not answered for \d+ min; its jobs may still be running: run the command"
-    ):
+    with pytest.raises(ValueError, match=r"SLURM has not answered for \d+ min; its jobs may still be running: run"):
         watch.wait(plan, planner.profile, runs)
 
 

@@ -26,6 +26,12 @@ POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/
         (f"sbatch: error: QOSMaxWallDurationPerJobLimit\nallocation failure: {POLICY}", WRONG, "time_min"),
         (f"sbatch: error: QOSMaxCpuPerJobLimit\nallocation failure: {POLICY}", WRONG, "cpus_per_task"),
         (f"sbatch: error: QOSMaxMemoryPerJob\nallocation failure: {POLICY}", WRONG, "mem_gb"),
+        (f"sbatch: error: MaxSubmitJobsPerAccount\nallocation failure: {POLICY}", LIMIT, "qos"),
+        (f"sbatch: error: MaxGRESPerAccount\nallocation failure: {POLICY}", WRONG, "gpus_per_task"),
+        (f"sbatch: error: MaxNodePerAccount\nallocation failure: {POLICY}", WRONG, "train.nodes"),
+        (f"sbatch: error: AssocGrpCPUMinutesLimit\nallocation failure: {POLICY}", WRONG, "cpus_per_task"),
+        ("sbatch: error: Please request a GPU in partition gpu and try again", WRONG, "partition"),
+        ("sbatch: error: invalid partition specified: standby\nInvalid partition name", WRONG, "partition"),
         ("allocation failure: Requested time limit is invalid (missing or exceeds some limit)", WRONG, "time_min"),
         ("allocation failure: Requested node configuration is not available", WRONG, "partition"),
         ("allocation failure: Invalid feature specification", WRONG, "constraint"),
@@ -45,6 +51,6 @@ POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/
 def test_refusals_are_sorted(said: str, kind: str, key: str) -> None:
     found = refusal(said)
     assert found.kind == kind
-    assert found.keys.partition(",")[0] == f"launch.{key}" * bool(key)
+    assert found.keys.partition(",")[0] == (key if key.startswith("train.") else f"launch.{key}" * bool(key))
     assert "\n" not in str(found)
     assert "sbatch: error" not in str(found)
