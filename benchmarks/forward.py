@@ -10,10 +10,12 @@ Rates are in 10⁹ multiply-adds a second and count matrix products only.
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +24,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from models.catalog import architecture
+from models.reduction._base import Place
+from models.stages import Stages
+from models.tokens import Tokens
 from models.vit import VisionTransformer
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -98,18 +103,21 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def time_stages(model: VisionTransformer, device: str) -> list[float]:
-    """A list that fills with the seconds of every stage of the reduction: scores, choice and gathering."""
+@contextmanager
+def timed_stages(device: str) -> Iterator[list[float]]:
+    """A list that fills with the seconds of every stage of a reduction: scores, choice, keeping and merging."""
     spent: list[float] = []
-    reduce = model._reduce
+    run = Stages.run
 
-    def timed(tokens: Tensor, keys: Tensor, stage: int) -> Tensor:
-        out: list[Tensor] = []
-        spent.append(seconds(lambda: out.append(reduce(tokens, keys, stage)), device))
+    def timed(self: Stages, place: Place, block: int, *given: Any) -> Tokens:
+        if not self.acts(place, block):
+            return run(self, place, block, *given)
+        out: list[Tokens] = []
+        spent.append(seconds(lambda: out.append(run(self, place, block, *given)), device))
         return out[0]
 
-    model._reduce = timed  # type: ignore[method-assign]
-    return spent
+    with patch.object(Stages, "run", timed):
+        yield spent
 
 
 def measure(model: VisionTransformer, clips: Tensor, repeats: int) -> list[str]:
@@ -119,17 +127,15 @@ def measure(model: VisionTransformer, clips: Tensor, repeats: int) -> list[str]:
         model(clips)
     forward_work = sum(b * m * k * n for b, m, k, n in recorded.shapes)
     own, (large, large_work) = products(recorded.shapes, dtype, device), square(dtype, device)
-    stages = time_stages(model, device)
     own()
     times: dict[str, list[float]] = {"forward": [], "own": [], "large": [], "stages": []}
     for _ in range(repeats):
         before = seconds(large, device)
-        stages.clear()
-        times["forward"].append(seconds(lambda: model(clips), device))
+        with timed_stages(device) as stages:
+            times["forward"].append(seconds(lambda: model(clips), device))
         times["stages"].append(sum(stages))
         times["large"].append((before + seconds(large, device)) / 2)
         times["own"].append(seconds(own, device))
-    del model._reduce
     forward, giga = times["forward"], forward_work / 1e9
     to_own = median(o / f for o, f in zip(times["own"], forward, strict=True))
     to_large = median(forward_work / f / (large_work / s) for s, f in zip(times["large"], forward, strict=True))

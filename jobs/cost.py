@@ -22,8 +22,9 @@ def multiply_adds(model: str, reduction: str, frames: int = 0) -> int | None:
     runs."""
     arch = architecture(model)
     arch = replace(arch, frames=frames or arch.frames)
-    tokens = parse(reduction).tokens(arch)
-    return None if tokens is None else arch.multiply_adds(tokens)
+    parsed = parse(reduction)
+    tokens, own = parsed.tokens(arch), parsed.own_products(arch)
+    return None if tokens is None or own is None else arch.multiply_adds(tokens) + own
 
 
 def forwards_a_video(job: Evaluate) -> dict[str, int]:

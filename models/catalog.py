@@ -51,11 +51,11 @@ class Architecture:
         block = 12 * self.dim**2 + 12 * self.dim
         return (self._inputs + 1) * self.dim + self.depth * block + 2 * self.dim + (self.dim + 1) * num_classes
 
-    def multiply_adds(self, tokens: Sequence[int]) -> int:
-        """What one clip costs whose blocks work on `tokens` tokens each, as models/flops.py counts; the products of a
-        reduction itself, less than 0.3 % of a ViT's, are left out."""
+    def multiply_adds(self, tokens: Sequence[tuple[int, int]]) -> int:
+        """What one clip costs whose blocks' attention and MLP work on so many tokens each, as models/flops.py counts; a
+        reduction's own products come on top."""
         n, c = self.slots * self.tokens_per_slot, self.dim
-        blocks = sum(12 * one * c**2 + 2 * one**2 * c + 10 * one * c for one in tokens)
+        blocks = sum(4 * a * c**2 + 2 * a**2 * c + 5 * a * c + 8 * m * c**2 + 5 * m * c for a, m in tokens)
         return n * self._inputs * c + blocks + 5 * c + c * self.num_classes
 
 

@@ -19,27 +19,31 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.vit import VisionTransformer
 
 
-def count_flops(model: VisionTransformer, with_fvcore: bool = False) -> int:
+def count_flops(model: VisionTransformer, with_fvcore: bool = False, clip: Tensor | None = None) -> int:
     """Multiply-adds of one clip through `model` with its present reduction.
 
     The model runs on the meta device, so only shapes are computed: it may itself have been made under
     `torch.device("meta")`, and no memory is taken for weights or activations. with_fvcore: ask fvcore instead, which
-    traces a real forward pass on the model's own device and weights; slow, and the check on the other way.
+    traces a real forward pass on the model's own device and weights; slow, and the check on the other way. clip: (1, 3,
+    F, H, W), to be taken forward for real; ValueError where the reduction's cost depends on it and it is missing.
     """
     arch, weight = model.arch, next(model.parameters())
-    clip = torch.empty(1, 3, arch.frames, arch.image, arch.image, dtype=weight.dtype, device="meta")
+    if clip is None and model.reduction.by_content:
+        raise ValueError(f"what {model.reduction} costs depends on the clip; count it on clips of a dataset")
+    empty = torch.empty(1, 3, arch.frames, arch.image, arch.image, dtype=weight.dtype, device="meta")
     if with_fvcore:
         if weight.is_meta:
             raise ValueError(
                 "fvcore traces a real forward pass and needs a model with weights, not one on the meta device"
             )
-        return _fvcore(model, torch.zeros_like(clip, device=weight.device))
+        return _fvcore(model, torch.zeros_like(empty, device=weight.device) if clip is None else clip)
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
-    shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+    if clip is None:
+        tensors = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
     training = model.training
     model.eval()  # stochastic depth would ask for random numbers, and skips no products
-    with torch.no_grad(), _Layers() as layers, FlopCounterMode(display=False) as products:
-        functional_call(model, shapes, clip)
+    with torch.no_grad(), FlopCounterMode(display=False) as products, _Layers(products, clip is None) as layers:
+        functional_call(model, tensors, empty if clip is None else clip)
     model.train(training)
     return layers.total + products.get_total_flops() // 2  # torch counts a multiply-add as two
 
@@ -75,13 +79,12 @@ _RULES: dict[Callable[..., Any], Callable[..., tuple[int, tuple[int, ...]]]] = {
 
 
 class _Layers(TorchFunctionMode):
-    """Counts the layers that a ViT consists of, and skips them: their meta kernels take most of the time.
+    """Counts the layers that a ViT consists of; what is not in _RULES runs on, and `products` counts its products."""
 
-    What is not in _RULES runs on, and torch's FlopCounterMode counts its products.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, products: FlopCounterMode, skip: bool) -> None:
+        """skip: leave the layers out once they are counted, as their meta kernels take most of the time."""
         super().__init__()
+        self.products, self.skip = products, skip
         self.total = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -89,7 +92,12 @@ class _Layers(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
         count, shape = _RULES[func](*args, **(kwargs or {}))
         self.total += count
-        return args[0].new_empty(shape)
+        if self.skip:
+            return args[0].new_empty(shape)
+        before = self.products.get_total_flops()
+        out = func(*args, **(kwargs or {}))
+        self.total -= (self.products.get_total_flops() - before) // 2  # it is counted here
+        return out
 
 
 def _fvcore(model: VisionTransformer, clip: Tensor) -> int:

@@ -1,28 +1,44 @@
-"""Where the tokens that a reduction keeps came from: the stages of a forward pass as seen from outside."""
+"""Where the tokens of a forward pass went: its stages as seen from outside."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from models.vit import VisionTransformer, take
+from models.stages import Event
+from models.vit import VisionTransformer
 
 
 @dataclass(frozen=True)
 class Stage:
     """One stage of a reduction. Places are those of a clip before anything is dropped, slot by slot and row by row:
-    p = slot · patches + patch."""
+    p = slot · patches + patch, P of them."""
 
     block: int
-    """The block, counted from 1, after which it ran."""
+    """The block, counted from 1, at which it ran."""
     slots: int
-    """The time slots that it found; those of the clip, joined in pairs by each stage before."""
-    seen: Tensor
-    """(B, M) the places of the tokens that it chose from."""
-    kept: Tensor
-    """(B, K) the places of those that it kept, in the order in which the next block got them."""
+    """The time slots that it found, those of the clip joined in pairs by each stage before; 1 where a method knows of
+    none."""
+    before: Tensor
+    """(B, P) of each place the token of the sequence found that holds it; −1 where nothing was left of it."""
+    after: Tensor
+    """(B, P) the same of the sequence that the stage left."""
+    sizes: list[Tensor | None]
+    """Of each clip (M,), what the tokens weigh that were left; None where none was merged so far."""
     maps: dict[str, Tensor]
-    """What the choice rested on, by name: (B, M), a value of each token in `seen`; not a number where one has none."""
+    """What the choice rested on, by name: (B, P), the value of the token that holds a place; nan without one."""
+
+    def seen(self, clip: int = 0) -> Tensor:
+        """The places whose tokens it found, in their order; of merged tokens all, group by group."""
+        return _places(self.before[clip])
+
+    def kept(self, clip: int = 0) -> Tensor:
+        """The places whose tokens it left, in their new order; of merged tokens all, group by group."""
+        return _places(self.after[clip])
+
+    def count(self, clip: int = 0) -> int:
+        """How many tokens it left."""
+        return int(self.after[clip].max()) + 1
 
 
 def trace(model: VisionTransformer, video: Tensor) -> tuple[Tensor, list[Stage]]:
@@ -30,19 +46,36 @@ def trace(model: VisionTransformer, video: Tensor) -> tuple[Tensor, list[Stage]]
 
     Nothing is chosen for the sake of the trace: each token carries its place along through the model's own choices.
     """
-    arch, blocks = model.arch, model.reduction.stages(model.arch.depth)
-    places = torch.arange(arch.slots * arch.tokens_per_slot, device=video.device).expand(len(video), -1)
-    stages: list[Stage] = []
-
-    def observe(stage: int, kept: Tensor, maps: dict[str, Tensor]) -> None:
-        nonlocal places
-        seen, slots = places, kept.shape[1]
-        places = take(seen.unflatten(1, (slots, -1)), kept)
-        flat = {name: values.flatten(1) for name, values in maps.items()}
-        stages.append(Stage(blocks[stage - 1], slots, seen, places, flat))
-
-    model.observer = observe
+    arch = model.arch
+    events: list[Event] = []
+    model.observer = events.append
     try:
-        return model(video), stages
+        logits = model(video)
     finally:
         model.observer = None
+    held = torch.arange(arch.slots * arch.tokens_per_slot, device=video.device).repeat(len(video), 1)
+    sizes: list[Tensor | None] = [None] * len(video)
+    stages = []
+    for number in sorted({event.stage for event in events}):
+        own = [event for event in events if event.stage == number]
+        before, maps = held.clone(), {name: torch.full(held.shape, torch.nan) for name in own[0].maps}
+        for event in own:
+            rows = slice(event.clip, event.clip + len(event.moves))
+            held[rows] = _follow(before[rows], event.moves, -1)
+            sizes[rows] = event.sizes
+            for name, values in event.maps.items():
+                maps[name][rows] = _follow(before[rows], values.float().cpu(), torch.nan)
+        slots = model.reduction.slots(number, arch)
+        stages.append(Stage(own[0].block, slots, before, held.clone(), list(sizes), maps))
+    return logits, stages
+
+
+def _follow(held: Tensor, values: Tensor, without: float) -> Tensor:
+    """(B, P) of each place the value (B, N) of the token that holds it."""
+    held = held.to(values.device)
+    return torch.where(held < 0, without, values.gather(1, held.clamp_min(0)))
+
+
+def _places(held: Tensor) -> Tensor:
+    order = held.argsort(stable=True)
+    return order[(held < 0).sum() :]

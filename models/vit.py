@@ -4,74 +4,19 @@ Parameter names are VideoMAE's, so its checkpoints load as they are. One set of 
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from models.catalog import Architecture, architecture
+from models.layers import Block, Context
 from models.reduction import Reduction, parse
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention whose bias is (q_bias, 0, v_bias)."""
-
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
-        self.q_bias = nn.Parameter(torch.zeros(dim))
-        self.v_bias = nn.Parameter(torch.zeros(dim))
-        self.proj = nn.Linear(dim, dim)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, N, C) → the same, and the keys (B, heads, N, C / heads)."""
-        bias = torch.cat((self.q_bias, torch.zeros_like(self.v_bias), self.v_bias))
-        qkv = F.linear(x, self.qkv.weight, bias)
-        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v)
-        return self.proj(mixed.transpose(1, 2).flatten(2)), k
-
-
-class Mlp(nn.Module):
-    """The two-layer perceptron of a block, four times as wide inside."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(dim, 4 * dim)
-        self.fc2 = nn.Linear(4 * dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
-class Block(nn.Module):
-    """A pre-norm transformer block."""
-
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.attn = Attention(dim, heads)
-        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
-        self.mlp = Mlp(dim)
-
-    def forward(self, x: Tensor, factors: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(B, N, C) → the same, and the attention keys (B, heads, N, C / heads).
-
-        factors: (B, 2), what the two branches of each sample are multiplied by.
-        """
-        mixed, keys = self.attn(self.norm1(x))
-        x = x + _scaled(mixed, factors, 0)
-        return x + _scaled(self.mlp(self.norm2(x)), factors, 1), keys
-
-
-def _scaled(branch: Tensor, factors: Tensor | None, number: int) -> Tensor:
-    return branch if factors is None else branch * factors[:, number, None, None]
+from models.stages import Observer, Stages
+from models.tokens import Tokens
 
 
 class PatchEmbed(nn.Module):
@@ -100,9 +45,8 @@ class VisionTransformer(nn.Module):
     from 0 at the first (Huang et al., "Deep Networks with Stochastic Depth", 2016)."""
     activation_checkpointing: bool
     """Whether, in training, a block's activations are computed again in the backward pass instead of kept."""
-    observer: Callable[[int, Tensor, dict[str, Tensor]], None] | None
-    """Called with each stage of a forward pass: its number, counted from 1, what was kept, and the reduction's
-    `maps`."""
+    observer: Observer | None
+    """Called with what each stage of a forward pass did."""
 
     def __init__(self, arch: Architecture, num_classes: int) -> None:
         super().__init__()
@@ -161,20 +105,33 @@ class VisionTransformer(nn.Module):
             expected = f"(B, 3, {arch.frames}, {arch.image}, {arch.image})"
             raise ValueError(f"clips must have the shape {expected}, got {tuple(video.shape)}")
         x = self.patch_embed(video)
-        first = self._first_slot * arch.tokens_per_slot
-        x = x + self.positions[:, first : first + arch.slots * arch.tokens_per_slot]
+        first, count = self._first_slot * arch.tokens_per_slot, arch.slots * arch.tokens_per_slot
+        x = x + self.positions[:, first : first + count]
         x = x.to(self.patch_embed.proj.weight.dtype)  # DeepSpeed converts parameters alone, not the positions
-        slots, stages = arch.slots, self.reduction.stages(arch.depth)
-        for number, (block, factors) in enumerate(zip(self.blocks, self._factors(x, branches), strict=True), 1):
-            if self.training and self.activation_checkpointing:
-                # A block draws no random numbers, so none need be drawn again.
-                x, keys = checkpoint(block, x, factors, use_reentrant=False, preserve_rng_state=False)
-            else:
-                x, keys = block(x, factors)
-            if number in stages:
-                x = self._reduce(x.unflatten(1, (slots, -1)), keys, stages.index(number) + 1)
-                slots = max(slots // 2, 1)
-        return self.head(self.fc_norm(x.mean(1)))
+        stages = Stages(self.reduction, arch, video, self.observer)
+        tokens = stages.run("before", 1, Tokens(x))
+        for number, factors in enumerate(self._factors(x, branches), 1):
+            tokens = self._block(number, tokens, factors, stages)
+        return self.head(self.fc_norm(tokens.pooled(count if self.reduction.by_size else 0)))
+
+    def _block(self, number: int, tokens: Tokens, factors: Tensor | None, stages: Stages) -> Tokens:
+        """Block `number`, counted from 1, and the stage in or after it."""
+        block: Any = self.blocks[number - 1]
+        of_attention, of_mlp = (None, None) if factors is None else factors.unbind(1)
+        bias = tokens.log_sizes() if self.reduction.proportional else None
+        context = Context(stages.asks(number), bias, tokens.lengths)
+        if stages.acts("between", number):
+            x, asked = self._run(block.attend, tokens.x, context, tokens.spread(of_attention))
+            tokens = stages.run("between", number, tokens.with_x(x), asked)
+            return tokens.with_x(self._run(block.transform, tokens.x, tokens.spread(of_mlp)))
+        x, asked = self._run(block, tokens.x, context, tokens.spread(of_attention), tokens.spread(of_mlp))
+        return stages.run("after", number, tokens.with_x(x), asked)
+
+    def _run(self, layers: Callable[..., Any], *given: Any) -> Any:
+        if self.training and self.activation_checkpointing:
+            # No random numbers are drawn in a block, so none need be drawn again.
+            return checkpoint(layers, *given, use_reentrant=False, preserve_rng_state=False)
+        return layers(*given)
 
     def _factors(self, x: Tensor, branches: Tensor | None) -> Sequence[Tensor | None]:
         """What each block multiplies its branches by, (B, 2): 0, or what keeps their expected value; None: nothing."""
@@ -188,35 +145,12 @@ class VisionTransformer(nn.Module):
         numbers = branches.unflatten(1, (depth, 2)).transpose(0, 1)
         return ((numbers >= rates) / (1 - rates)).to(x.dtype).unbind()
 
-    def _reduce(self, tokens: Tensor, keys: Tensor, stage: int) -> Tensor:
-        """One stage: tokens (B, T, N, C) → the kept ones (B, T · kept, C), neighbouring slots now side by side."""
-        # Which tokens stay is decided in at least float32, also under mixed precision; no gradient flows through it.
-        dtype = torch.promote_types(tokens.dtype, torch.float32)
-        with torch.no_grad(), _full_precision(tokens.device.type):
-            m = F.normalize(keys.to(dtype).mean(1), dim=-1).unflatten(1, tokens.shape[1:3])
-            given = tokens.to(dtype), m, stage
-            kept = self.reduction.keep(*given)
-            if self.observer:
-                self.observer(stage, kept, self.reduction.maps(*given, kept))
-        return take(tokens, kept)
-
-
-def take(tokens: Tensor, kept: Tensor) -> Tensor:
-    """Of tokens (B, T, N, …) those at the positions `kept` (B, T, K) of their slot: (B, T · K, …), slot by slot."""
-    positions = kept.reshape(*kept.shape, *(1,) * (tokens.dim() - 3))
-    return tokens.gather(2, positions.expand(*kept.shape, *tokens.shape[3:])).flatten(1, 2)
-
 
 def sinusoid(count: int, dim: int) -> Tensor:
     """Fixed sine-cosine positions (1, count, dim), as in VideoMAE."""
     # NumPy, because torch.arange on the meta device makes torch import its compiler, which takes seconds.
     angle = np.arange(count)[:, None] * 10000.0 ** (-np.arange(0, dim, 2) / dim)
     return torch.tensor(np.stack((np.sin(angle), np.cos(angle)), -1).reshape(1, count, dim), dtype=torch.float32)
-
-
-def _full_precision(device: str) -> AbstractContextManager[Any]:
-    """Switches automatic mixed precision off on devices that have it (the meta device has not)."""
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def _initialise(module: nn.Module) -> None:

@@ -65,12 +65,11 @@ def whiten(shown: Shown, stage: ShownStage) -> np.ndarray:
 
 def _shown_stage(stage: Stage, arch: Architecture) -> ShownStage:
     shape = arch.slots, arch.tokens_per_slot
-    kept = np.zeros(arch.slots * arch.tokens_per_slot, bool)
-    kept[stage.kept[0].cpu().numpy()] = True
-    seen, maps = stage.seen[0].cpu().numpy(), {}
+    kept = (stage.after[0] >= 0).cpu().numpy()
+    seen, maps = stage.seen().cpu().numpy(), {}
     for name, values in stage.maps.items():
         picture = np.full(kept.shape, np.nan)
-        picture[seen] = _spread(values[0].float().cpu().numpy().reshape(stage.slots, -1)).reshape(-1)
+        picture[seen] = _spread(values[0].float().cpu().numpy()[seen].reshape(stage.slots, -1)).reshape(-1)
         maps[name] = picture.reshape(shape)
     return ShownStage(stage.block, kept.reshape(shape), maps)
 

@@ -178,7 +178,7 @@ def _figure(job: Visualize, model: VisionTransformer, item: Item, clip: Clip, fo
         "predicted": int(scores.argmax()),
         "probability": float(scores.max()),
         "tokens": arch.slots * arch.tokens_per_slot,
-        "stages": [{"block": stage.block, "kept": stage.kept.shape[1]} for stage in stages],
+        "stages": [{"block": stage.block, "kept": stage.count()} for stage in stages],
     }
 
 
@@ -186,8 +186,9 @@ def _write_places(file: Path, clip: Clip, stages: Sequence[Stage]) -> None:
     """The frames' numbers and of each stage the places (models/tracing.py) seen and kept, and the maps as they are."""
     arrays: dict[str, Any] = {"frames": np.array(clip.numbers)}
     for number, stage in enumerate(stages, 1):
-        parts = {"seen": stage.seen, "kept": stage.kept} | stage.maps
-        arrays |= {f"stage{number}_{name}": values[0].cpu().numpy() for name, values in parts.items()}
+        seen = stage.seen()
+        parts = {"seen": seen, "kept": stage.kept()} | {name: values[0][seen] for name, values in stage.maps.items()}
+        arrays |= {f"stage{number}_{name}": values.cpu().numpy() for name, values in parts.items()}
     with replacing(file) as temporary, open(temporary, "wb") as content:
         np.savez_compressed(content, **arrays)
 

@@ -1,4 +1,4 @@
-"""Token reductions by name: `none`, `sta:r=48`, `sta:r=64,at=3-11-19`, `random:r=48`.
+"""Token reductions by name: `none`, `sta:r=48`, `sta:r=64,at=3-11-19`, `tome:r=65,prop=1`, `rlt`.
 
 A method is one file in this folder holding one class decorated with `@register`; the file's name is the
 method's name and the class's dataclass fields are its settings. Nothing here loads torch, so that a sweep can be
@@ -12,10 +12,23 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
+from typing import get_type_hints
 
-from models.reduction._base import REGISTRY, Reduction
+from models.reduction._base import REGISTRY, Choice, Reduction, Seen, register
+from models.reduction._settings import kind, read
+from models.reduction._staged import Staged
 
-__all__ = ["Reduction", "methods", "parse", "registered", "source_digest"]
+__all__ = [
+    "Choice",
+    "Reduction",
+    "Seen",
+    "Staged",
+    "methods",
+    "parse",
+    "register",
+    "registered",
+    "source_digest",
+]
 
 
 def methods() -> list[str]:
@@ -51,27 +64,21 @@ def parse(text: str) -> Reduction:
         raise ValueError(f"unknown reduction {name!r} in {text!r}; valid reductions: {', '.join(methods())}")
     method = registered(name)
     fields = {field.name: field for field in dataclasses.fields(method)}
+    hints = get_type_hints(method)
     settings: dict[str, object] = {}
     for item in rest.split(",") if colon else []:
         key, equals, value = item.partition("=")
         if not equals or key not in fields or key in settings:
             valid = ", ".join(f"{k}=…" for k in fields) or "none at all"
             raise ValueError(f"bad setting {item!r} in reduction {text!r}; {name} takes {valid}, each once")
-        settings[key] = _number(value, key, text) if key != "at" else _blocks(value, text)
+        try:
+            settings[key] = read(value, hints[key])
+        except ValueError as error:
+            raise ValueError(f"{item} in reduction {text!r} must be {error}") from None
     missing = [k for k, f in fields.items() if f.default is dataclasses.MISSING and k not in settings]
     if missing:
-        raise ValueError(f"reduction {text!r} lacks {missing[0]}=…, as in {name}:{missing[0]}=48")
-    return method(**settings)
-
-
-def _number(value: str, key: str, text: str) -> int:
-    if not value.isascii() or not value.isdigit():
-        raise ValueError(f"{key}={value} in reduction {text!r} must be a whole number, 0 or more")
-    return int(value)
-
-
-def _blocks(value: str, text: str) -> tuple[int, ...]:
-    blocks = tuple(_number(part, "at", text) for part in value.split("-"))
-    if list(blocks) != sorted(set(blocks)) or blocks[0] < 1:
-        raise ValueError(f"at={value} in reduction {text!r} must name blocks from 1 on, ascending, as in at=1-9-17")
-    return blocks
+        raise ValueError(f"reduction {text!r} lacks {missing[0]}=…, {kind(hints[missing[0]])}")
+    try:
+        return method(**settings)
+    except ValueError as error:
+        raise ValueError(f"reduction {text!r}: {error}") from None

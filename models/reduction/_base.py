@@ -1,17 +1,21 @@
-"""What every reduction offers to the model, and the staged schedule that STA and random dropping share."""
+"""The contract between a reduction and a model: when it acts, what it goes by, what it decides. Loads no torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from models.catalog import Architecture
+from models.reduction._settings import spelled
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 REGISTRY: dict[str, type[Reduction]] = {}
 Method = TypeVar("Method", bound="type[Reduction]")
+Place = Literal["before", "between", "after"]
+Need = Literal["keys", "queries", "values", "attention", "pixels"]
 
 
 def register(method: Method) -> Method:
@@ -22,35 +26,102 @@ def register(method: Method) -> Method:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a reduction goes by at one stage. Numbers are float32 or, in a float64 model, float64.
+
+    Of the fields that default to None there are those that the method's `needs` names.
+    """
+
+    arch: Architecture
+    stage: int
+    """Counted from 1."""
+    block: int
+    """At which it runs, counted from 1."""
+    tokens: Tensor
+    """(B, N, C)."""
+    sizes: Tensor | None
+    """(B, N) how much each token weighs after merges; None before the first."""
+    keys: Tensor | None = None
+    """(B, N, C / heads) of the block's attention, averaged over heads; so are queries and values."""
+    queries: Tensor | None = None
+    values: Tensor | None = None
+    attention: Tensor | None = None
+    """(B, N, N) the softmax of the scaled logits, without sizes, averaged over heads; row i is where token i looks."""
+    pixels: Tensor | None = None
+    """(B, 3, F, H, W) the clips as the model got them."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a reduction decides: some of N tokens stay, some are merged into those, the others are dropped."""
+
+    kept: Tensor
+    """(B, M) positions of the tokens that stay, in their new order; or, where clips keep different numbers, (B, N)
+    bool, which leaves the order as it is and merges nothing."""
+    merged: Tensor | None = None
+    """(B, R) positions of the tokens that are merged."""
+    into: Tensor | None = None
+    """(B, R) for each of them the index in `kept` of the token that takes it in; one token may take in several."""
+    weights: Tensor | None = None
+    """(B, R) by which their sizes are multiplied; None: 1. Of a token of weight 0 nothing is left."""
+
+
+@dataclass(frozen=True)
 class Reduction:
     """A reduction that never drops anything; methods override what they change."""
 
     name: ClassVar[str]
+    place: ClassVar[Place] = "after"
+    """Where in its blocks it acts: before the block (the first only), between its attention and its MLP, after it."""
+    needs: ClassVar[tuple[Need, ...]] = ()
+    """What it goes by beside the tokens and their sizes. `attention` costs the fused kernel in its blocks."""
+    by_size: ClassVar[bool] = False
+    """Whether the tokens that are left are pooled by size, Σ size·x / Σ size, rather than by their plain mean."""
+    by_content: ClassVar[bool] = False
+    """Whether how many tokens stay hangs on what a clip shows."""
+
+    @property
+    def proportional(self) -> bool:
+        """Whether log(size) of the keys is added to the scaled logits of attention (ToMe, section 3.2)."""
+        return False
 
     def stages(self, depth: int) -> tuple[int, ...]:
-        """The blocks, counted from 1, after each of which one stage runs."""
+        """The blocks, counted from 1 and ascending, in each of which one stage runs."""
         return ()
 
     def check(self, arch: Architecture) -> None:
         """Raise ValueError where this reduction cannot run on `arch`."""
 
-    def tokens(self, arch: Architecture) -> tuple[int, ...] | None:
-        """How many tokens of a clip each block works on; None where that shows only when it runs."""
-        return None if self.stages(arch.depth) else (arch.slots * arch.tokens_per_slot,) * arch.depth
-
-    def keep(self, tokens: Tensor, keys: Tensor, stage: int) -> Tensor:
-        """Choose the tokens that stay.
-
-        tokens: (B, T, N, C), a block's output; keys: (B, T, N, C / heads), its attention keys averaged over heads and
-        L2-normalised; stage: counted from 1. Returns positions (B, T, kept) into N, in the order in which the next
-        block gets them.
-        """
+    def choose(self, seen: Seen) -> Choice | None:
+        """Decide about the tokens of some clips, each by itself; None: all stay. No gradient flows through this."""
         raise NotImplementedError
 
-    def maps(self, tokens: Tensor, keys: Tensor, stage: int, kept: Tensor) -> dict[str, Tensor]:
-        """For figures, by name, what a stage that kept `kept` went by: a value of each token, (B, T, N), not a number
-        where one has none. The other arguments are those of `keep`."""
+    def maps(self, seen: Seen, choice: Choice) -> dict[str, Tensor]:
+        """For figures, by name, what a choice rested on: a value of each token, (B, N), not a number where one has
+        none."""
         return {}
+
+    def slots(self, stage: int, arch: Architecture) -> int:
+        """The groups, one behind the other and of one size, in which tokens compete with each other at a stage."""
+        return 1
+
+    def left(self, count: int, stage: int, arch: Architecture) -> int | None:
+        """How many of a clip's `count` tokens a stage leaves; None where that shows only when it runs."""
+        return None
+
+    def products(self, count: int, stage: int, arch: Architecture) -> int:
+        """Multiply-adds of a stage's own matrix products on `count` tokens."""
+        return 0
+
+    def tokens(self, arch: Architecture) -> list[tuple[int, int]] | None:
+        """How many tokens of a clip each block's attention and MLP work on; None where that shows only when it runs."""
+        walked = self._walk(arch)
+        return None if walked is None else walked[0]
+
+    def own_products(self, arch: Architecture) -> int | None:
+        """Multiply-adds of all its own matrix products on one clip; None where that shows only when it runs."""
+        walked = self._walk(arch)
+        return None if walked is None else walked[1]
 
     def fit(self, source: Architecture, target: Architecture) -> tuple[Reduction, str]:
         """The same reduction for a model of another size, and a note where it could not be carried over exactly."""
@@ -58,67 +129,27 @@ class Reduction:
 
     def canonical(self, arch: Architecture) -> str:
         """The one spelling of this reduction on `arch`, so that equal reductions share their records."""
-        return self.name
+        return str(self)
 
+    def settings(self) -> dict[str, Any]:
+        """The settings that are not their defaults, in the order in which they are written."""
+        values = {field.name: (getattr(self, field.name), field.default) for field in dataclasses.fields(self)}
+        return {name: value for name, (value, default) in values.items() if value != default}
 
-@dataclass(frozen=True)
-class Staged(Reduction):
-    """Drops r tokens of every slot at each stage, then joins neighbouring slots in pairs (STA, section 3.3).
+    def __str__(self) -> str:
+        parts = [f"{name}={spelled(value)}" for name, value in self.settings().items()]
+        return f"{self.name}:{','.join(parts)}" if parts else self.name
 
-    T halves and N becomes 2(N − r), so stages drop 8r, 4r, 2r … tokens. Stages sit after blocks 1, 1 + L//3 and
-    1 + 2L//3 unless `at` names others (for ViT-H that is 1, 11, 22, as in the reference code).
-    """
-
-    r: int
-    at: tuple[int, ...] | None = None
-
-    def stages(self, depth: int) -> tuple[int, ...]:
-        return self.at or (1, 1 + depth // 3, 1 + 2 * depth // 3)
-
-    def check(self, arch: Architecture) -> None:
-        slots, tokens = arch.slots, arch.tokens_per_slot
-        for block in self.stages(arch.depth):
-            if block > arch.depth:
-                raise ValueError(f"{self._text()}: there is no block {block}; the model has {arch.depth}")
-            if self.r > tokens // 2:
-                limit = f"half of a slot's {tokens} tokens after block {block}, {tokens // 2}"
-                raise ValueError(f"{self._text()}: r is at most {limit}")
-            if slots % 2 and slots > 1:
-                raise ValueError(f"{self._text()}: {slots} slots after block {block} cannot be joined in pairs")
-            slots, tokens = max(slots // 2, 1), (tokens - self.r) * (2 if slots > 1 else 1)
-
-    def tokens(self, arch: Architecture) -> tuple[int, ...]:
-        slots, tokens, counts = arch.slots, arch.tokens_per_slot, []
+    def _walk(self, arch: Architecture) -> tuple[list[tuple[int, int]], int] | None:
+        stages, count, total = self.stages(arch.depth), arch.slots * arch.tokens_per_slot, 0
+        counts = []
         for block in range(1, arch.depth + 1):
-            counts.append(slots * tokens)
-            if block in self.stages(arch.depth):
-                slots, tokens = max(slots // 2, 1), (tokens - self.r) * (2 if slots > 1 else 1)
-        return tuple(counts)
-
-    def fit(self, source: Architecture, target: Architecture) -> tuple[Reduction, str]:
-        exact = self.r * target.tokens_per_slot / source.tokens_per_slot
-        at = self.at and tuple(1 + (block - 1) * target.depth // source.depth for block in self.at)
-        if at and len(set(at)) < len(at):
-            blocks = "-".join(map(str, at))
-            raise ValueError(
-                f"{self._text()}: in a stand-in of {target.depth} blocks two of its stages coincide, at={blocks}"
-            )
-        fitted = replace(self, r=round(exact), at=at)
-        note = "" if exact == fitted.r else f"r = {self.r} scales to {exact:g}, rounded to {fitted.r}"
-        return fitted, note
-
-    def canonical(self, arch: Architecture) -> str:
-        if self.r == 0:
-            return "none"
-        default = replace(self, at=None).stages(arch.depth)
-        return self._text(with_at=self.stages(arch.depth) != default)
-
-    def _settings(self) -> dict[str, Any]:
-        """Settings beside `at`, in the order in which they are written."""
-        return {"r": self.r}
-
-    def _text(self, with_at: bool = True) -> str:
-        parts = [f"{key}={value}" for key, value in self._settings().items()]
-        if with_at and self.at:
-            parts.append("at=" + "-".join(map(str, self.at)))
-        return f"{self.name}:{','.join(parts)}"
+            attended = count
+            if block in stages:
+                left = self.left(count, stages.index(block) + 1, arch)
+                if left is None:
+                    return None
+                total += self.products(count, stages.index(block) + 1, arch)
+                count = left
+            counts.append((count if self.place == "before" else attended, attended if self.place == "after" else count))
+        return counts, total

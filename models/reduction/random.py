@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from models.reduction._base import Staged, register
+from models.reduction._base import register
+from models.reduction._staged import Staged
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,6 +31,3 @@ class RandomDropping(Staged):
         order = stream.permuted(np.tile(np.arange(count), (slots, 1)), axis=1)[:, : count - self.r]
         kept = tokens.new_tensor(np.sort(order, axis=1)).long()
         return kept.expand(batch, -1, -1)
-
-    def _settings(self) -> dict[str, Any]:
-        return {"r": self.r} | ({"seed": self.seed} if self.seed else {})

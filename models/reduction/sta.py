@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.reduction._base import Staged, register
+from models.catalog import Architecture
+from models.reduction._base import register
+from models.reduction._staged import Staged
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,12 +25,19 @@ class STA(Staged):
             out[:, slot] = positions
         return out
 
-    def maps(self, tokens: Tensor, keys: Tensor, stage: int, kept: Tensor) -> dict[str, Tensor]:
+    def slot_maps(self, tokens: Tensor, keys: Tensor, stage: int, kept: Tensor) -> dict[str, Tensor]:
         importance = semantic_importance(tokens)
         scores = importance.new_full(importance.shape, float("nan"))
         for slot, score in self._visit(tokens, keys, stage, kept)[1].items():
             scores[:, slot] = score
         return {"importance": importance, "score": scores}
+
+    def products(self, count: int, stage: int, arch: Architecture) -> int:
+        slots = self.slots(stage, arch)
+        tokens, width = count // slots, arch.dim // arch.heads
+        # Even tokens with odd ones in the first slot; then similarities and what they spread, from slot to slot.
+        pairs = tokens * (tokens + max(slots - 2, 0) * (tokens - self.r)) if slots > 1 else 0
+        return (tokens + 1) // 2 * (tokens // 2) * width + pairs * (width + 1)
 
     def _visit(
         self, tokens: Tensor, keys: Tensor, stage: int, given: Tensor | None = None

@@ -43,7 +43,10 @@ def test_gflops_of_the_supplements_table_3():
         assert int(count_flops(model) / 1e9) == printed
 
 
-@pytest.mark.parametrize("reduction", ["none", "sta:r=12", "sta:r=20,at=2-3-4-5", "random:r=12"])
+@pytest.mark.parametrize(
+    "reduction",
+    ["none", "sta:r=12", "sta:r=20,at=2-3-4-5", "random:r=12", "tome:r=13,prop=1", "vidtldr:r=100", "pitome:ratio=0.9"],
+)
 def test_fvcore_counts_the_same(reduction):
     model = create_model("vit_demo", reduction)
     assert count_flops(model) == count_flops(model, with_fvcore=True)
@@ -68,19 +71,73 @@ def test_the_products_of_the_reduction_count():
     assert sta - random == by_hand
 
 
+REDUCTIONS = [
+    "none",
+    "random:r=12,at=1-3-5-7-8",
+    "uniform:r=12",
+    "sta:r=12",
+    "sta:r=20,at=2-3-4-5",
+    "tome:r=13",
+    "tome:r=13,decreasing=1,prop=1",
+    "tome:r=400",
+    "tome:r=9-0-50,mode=drop",
+    "vidtldr:r=0.3-50",
+    "pitome:ratio=0.93",
+]
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_shapes_alone_tell_parameters_and_flops(name):
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_shapes_alone_tell_the_flops(name, reduction):
+    arch, method, model = ARCHITECTURES[name], parse(reduction), without_weights(name, reduction)
+    assert arch.multiply_adds(method.tokens(arch)) + method.own_products(arch) == count_flops(model)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_shapes_alone_tell_the_parameters(name):
     arch, model = ARCHITECTURES[name], without_weights(name)
     assert arch.parameters(arch.num_classes) == sum(parameter.numel() for parameter in model.parameters())
-    for reduction in ("none", "random:r=12", "random:r=12,at=1-3-5-7-8"):
-        model.set_reduction(reduction)
-        assert arch.multiply_adds(parse(reduction).tokens(arch)) == count_flops(model)
 
 
-def test_shapes_alone_leave_out_the_products_of_the_reduction_itself():
-    arch = ARCHITECTURES["vit_small"]
-    alone = arch.multiply_adds(parse("sta:r=48").tokens(arch))
-    assert 0.997 < alone / count_flops(without_weights("vit_small", "sta:r=48")) < 1
+# GFLOPs of S, B, L, H from token counts alone, as an independent count has them.
+RIVALS = {
+    "tome:r=50": (43.7, 140.6, 347.3, 551.8),
+    "tome:r=65": (40.0, 129.3, 281.0, 425.7),
+    "tome:r=100": (32.0, 104.3, 184.6, 278.6),
+    "tome:r=150": (23.0, 74.3, 124.9, 188.2),
+    "tome:r=65,decreasing=1": (34.2, 111.9, 183.8, 249.7),
+    "vidtldr:r=400-200": (32.7, 108.0, 351.1, 703.3),
+    "vidtldr:r=550-400": (21.3, 71.4, 223.5, 445.6),
+    "vidtldr:r=600-200-100": (22.9, 76.7, 241.6, 482.0),
+    "pitome:ratio=0.9": (29.5, 95.5, 200.2, 317.5),
+    "pitome:ratio=0.925": (34.4, 110.7, 250.6, 409.4),
+    "pitome:ratio=0.95": (40.6, 129.5, 323.4, 552.2),
+    "pitome:ratio=0.975": (48.5, 152.9, 431.9, 786.4),
+}
+
+
+@pytest.mark.parametrize("reduction", RIVALS)
+def test_gflops_of_rivals(reduction):
+    for name, expected in zip(TABLE_2, RIVALS[reduction], strict=True):
+        assert count_flops(without_weights(name, reduction)) / 1e9 == pytest.approx(expected, abs=0.06)
+
+
+def test_what_rlt_costs_is_counted_on_a_clip():
+    model = create_model("vit_demo", "rlt:tau=0.1")
+    clip = torch.randn(1, 3, 16, 56, 56, generator=torch.Generator().manual_seed(0))
+    clip[..., :24] = 0.5  # three of seven columns of patches stand still
+    kept = 49 + 7 * 28
+    arch = model.arch
+    assert count_flops(model, clip=clip) == arch.multiply_adds([(kept, kept)] * arch.depth)
+    assert parse("rlt").tokens(arch) is None
+    with pytest.raises(ValueError, match=r"what rlt:tau=0\.1 costs depends on the clip; count it on clips of"):
+        count_flops(model)
+
+
+@pytest.mark.parametrize("reduction", ["none", "sta:r=12", "tome:r=13,prop=1", "vidtldr:r=100-50", "pitome:ratio=0.9"])
+def test_a_clip_that_is_taken_forward_counts_the_same(reduction):
+    model = create_model("vit_demo", reduction)
+    assert count_flops(model, clip=torch.randn(1, 3, 16, 56, 56)) == count_flops(model)
 
 
 def test_what_a_method_of_another_kind_keeps_shows_only_when_it_runs():

@@ -21,47 +21,48 @@ def clips():
 
 
 def test_each_stage_sees_what_the_one_before_kept(traced):
-    assert [(stage.block, stage.seen.shape[1], stage.kept.shape[1]) for stage in traced] == [
-        (1, 392, 8 * 37),
-        (5, 8 * 37, 4 * 62),
-        (9, 4 * 62, 2 * 112),
+    assert [(stage.block, len(stage.seen()), len(stage.kept()), stage.count()) for stage in traced] == [
+        (1, 392, 8 * 37, 8 * 37),
+        (5, 8 * 37, 4 * 62, 4 * 62),
+        (9, 4 * 62, 2 * 112, 2 * 112),
     ]
-    seen = torch.arange(392).expand(2, -1)
-    for stage in traced:
-        assert torch.equal(stage.seen, seen)
-        assert all(
-            len(set(row)) == len(row) and set(row) <= set(all_of)
-            for row, all_of in zip(stage.kept.tolist(), seen.tolist(), strict=True)
-        )
-        seen = stage.kept
+    for clip in range(2):
+        seen = list(range(392))
+        for stage in traced:
+            assert stage.seen(clip).tolist() == seen
+            kept = stage.kept(clip).tolist()
+            assert len(set(kept)) == len(kept)
+            assert set(kept) <= set(seen)
+            seen = kept
 
 
 def test_the_tokens_of_a_slot_stay_in_its_time_slots(traced):
     for joined, stage in zip((1, 2, 4), traced, strict=True):
-        slots = stage.kept.unflatten(1, (8 // joined, -1)) // 49
-        for number, slot in enumerate(slots.unbind(1)):
-            assert set(slot.flatten().tolist()) <= set(range(number * joined, (number + 1) * joined))
+        for clip in range(2):
+            for number, slot in enumerate(stage.kept(clip).unflatten(0, (8 // joined, -1)) // 49):
+                assert set(slot.tolist()) <= set(range(number * joined, (number + 1) * joined))
 
 
 def test_the_score_is_what_the_choice_was_made_by(traced):
     for number, (slots, stage) in enumerate(zip((8, 4, 2), traced, strict=True), 1):
         first = 0 if number % 2 else slots - 1
         for b in range(2):
-            score = dict(zip(stage.seen[b].tolist(), stage.maps["score"][b].tolist(), strict=True))
-            seen = stage.seen[b].unflatten(0, (slots, -1)).tolist()
-            kept = stage.kept[b].unflatten(0, (slots, -1)).tolist()
+            score = stage.maps["score"][b].tolist()
+            seen = stage.seen(b).unflatten(0, (slots, -1)).tolist()
+            kept = stage.kept(b).unflatten(0, (slots, -1)).tolist()
             for slot in range(slots):
                 if slot == first:
                     assert all(score[place] != score[place] for place in seen[slot])
                 else:
-                    assert kept[slot] == sorted(seen[slot], key=score.get)[: len(kept[slot])]
+                    assert kept[slot] == sorted(seen[slot], key=score.__getitem__)[: len(kept[slot])]
 
 
 def test_importance_spans_0_to_1_in_each_slot(traced):
     for slots, stage in zip((8, 4, 2), traced, strict=True):
-        values = stage.maps["importance"].unflatten(1, (slots, -1))
-        assert torch.equal(values.amin(-1), torch.zeros(2, slots))
-        assert torch.equal(values.amax(-1), torch.ones(2, slots))
+        for b in range(2):
+            values = stage.maps["importance"][b, stage.seen(b)].unflatten(0, (slots, -1))
+            assert torch.equal(values.amin(-1), torch.zeros(slots))
+            assert torch.equal(values.amax(-1), torch.ones(slots))
 
 
 def test_nothing_is_chosen_for_the_sake_of_a_trace(clips, monkeypatch):
@@ -93,5 +94,5 @@ def test_a_method_built_on_another_is_asked_itself(clips, monkeypatch):
     with torch.inference_mode():
         logits, stages = trace(model, clips)
         assert torch.equal(logits, model(clips))
-    assert stages[0].kept.unflatten(1, (8, -1))[0].tolist() == [[49 * t + n for n in range(37)] for t in range(8)]
+    assert stages[0].kept().unflatten(0, (8, -1)).tolist() == [[49 * t + n for n in range(37)] for t in range(8)]
     assert not torch.isnan(stages[0].maps["score"][:, 49:]).any()

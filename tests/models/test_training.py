@@ -6,7 +6,10 @@ import torch.nn.functional as F
 from timm.optim import param_groups_layer_decay
 
 from models import count_flops, create_model
+from models.layers import Context
 from models.reduction.sta import STA
+from models.stages import Stages
+from models.tokens import Tokens
 from models.vit import VisionTransformer
 from tests.models import golden
 
@@ -24,7 +27,7 @@ def literal(model, clips, branches=None):
     for b, clip in enumerate(clips):
         x, slots, stage = model.patch_embed(clip[None]) + model.positions, 8, 0
         for i, block in enumerate(model.blocks):
-            mixed, keys = block.attn(block.norm1(x))
+            mixed, (asked,) = block.attn(block.norm1(x), Context(("keys",)))
             for j in range(2):
                 branch = mixed if j == 0 else block.mlp(block.norm2(x))
                 rate = 0.0 if branches is None else model.drop_path * i / (DEPTH - 1)
@@ -34,7 +37,7 @@ def literal(model, clips, branches=None):
                 stage += 1
                 x.retain_grad()
                 tokens = x.unflatten(1, (slots, -1))
-                m = F.normalize(keys.mean(1), dim=-1).unflatten(1, tokens.shape[1:3])
+                m = F.normalize(asked["keys"].mean(1), dim=-1).unflatten(1, tokens.shape[1:3])
                 kept = model.reduction.keep(tokens.detach(), m.detach(), stage)[0].tolist()
                 seen.append((x, [t * tokens.shape[2] + n for t, slot in enumerate(kept) for n in slot]))
                 x, slots = torch.stack([tokens[0, t, n] for t, slot in enumerate(kept) for n in slot])[None], slots // 2
@@ -73,7 +76,8 @@ def test_dropped_tokens_get_no_gradient(demo):
     demo.set_reduction("sta:r=12")
     torch.manual_seed(0)
     tokens, keys = torch.randn(2, 8, 49, 40, requires_grad=True), torch.randn(2, 1, 392, 40, requires_grad=True)
-    out = demo._reduce(tokens, keys, 1)
+    stages = Stages(demo.reduction, demo.arch, torch.zeros(2, 3, 16, 56, 56), None)
+    out = stages.run("after", 1, Tokens(tokens.flatten(1, 2)), [{"keys": keys}]).x
     out.sum().backward()
     kept = tokens.grad.sum(-1) > 0
     assert (tokens.grad[kept] == 1).all()

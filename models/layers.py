@@ -1,0 +1,109 @@
+"""The layers of a transformer block, on the tokens of a batch of clips."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Asked = dict[str, Tensor]
+"""What was asked of an attention, by name: keys, queries and values (B, heads, N, D); attention (B, 1, N, N), averaged
+over heads."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a block is to know beside its tokens."""
+
+    asks: tuple[str, ...] = ()
+    """Which of a reduction's needs its attention answers: keys, queries, values, attention."""
+    bias: Tensor | None = None
+    """(B, 1, 1, N) what is added to the scaled logits of each key."""
+    lengths: tuple[int, ...] | None = None
+    """Of the clips, where they are packed into one sequence."""
+
+
+ALONE = Context()
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention whose bias is (q_bias, 0, v_bias)."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.q_bias = nn.Parameter(torch.zeros(dim))
+        self.v_bias = nn.Parameter(torch.zeros(dim))
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, context: Context = ALONE) -> tuple[Tensor, list[Asked]]:
+        """(B, N, C) → the same, and for each piece of the batch what `context` asks for."""
+        bias = torch.cat((self.q_bias, torch.zeros_like(self.v_bias), self.v_bias))
+        qkv = F.linear(x, self.qkv.weight, bias)
+        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if context.lengths is None:
+            mixed, asked = _mix(q, k, v, context.bias, context.asks)
+            found = [asked]
+        else:  # Clips of different lengths: the tokens of each look at their own only.
+            lengths = context.lengths
+            biases = [None] * len(lengths) if context.bias is None else context.bias.split(lengths, 3)
+            clips = zip(q.split(lengths, 2), k.split(lengths, 2), v.split(lengths, 2), biases, strict=True)
+            pairs = [_mix(*clip, context.asks) for clip in clips]
+            mixed, found = torch.cat([pair[0] for pair in pairs], 2), [pair[1] for pair in pairs]
+        return self.proj(mixed.transpose(1, 2).flatten(2)), found
+
+
+class Mlp(nn.Module):
+    """The two-layer perceptron of a block, four times as wide inside."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, 4 * dim)
+        self.fc2 = nn.Linear(4 * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block, in two halves between which tokens may be merged."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.attn = Attention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = Mlp(dim)
+
+    def attend(self, x: Tensor, context: Context, factor: Tensor | None = None) -> tuple[Tensor, list[Asked]]:
+        """The first half: (B, N, C) → the same, and what `context` asks for. factor: what the branch is multiplied
+        by."""
+        mixed, asked = self.attn(self.norm1(x), context)
+        return x + (mixed if factor is None else mixed * factor), asked
+
+    def transform(self, x: Tensor, factor: Tensor | None = None) -> Tensor:
+        """The second half: (B, N, C) → the same."""
+        branch = self.mlp(self.norm2(x))
+        return x + (branch if factor is None else branch * factor)
+
+    def forward(
+        self, x: Tensor, context: Context = ALONE, of_attention: Tensor | None = None, of_mlp: Tensor | None = None
+    ) -> tuple[Tensor, list[Asked]]:
+        """Both halves, each with its factor."""
+        x, asked = self.attend(x, context, of_attention)
+        return self.transform(x, of_mlp), asked
+
+
+def _mix(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, asks: Sequence[str]) -> tuple[Tensor, Asked]:
+    """Attention of (B, heads, N, D) tensors; explicit only where its matrix is asked for."""
+    asked = {name: one for name, one in (("queries", q), ("keys", k), ("values", v)) if name in asks}
+    if "attention" not in asks:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=None if bias is None else bias.to(q.dtype)), asked
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    plain = logits.softmax(dim=-1, dtype=dtype)
+    asked["attention"] = plain.detach().mean(1, keepdim=True)
+    weights = plain if bias is None else (logits + bias).softmax(dim=-1, dtype=dtype)
+    return weights.to(v.dtype) @ v, asked

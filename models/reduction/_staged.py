@@ -1,0 +1,109 @@
+"""The staged schedule of STA, which random and uniform dropping share (Ding et al., ICCV 2023, section 3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from models.catalog import Architecture
+from models.reduction._base import Choice, Need, Reduction, Seen
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Staged(Reduction):
+    """Drops r tokens of every slot at each stage, then joins neighbouring slots in pairs.
+
+    T halves and N becomes 2(N − r), so stages drop 8r, 4r, 2r … tokens. Stages sit after blocks 1, 1 + L//3 and
+    1 + 2L//3 unless `at` names others (for ViT-H that is 1, 11, 22, as in the reference code).
+    """
+
+    needs: ClassVar[tuple[Need, ...]] = ("keys",)
+
+    r: int
+    at: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.at is not None and (list(self.at) != sorted(set(self.at)) or not self.at or self.at[0] < 1):
+            raise ValueError("at must name blocks from 1 on, ascending, as in at=1-9-17")
+
+    def keep(self, tokens: Tensor, keys: Tensor, stage: int) -> Tensor:
+        """Choose the tokens that stay.
+
+        tokens: (B, T, N, C), a block's output; keys: (B, T, N, C / heads), its attention keys averaged over heads and
+        L2-normalised; stage: counted from 1. Returns positions (B, T, N − r) into N, in the order in which the next
+        block gets them.
+        """
+        raise NotImplementedError
+
+    def slot_maps(self, tokens: Tensor, keys: Tensor, stage: int, kept: Tensor) -> dict[str, Tensor]:
+        """For figures, by name, what a stage that kept `kept` went by: a value of each token, (B, T, N), not a number
+        where one has none. The other arguments are those of `keep`."""
+        return {}
+
+    def choose(self, seen: Seen) -> Choice:
+        import torch
+
+        tokens, keys = self._by_slot(seen)
+        kept = self.keep(tokens, keys, seen.stage)
+        first = torch.arange(0, seen.tokens.shape[1], tokens.shape[2], device=kept.device)
+        return Choice((kept + first[:, None]).flatten(1))
+
+    def maps(self, seen: Seen, choice: Choice) -> dict[str, Tensor]:
+        tokens, keys = self._by_slot(seen)
+        kept = choice.kept.unflatten(1, (tokens.shape[1], -1)) % tokens.shape[2]
+        return {name: one.flatten(1) for name, one in self.slot_maps(tokens, keys, seen.stage, kept).items()}
+
+    def stages(self, depth: int) -> tuple[int, ...]:
+        return self.at or (1, 1 + depth // 3, 1 + 2 * depth // 3)
+
+    def slots(self, stage: int, arch: Architecture) -> int:
+        return max(arch.slots >> (stage - 1), 1)  # those of the clip, joined in pairs by each stage before
+
+    def left(self, count: int, stage: int, arch: Architecture) -> int:
+        return count - self.slots(stage, arch) * self.r
+
+    def check(self, arch: Architecture) -> None:
+        count = arch.slots * arch.tokens_per_slot
+        for stage, block in enumerate(self.stages(arch.depth), 1):
+            slots = self.slots(stage, arch)
+            tokens = count // slots
+            if block > arch.depth:
+                raise ValueError(f"{self}: there is no block {block}; the model has {arch.depth}")
+            if self.r > tokens // 2:
+                limit = f"half of a slot's {tokens} tokens after block {block}, {tokens // 2}"
+                raise ValueError(f"{self}: r is at most {limit}")
+            if slots % 2 and slots > 1:
+                raise ValueError(f"{self}: {slots} slots after block {block} cannot be joined in pairs")
+            count = self.left(count, stage, arch)
+
+    def fit(self, source: Architecture, target: Architecture) -> tuple[Reduction, str]:
+        exact = self.r * target.tokens_per_slot / source.tokens_per_slot
+        at = self.at and tuple(1 + (block - 1) * target.depth // source.depth for block in self.at)
+        if at and len(set(at)) < len(at):
+            blocks = "-".join(map(str, at))
+            raise ValueError(f"{self}: in a stand-in of {target.depth} blocks two of its stages coincide, at={blocks}")
+        fitted = replace(self, r=round(exact), at=at)
+        note = "" if exact == fitted.r else f"r = {self.r} scales to {exact:g}, rounded to {fitted.r}"
+        return fitted, note
+
+    def canonical(self, arch: Architecture) -> str:
+        if self.r == 0:
+            return "none"
+        default = replace(self, at=None)
+        return str(default if self.at == default.stages(arch.depth) else self)
+
+    def settings(self) -> dict[str, Any]:
+        found = super().settings()
+        at = found.pop("at", None)  # written last
+        return found | ({"at": at} if at else {})
+
+    def _by_slot(self, seen: Seen) -> tuple[Tensor, Tensor]:
+        """(B, T, N, C) tokens, and their keys, L2-normalised."""
+        import torch.nn.functional as F
+
+        assert seen.keys is not None
+        slots = self.slots(seen.stage, seen.arch)
+        return seen.tokens.unflatten(1, (slots, -1)), F.normalize(seen.keys, dim=-1).unflatten(1, (slots, -1))

@@ -1,0 +1,84 @@
+"""ToMe: token merging (Bolya et al., "Token Merging: Your ViT But Faster", ICLR 2023), without training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from models.catalog import Architecture
+from models.reduction._base import Choice, Need, Place, Reduction, Seen, register
+from models.reduction._matching import even_to_odd, match, pairs
+
+
+@register
+@dataclass(frozen=True)
+class ToMe(Reduction):
+    """In every block merges the r tokens whose keys are most like another's, between attention and MLP."""
+
+    place: ClassVar[Place] = "between"
+    needs: ClassVar[tuple[Need, ...]] = ("keys",)
+    by_size: ClassVar[bool] = True
+
+    r: int | tuple[int, ...]
+    """Tokens merged in each block; of a list, as r=100-50, in the first blocks."""
+    decreasing: bool = False
+    """From 2r in the first block down to 0 in the last (appendix, "merging schedule")."""
+    prop: bool = False
+    """Proportional attention: its authors advise it for supervised models, not for MAE's off the shelf."""
+    mode: Literal["merge", "drop"] = "merge"
+    """drop: what would be merged is dropped (Pollard and Wray, "Video: How Do Your Tokens Merge?", 2025)."""
+
+    @property
+    def proportional(self) -> bool:
+        return self.prop
+
+    def schedule(self, depth: int) -> tuple[int, ...]:
+        """The r of each block."""
+        if isinstance(self.r, tuple):
+            return self.r + (0,) * (depth - len(self.r))
+        if not self.decreasing or depth == 1:
+            return (self.r,) * depth
+        first, step = 2 * self.r, -2 * self.r / (depth - 1)
+        return tuple(int(first + step * block) for block in range(depth))
+
+    def stages(self, depth: int) -> tuple[int, ...]:
+        return tuple(block for block, r in enumerate(self.schedule(depth), 1) if r)
+
+    def choose(self, seen: Seen) -> Choice | None:
+        assert seen.keys is not None
+        r = self._merges(seen.keys.shape[1], seen.stage, seen.arch)
+        if not r:
+            return None
+        found = match(even_to_odd(seen.keys), r)
+        return found if self.mode == "merge" else Choice(found.kept)
+
+    def left(self, count: int, stage: int, arch: Architecture) -> int:
+        return count - self._merges(count, stage, arch)
+
+    def products(self, count: int, stage: int, arch: Architecture) -> int:
+        return pairs(count) * arch.dim // arch.heads
+
+    def check(self, arch: Architecture) -> None:
+        if isinstance(self.r, tuple) and self.decreasing:
+            raise ValueError(f"{self}: decreasing=1 takes one r, not a list")
+        if isinstance(self.r, tuple) and len(self.r) > arch.depth:
+            raise ValueError(f"{self}: a list of {len(self.r)} for {arch.depth} blocks")
+        if self.prop and self.mode == "drop":
+            raise ValueError(f"{self}: prop=1 has no effect with mode=drop, where no token is merged")
+
+    def fit(self, source: Architecture, target: Architecture) -> tuple[Reduction, str]:
+        share = target.slots * target.tokens_per_slot / (source.slots * source.tokens_per_slot)
+        if isinstance(self.r, tuple):
+            listed = tuple(r * share for r in self.r[: target.depth])
+            shorter = replace(self, r=tuple(map(round, listed)))
+            return shorter, "" if shorter.r == listed else f"{self} scales to {shorter}, rounded"
+        exact = self.r * share * source.depth / target.depth
+        fitted = replace(self, r=round(exact))
+        return fitted, "" if exact == fitted.r else f"r = {self.r} scales to {exact:g}, rounded to {fitted.r}"
+
+    def canonical(self, arch: Architecture) -> str:
+        return str(self) if self.stages(arch.depth) else "none"
+
+    def _merges(self, count: int, stage: int, arch: Architecture) -> int:
+        block = self.stages(arch.depth)[stage - 1]
+        return min(self.schedule(arch.depth)[block - 1], count // 2)
