@@ -22,10 +22,10 @@ from harness.running.queue import look_up, under_way
 from harness.running.retries import why, wordless
 from harness.running.submission import Sent
 from harness.tables import Table, load_tables, table_names
-from jobs.spec.cells import TRAINED
 from jobs.spec.identity import identity
 from jobs.spec.jobs import Train
 from jobs.spec.sources import edition_of
+from results.metrics import METRICS
 from results.progress import read_job, read_progress
 from results.records import read_records
 
@@ -130,7 +130,7 @@ def _prepare(plan: Plan, profile: Profile, runs: Path) -> bool:
         dataset = profile.datasets.get(cell.dataset)
         if not dataset or not dataset.prepare or (cell.metric == "tokens_kept" and profile.video):
             continue
-        for split in ["val"] + ["train"] * (cell.metric in TRAINED):
+        for split in ["val"] + ["train"] * (METRICS[cell.metric].job == "train"):
             there = resolve(dataset.train_labels if split == "train" else dataset.labels, profile, runs).exists()
             if there or cell in needed:
                 splits_of.setdefault(cell.dataset, {})[split] = there

@@ -22,9 +22,7 @@ def multiply_adds(model: str, reduction: str, frames: int = 0) -> int | None:
     runs."""
     arch = architecture(model)
     arch = replace(arch, frames=frames or arch.frames)
-    parsed = parse(reduction)
-    tokens, own = parsed.tokens(arch), parsed.own_products(arch)
-    return None if tokens is None or own is None else arch.multiply_adds(tokens) + own
+    return parse(reduction).multiply_adds(arch)
 
 
 def forwards_a_video(job: Evaluate) -> dict[str, int]:
@@ -60,8 +58,9 @@ def scores_bytes(job: Evaluate, videos: int) -> int:
 
 
 def timed_forwards(job: Measure) -> int:
-    """Clips that a timing of the model alone takes forward at most: a warm-up that lasts, and the samples."""
-    return job.batch_size * (WARM_UP_MAX + job.samples)
+    """Clips that timings of the model alone take forward at most: of each a warm-up that lasts, and the samples."""
+    timed = [cell.metric for cell in job.cells if cell.metric != "peak_memory_gib"]
+    return sum(job.batch_of(metric) * (WARM_UP_MAX + job.samples) for metric in timed)
 
 
 def timed_videos(job: Measure, videos: int) -> int:

@@ -5,7 +5,8 @@ of attention count; LayerNorm counts 5 an element; activations, softmax and addi
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from models.stages import Event
 from models.vit import VisionTransformer
 
 
@@ -46,6 +48,29 @@ def count_flops(model: VisionTransformer, with_fvcore: bool = False, clip: Tenso
         functional_call(model, tensors, empty if clip is None else clip)
     model.train(training)
     return layers.total + products.get_total_flops() // 2  # torch counts a multiply-add as two
+
+
+def forward_counted(model: VisionTransformer, clips: Tensor) -> tuple[Tensor, list[int]]:
+    """One forward pass of clips (B, 3, F, H, W): their logits, and the multiply-adds of each by how many tokens its
+    blocks found."""
+    reduction, arch = model.reduction, model.arch
+    left: list[dict[int, int]] = [{} for _ in clips]
+
+    def observe(event: Event) -> None:
+        for clip, count in enumerate(event.moves.amax(1).tolist(), event.clip):
+            left[clip][event.stage] = count + 1
+
+    model.observer = observe
+    try:
+        logits = model(clips)
+    finally:
+        model.observer = None
+    costs = [reduction.multiply_adds(arch, partial(_left, counts)) for counts in left]
+    return logits, [cost for cost in costs if cost is not None]
+
+
+def _left(counts: Mapping[int, int], found: int, stage: int) -> int:
+    return counts.get(stage, found)
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[int, tuple[int, ...]]:

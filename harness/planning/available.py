@@ -5,9 +5,9 @@ from dataclasses import fields
 
 from harness.profiles import Profile, profile_lines
 from harness.tables import load_table, table_names
-from jobs.spec.cells import MEANINGS, METRICS
 from models.catalog import ARCHITECTURES
 from models.reduction import methods, registered
+from results.metrics import METRICS
 
 
 def available(profile: Profile) -> Iterator[str]:
@@ -16,7 +16,7 @@ def available(profile: Profile) -> Iterator[str]:
         "tables": [(name, load_table(name).title) for name in table_names()],
         "models": [(name, f"ViT: {one.shape}") for name, one in ARCHITECTURES.items()],
         "reductions": [(_spelled(name), _first_line(registered(name))) for name in methods()],
-        "metrics": [(name, f"{MEANINGS[name]} ({unit})") for name, unit in METRICS.items()],
+        "metrics": [(name, f"{one.meaning} ({one.unit})") for name, one in METRICS.items()],
         f"datasets of profile {profile.name}": [
             (name, f"{one.num_classes} classes, sampled as {one.sampling}, {one.labels}")
             for name, one in profile.datasets.items()

@@ -72,12 +72,13 @@ class _Estimator:
         return self._cost(what, job, forwards, seconds, tasks, together, disk)
 
     def _timing(self, job: Measure) -> Cost:
-        (cell,) = job.cells
-        what = f"time {cell.model} {cell.reduction}, {cell.metric}"
-        if job.dataset is None:
+        cell = job.cells[0]
+        what = f"time {cell.model} {cell.reduction}, {', '.join(cell.metric for cell in job.cells)}"
+        if not job.end_to_end:
             forwards = cost.timed_forwards(job)
             rate = self.rates.forward(cell.model, cell.reduction, job.precision, job.threads)
             return self._cost(what, job, forwards, forwards / rate.clips_per_s if rate else None, 1, 1, 0)
+        assert job.dataset
         videos = self._videos(job.dataset.name)
         read = None if videos is None else cost.timed_videos(job, videos)
         return self._cost(what, job, *self._scoring(job.evaluation(), read), 1, 1, 0)

@@ -7,8 +7,9 @@ from harness.planning.planner import Planner
 from harness.profiles import Profile
 from harness.tables import Table
 from jobs.spec import cells
-from jobs.spec.cells import TRAINED, Cell
+from jobs.spec.cells import Cell, job_kind
 from jobs.spec.jobs import Job, Train
+from results.metrics import METRICS
 from results.progress import JobProgress
 
 
@@ -50,7 +51,9 @@ def measured_cell(cell: Cell, profile: Profile) -> tuple[Cell, str]:
     ValueError where a name or a setting is not valid.
     """
     model, reduction, note = cell.model, cells.canonical(cell.reduction, cell.model), ""
-    if cell.metric != "gflops" and cell.model in profile.stand_in.models:
+    # What a model costs is counted on the model itself, unless it hangs on what clips of a dataset show.
+    itself = METRICS[cell.metric].kind == "cost" and not cell.dataset
+    if not itself and cell.model in profile.stand_in.models:
         model = profile.stand_in.models[cell.model]
         reduction, note = cells.stand_in(cell.reduction, cell.model, model)
     dataset = profile.stand_in.datasets.get(cell.dataset, cell.dataset)
@@ -141,7 +144,7 @@ def _resumed(
     """
     try:
         cells = [Cell(**cell) for cell in progress.job["cells"]]
-        if not any(cell in needed and cell.metric not in TRAINED for cell in cells):
+        if not any(cell in needed and METRICS[cell.metric].job != "train" for cell in cells):
             return []
         ids = [planner.job([cell]).record_id(cell) for cell in cells]
     except (KeyError, TypeError, ValueError):
@@ -156,20 +159,19 @@ def _resumed(
 
 def _groups(cells: Iterable[Cell], fuse: bool) -> list[list[Cell]]:
     """The cells that share a job: those of one training, of one pass over a dataset, of figures of the same videos,
-    all GFLOPs; each timing alone."""
+    of the timings of a model and a reduction, all GFLOPs."""
     shared: dict[tuple[str, ...], list[Cell]] = {}
     for number, cell in enumerate(cells):
-        if cell.metric in TRAINED:
-            key: tuple[str, ...] = ("train", cell.model, cell.reduction, cell.dataset)
+        kind = job_kind(cell)
+        if kind == "train":
+            key: tuple[str, ...] = (kind, cell.model, cell.reduction, cell.dataset)
         elif not fuse:
-            key = (str(number),)
-        elif cell.metric in ("top1", "top5"):
-            key = ("evaluate", cell.model, cell.dataset)
-        elif cell.metric == "tokens_kept":
-            key = ("visualize", cell.model, cell.dataset)
-        elif cell.metric == "gflops":
-            key = ("count",)
+            key = (kind, str(number))
+        elif kind in ("evaluate", "visualize"):
+            key = (kind, cell.model, cell.dataset)
+        elif kind == "measure":
+            key = (kind, cell.model, cell.reduction, cell.dataset, cell.views)
         else:
-            key = ("measure", str(number))
+            key = (kind,)
         shared.setdefault(key, []).append(cell)
     return list(shared.values())

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.planning.lanes import lanes
 from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
 from jobs.spec import jobs
-from jobs.spec.cells import TRAINED, Cell, check_short_clips
+from jobs.spec.cells import Cell, by_content, check_short_clips, job_kind
 from jobs.spec.jobs import Checkpoint, Count, Evaluate, Job, Measure, Train, Visualize
 from jobs.spec.sources import NO_WEIGHTS, edition_of
 from models.weights_files import weights_files
@@ -40,14 +40,15 @@ class Planner:
         """One job that answers `cells`, which must share their group."""
         ordered = tuple(sorted(cells, key=lambda cell: (cell.reduction, len(cell.views), cell.views, cell.metric)))
         first, evaluate, measure = ordered[0], self.profile.evaluate, self.profile.measure
-        if first.metric == "gflops":
+        kind = job_kind(first)
+        if kind == "count":
             return Count(ordered, measure.counter)
-        if first.metric in TRAINED:
+        if kind == "train":
             return self._train(ordered)
-        if first.metric in ("top1", "top5"):
+        if kind == "evaluate":
             dataset = self.dataset(first.dataset)
             return self._evaluate(ordered, first.model, dataset, self.checkpoint(first.model, first.dataset))
-        if first.metric == "tokens_kept":
+        if kind == "visualize":
             return self._visualize(ordered, first.model, first.dataset)
         return Measure(
             cells=ordered,
@@ -56,12 +57,17 @@ class Planner:
             samples=measure.samples,
             threads=self._threads(evaluate.decoders),
             gpus=self.profile.launch.gpus_per_task,
-            dataset=self.dataset(first.dataset) if first.metric == "clips_per_s_e2e" else None,
+            dataset=self.dataset(first.dataset) if first.dataset else None,
+            checkpoint=self._weights_that_count(first),
             block=evaluate.block,
             decoders=evaluate.decoders,
             decode_timeout_s=evaluate.decode_timeout_s,
             tolerance=evaluate.tolerance,
         )
+
+    def _weights_that_count(self, cell: Cell) -> Checkpoint:
+        """The weights of a timing, where how many tokens a clip keeps may hang on them."""
+        return self.checkpoint(cell.model, cell.dataset) if by_content(cell.metric, cell.reduction) else NO_WEIGHTS
 
     def tasks(self, job: Job) -> int:
         """How many tasks share `job`: never more than it has blocks, where its videos are listed already."""

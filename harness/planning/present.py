@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
-from jobs.spec.cells import TRAINED, Cell, method_digest
+from jobs.spec.cells import Cell, by_content, job_kind, method_digest
 from jobs.spec.identity import inputs
 from jobs.spec.jobs import shown_videos
 from jobs.spec.sources import Checkpoint, edition_of
 from results.digests import content_sha256
+from results.metrics import METRICS
 from results.records import Record, setting
 
 RUN_BY = ("nodes", "micro_batch", "zero_stage", "activation_checkpointing", "compile", "measure_steps", "decoders")
 """Keys of a profile's `train` beside the recipe that records of trainings have under the same names."""
-TIMINGS = ("clips_per_s", "clips_per_s_e2e")
 CONTENTS = {
     "method": "code of {reduction}",
     "checkpoint.sha256": "weights of {model} on {dataset}",
@@ -104,15 +104,20 @@ class Present:
         return replace(record, flags=[*record.flags, f"measured with inputs that have changed since: {named}"])
 
     def _found(self, cell: Cell) -> dict[str, Any]:
+        if cell.metric not in METRICS:
+            return {}
         profile, key = self.profile, f"{cell.model}/{cell.dataset}"
         found: dict[str, Any] = {"method": method_digest(cell.reduction)}
-        if cell.metric == "gflops":
+        if job_kind(cell) == "count":
             return found | {"counter": profile.measure.counter}
         dataset = profile.datasets.get(cell.dataset)
-        if cell.metric in TRAINED:
+        if METRICS[cell.metric].job == "train":
             return found | self._of_training(cell, dataset)
-        if cell.metric in TIMINGS:
-            found |= {"precision": profile.measure.precision, "batch_size": profile.measure.batch_size}
+        if METRICS[cell.metric].job == "measure":
+            batch = 1 if cell.metric == "latency_ms" else profile.measure.batch_size
+            found |= {"precision": profile.measure.precision, "batch_size": batch}
+            if by_content(cell.metric, cell.reduction) and key in profile.checkpoints:
+                found["checkpoint.sha256"] = self._weights(profile.checkpoints[key])
         else:
             found["precision"] = profile.evaluate.precision
             if key in profile.checkpoints:

@@ -8,20 +8,21 @@ from typing import Any
 
 from harness.planning.present import CONTENTS, RUN_BY, Present
 from harness.planning.text import plural
-from jobs.spec.cells import TRAINED, Cell
+from jobs.spec.cells import Cell
 from jobs.spec.recipe import Recipe
 from jobs.spec.wire import from_dict
+from results.metrics import of_job
 from results.records import Record, by_name, setting
 
-ACCURACIES = ("top1", "top5")
+ACCURACIES, TRAINED, TIMINGS = of_job("evaluate"), of_job("train"), of_job("measure")
 COMPARED = (
     ("checkpoint of {model} on {dataset}", "checkpoint", ACCURACIES),
     ("label file of {dataset}", "dataset.labels_sha256", (*ACCURACIES, "clips_per_s_e2e")),
     ("label file of {dataset}", "evaluate.dataset.labels_sha256", ("top1_trained",)),
     ("precision", "precision", ACCURACIES),
     ("precision", "evaluate.precision", ("top1_trained",)),
-    ("precision of timings", "precision", ("clips_per_s", "clips_per_s_e2e")),
-    ("batch size of timings", "batch_size", ("clips_per_s", "clips_per_s_e2e")),
+    ("precision of timings", "precision", TIMINGS),
+    ("batch size of timings", "batch_size", tuple(name for name in TIMINGS if name != "latency_ms")),
     ("first weights of {model} on {dataset}", "start", TRAINED),
     ("label file of trainings on {dataset}", "dataset.labels_sha256", TRAINED),
     *((f"{one.name} of trainings on {{dataset}}", f"recipe.{one.name}", TRAINED) for one in fields(Recipe)),

@@ -8,9 +8,9 @@ from harness.profiles import Profile
 from harness.reporting.table_places import places_of
 from harness.tables import DROPS, Table
 from jobs.spec.cells import Cell
+from results.metrics import METRICS
 from results.render.table_view import Entry, TableView
 
-ACCURACIES = ("top1", "top5", "top1_trained")
 ORDER = ("failed", "running", "pending", "partial", "projected", "done")
 """Of two statuses the first is that of the change between them; of the first three there is no value."""
 DIGITS = 9
@@ -31,7 +31,7 @@ def drops(table: Table, view: TableView, profile: Profile) -> TableView | None:
     entries, notes = {}, list(view.of_changes)
     for key, place in places.items():
         start = starts.get(replace(place.wanted, reduction="none"))
-        if place.wanted.metric not in ACCURACIES or place.wanted.reduction == "none" or not start:
+        if METRICS[place.wanted.metric].kind != "accuracy" or place.wanted.reduction == "none" or not start:
             continue
         if place.cell.reduction == "none":
             notes.append(f"{', '.join(key)} has no change: {place.rounded}")

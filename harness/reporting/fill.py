@@ -13,8 +13,9 @@ from harness.running.queue import fraction, look_up, state_of
 from harness.running.retries import ENDED_BADLY, interrupted, why, wordless
 from harness.tables import Entry as Declared
 from harness.tables import Table
-from jobs.spec.cells import TRAINED, Cell, tokens_per_slot
+from jobs.spec.cells import Cell, tokens_per_slot
 from results.figure_files import figures_of
+from results.metrics import METRICS, of_job
 from results.progress import JobProgress
 from results.published import load_published
 from results.records import CELL_FIELDS, CellKey, Record, cell_key, setting
@@ -181,7 +182,7 @@ def _newer(job: JobProgress, record: Record) -> bool:
 def _stand_ins(measured: Mapping[Cell, Cell], printed: Collection[str]) -> list[str]:
     """Say what was measured in place of what, once for each pair; `printed` are the metrics that the paper has."""
     of, compare = "model and data", "drops"
-    if not {"clips_per_s", "clips_per_s_e2e", *TRAINED}.isdisjoint(printed):
+    if not set(of_job("measure", "train")).isdisjoint(printed):
         of, compare = "model, data and machines", "ratios and drops"
     notes = {}
     on_data = {(wanted.model, cell.model) for wanted, cell in measured.items() if cell.dataset}
@@ -212,7 +213,7 @@ def _figures(records: Iterable[Record], runs: Path) -> list[str]:
 
 def _counted(records: Iterable[Record]) -> list[str]:
     """Say how many videos the accuracies rest on, where these are few."""
-    accuracies = [record for record in records if record.counts and record.cell["metric"] != "tokens_kept"]
+    accuracies = [record for record in records if record.counts and METRICS[record.cell["metric"]].kind == "accuracy"]
     counts = dict.fromkeys(record.counts["evaluated"] for record in accuracies)
     return [
         f"accuracies over {count} videos: one video is {100 / count:.2f} points" for count in counts if 0 < count < 1000
@@ -263,7 +264,9 @@ def _provenance(records: Iterable[Record]) -> list[str]:
         machine, git = record.provenance.get("machine", {}), record.provenance.get("git", {})
         changed = " with changes" if git.get("dirty") else ""
         commit = f"commit {git['commit'][:10]}{changed}" if git.get("commit") else "commit unknown"
-        precision = setting(record, "recipe.precision" if record.cell["metric"] in TRAINED else "precision")
+        precision = setting(
+            record, "recipe.precision" if METRICS[record.cell["metric"]].job == "train" else "precision"
+        )
         device = machine.get("gpu") or machine.get("cpu")
         what = ", ".join(str(part) for part in (precision, device, machine.get("host"), commit) if part)
         lines.setdefault(what, []).append(record.ended[:10])

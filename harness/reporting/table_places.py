@@ -92,7 +92,7 @@ def stand_ins(places: list[Place]) -> list[str]:
 
 def quartiles(record: Record) -> tuple[float, float] | tuple[None, None]:
     """First and third quartile of a timing's samples, in its unit; None where there are none around its value."""
-    samples = record.samples.get("clips_per_s")
+    samples = record.samples.get(record.cell["metric"], record.samples.get("clips_per_s"))
     if not isinstance(samples, list) or len(samples) < 2 or not all(isinstance(one, int | float) for one in samples):
         return None, None
     low, _, high = statistics.quantiles(samples, n=4, method="inclusive")

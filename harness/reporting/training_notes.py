@@ -26,11 +26,12 @@ def training_notes(shown: Iterable[tuple[str, Record]]) -> list[str]:
     return notes
 
 
-def speed_up(samples: dict[str, Any], base: dict[str, Any]) -> tuple[float, float]:
-    """How many times as fast a training step is as that of `base`, and how many times fewer FLOPs its model has, both
-    for as many clips; from the samples of two trainings' records."""
+def speed_up(samples: dict[str, Any], base: dict[str, Any]) -> tuple[float, float | None]:
+    """How many times as fast a training step is as that of `base`, and how many times fewer FLOPs its model has, None
+    where those hang on the clips; both for as many clips, from the samples of two trainings' records."""
     seconds, before = (one["step_s"]["median"] / one["clips_per_step"] for one in (samples, base))
-    return before / seconds, base["gflops"] / samples["gflops"]
+    known = base["gflops"] and samples["gflops"]
+    return before / seconds, base["gflops"] / samples["gflops"] if known else None
 
 
 def _told(row: str, record: Record) -> str:
@@ -70,5 +71,7 @@ def _recipe(record: Record) -> list[str]:
 
 def _compared(samples: dict[str, Any], base: dict[str, Any]) -> str:
     speed, fewer = speed_up(samples, base)
-    flops = f"its model has {fewer:.2f} × fewer FLOPs ({speed / fewer:.2f} of that)"
+    flops = "its FLOPs depend on what the clips show"
+    if fewer is not None:
+        flops = f"its model has {fewer:.2f} × fewer FLOPs ({speed / fewer:.2f} of that)"
     return f"a training step is {speed:.2f} × as fast, {flops}"

@@ -25,14 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.profiles.toml import read_toml
-from jobs.spec.cells import METRICS, TRAINED, Cell
+from jobs.spec.cells import Cell, over
+from results.metrics import METRICS
 
 FIELDS = tuple(field.name for field in fields(Cell))
 FOLDER = Path(__file__).parent
 DROPS = "-drops"
 """How the name of a table ends that is derived from another."""
-OVER_VIEWS = ("top1", "top5", "top1_trained", "clips_per_s_e2e")
-"""The metrics that depend on the views; with those of trainings and figures, the ones that depend on the dataset."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +147,15 @@ def _cell(settings: dict[str, str], place: str) -> Cell:
     metric = settings.get("metric", "")
     if metric not in METRICS:
         raise ValueError(f"{place}: unknown metric {metric!r}; valid metrics: {', '.join(METRICS)}")
-    needed = {"model", "reduction"}
-    needed |= {"views"} if metric in OVER_VIEWS else set()
-    needed |= {"dataset"} if metric in (*OVER_VIEWS, *TRAINED, "tokens_kept") else set()
-    if missing := [key for key in FIELDS if key in needed and not settings.get(key)]:
+    if missing := [key for key in ("model", "reduction") if not settings.get(key)]:
         raise ValueError(f"{place}: {metric} needs {missing[0]}")
+    try:
+        needed = {"model", "reduction", *over(metric, settings["reduction"])}
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+    if missing := [key for key in FIELDS if key in needed and not settings.get(key)]:
+        why = "" if missing[0] in METRICS[metric].over else f", as what {settings['reduction']} leaves depends on clips"
+        raise ValueError(f"{place}: {metric} needs {missing[0]}{why}")
     return Cell(metric=metric, **{key: settings[key] if key in needed else "" for key in FIELDS[:-1]})
 
 

@@ -5,40 +5,7 @@ from dataclasses import dataclass, replace
 
 from models.catalog import architecture
 from models.reduction import methods, parse, source_digest
-
-METRICS = {
-    "top1": "%",
-    "top5": "%",
-    "gflops": "GFLOPs",
-    "clips_per_s": "clips/s",
-    "clips_per_s_e2e": "clips/s",
-    "top1_trained": "%",
-    "train_hours": "h",
-    "train_hours_projected": "h",
-    "train_step_s": "s",
-    "tokens_kept": "%",
-}
-"""Every metric with its unit. clips_per_s is the model alone, clips_per_s_e2e includes reading and decoding. top1 and
-top5 are of weights that were there; top1_trained and train_… are of a model that the harness trains itself, with the
-cell's reduction at work. train_step_s is the median of an optimiser step on whole clips. tokens_kept is the share of a
-clip's tokens that are left after the last stage; the pictures of them are its point."""
-
-MEANINGS = {
-    "top1": "accuracy of the weights under [checkpoints], by the best class",
-    "top5": "the same, by the best five classes",
-    "gflops": "multiply-adds of one clip, as fvcore counts them",
-    "clips_per_s": "throughput of the model alone",
-    "clips_per_s_e2e": "throughput with reading and decoding videos",
-    "top1_trained": "accuracy of a model trained here, with the reduction at work",
-    "train_hours": "hours of that training",
-    "train_hours_projected": "the same, projected from the median step",
-    "train_step_s": "median optimiser step of that training",
-    "tokens_kept": "share of a clip's tokens left after the last stage, with figures",
-}
-"""A line on each metric."""
-
-TRAINED = ("top1_trained", "train_hours", "train_hours_projected", "train_step_s")
-"""The metrics that a training answers."""
+from results.metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -50,6 +17,21 @@ class Cell:
     dataset: str
     views: str
     metric: str
+
+
+def by_content(metric: str, reduction: str) -> bool:
+    """Whether a cost or a timing hangs on what clips show; ValueError where the reduction is not valid."""
+    return METRICS[metric].kind in ("cost", "timing") and parse(reduction).by_content
+
+
+def over(metric: str, reduction: str) -> tuple[str, ...]:
+    """Of dataset and views those that a cell needs; ValueError where the reduction is not valid."""
+    return ("dataset", "views") if by_content(metric, reduction) else METRICS[metric].over
+
+
+def job_kind(cell: Cell) -> str:
+    """The kind of job that answers it: what the clips of a dataset cost is counted where they are evaluated."""
+    return "evaluate" if METRICS[cell.metric].kind == "cost" and cell.dataset else METRICS[cell.metric].job
 
 
 def parse_views(text: str) -> tuple[int, int]:

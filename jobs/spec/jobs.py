@@ -102,7 +102,7 @@ class Count(Job):
 
 @dataclass(frozen=True)
 class Measure(Job):
-    """Throughput of one model under one reduction: one cell, `clips_per_s` or `clips_per_s_e2e`."""
+    """Throughput, latency and memory of one model under one reduction; `clips_per_s_e2e` is a job of its own."""
 
     kind: ClassVar[str] = "measure"
     exclusive: ClassVar[bool] = True
@@ -117,7 +117,9 @@ class Measure(Job):
     gpus: int
     """GPUs it must run on: 0 or 1."""
     dataset: Dataset | None = None
-    """The videos that an end-to-end measurement reads."""
+    """The videos that it reads: end to end, or because what their clips show counts."""
+    checkpoint: Checkpoint = NO_WEIGHTS
+    """Weights, where what a reduction does hangs on them; else they are random."""
     block: int = 1
     """Videos that make one timed sample of an end-to-end measurement."""
     decoders: int = 1
@@ -128,23 +130,36 @@ class Measure(Job):
         settings: dict[str, Any] = {
             "method": method_digest(cell.reduction),
             "precision": self.precision,
-            "batch_size": self.batch_size,
+            "batch_size": self.batch_of(cell.metric),
             "samples": self.samples,
             "threads": self.threads,
             "gpus": self.gpus,
         }
         if self.dataset:
-            settings |= {"dataset": asdict(self.dataset), "block": self.block, "decoders": self.decoders}
+            settings |= {"dataset": asdict(self.dataset)}
+        if self.end_to_end:
+            settings |= {"block": self.block, "decoders": self.decoders}
+        if self.checkpoint.path:
+            settings |= {"checkpoint": asdict(self.checkpoint)}
         return settings
 
+    @property
+    def end_to_end(self) -> bool:
+        """Whether reading and decoding count."""
+        return self.cells[0].metric == "clips_per_s_e2e"
+
+    def batch_of(self, metric: str) -> int:
+        """Clips in a forward pass that answers `metric`."""
+        return 1 if metric == "latency_ms" else self.batch_size
+
     def evaluation(self) -> Evaluate:
-        """What an end-to-end measurement times: an evaluation with random weights."""
-        (cell,) = self.cells
+        """What an end-to-end measurement times, and whose clips one takes whose content counts: an evaluation."""
+        cell = self.cells[0]
         assert self.dataset
         return Evaluate(
             cells=(cell,),
             model=cell.model,
-            checkpoint=NO_WEIGHTS,
+            checkpoint=self.checkpoint,
             dataset=self.dataset,
             precision=self.precision,
             limit=0,

@@ -5,10 +5,10 @@ import time
 import torch
 
 from jobs.node.task import Task
-from jobs.spec.cells import METRICS
 from jobs.spec.jobs import Count
 from models import count_flops, create_model
 from models.vit import VisionTransformer
+from results.metrics import METRICS
 from results.records import Record
 
 _SOURCES = {"meta": "torch's counter on the meta device", "fvcore": "fvcore on real tensors"}
@@ -32,7 +32,7 @@ def run(job: Count, task: Task) -> None:
                 id=job.record_id(cell),
                 cell=vars(cell),
                 value=flops / 1e9,
-                unit=METRICS[cell.metric],
+                unit=METRICS[cell.metric].unit,
                 status="done",
                 settings=job.settings(cell),
                 samples={"multiply_adds": flops, "seconds": time.perf_counter() - began},

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,16 +17,22 @@ from torch import Tensor
 
 from jobs.data.labels import Item, read_labels
 from jobs.data.pool import DecodePool
-from jobs.data.reader import ClipRequest, Unreadable, Video
+from jobs.data.reader import Unreadable, Video
 from jobs.data.tolerance import TooManyUnreadable, check_tolerance
-from jobs.data.views import View, distinct_views
+from jobs.data.views import View
 from jobs.node.device import autocast, normalise, pick_device, ready_model
 from jobs.node.task import Task
-from jobs.spec.cells import METRICS, Cell
+from jobs.spec.cells import Cell
 from jobs.spec.jobs import Checkpoint, Dataset, Evaluate, Job, share, split
+from jobs.spec.sources import NO_WEIGHTS
+from jobs.work.clips import clip_request, cut, views_of_video
 from jobs.work.scores import Block, BlockStore, Totals, ViewScores, total
-from models.catalog import Architecture, architecture
+from models import count_flops
+from models.catalog import architecture
+from models.flops import forward_counted
+from models.vit import VisionTransformer
 from results.digests import content_sha256
+from results.metrics import METRICS
 from results.records import Record
 
 
@@ -84,6 +91,8 @@ class Scorer:
         torch.set_num_threads(job.threads)
         dataset = job.dataset
         self.model = ready_model(job.model, dataset.num_classes, self.device, job.checkpoint.path, dataset.clip_stride)
+        self.counted = {cell.reduction for cell in job.cells if METRICS[cell.metric].kind == "cost"}
+        """The reductions of which each clip's multiply-adds are counted."""
         self.grids = tuple(dict.fromkeys(grid for grids in self.requests.values() for grid in grids))
 
     def blocks(self, items: list[Item], blocks: list[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Block]]:
@@ -116,33 +125,26 @@ class Scorer:
             self.model.set_reduction(reduction)
             clips: list[tuple[int, View]] = []
             for index, video in videos.items():
-                distinct, members = self._views(video, grids)
+                distinct, members = views_of_video(self.job, video, grids)
                 clips += [(index, view) for view in distinct]
                 empty = np.empty((len(distinct), self.job.dataset.num_classes), np.float32)
                 content.scores[index][reduction] = ViewScores(empty, members)
-            scores = self._forward(clips, videos, frames)
+            scores, costs = self._forward(clips, videos, frames, reduction in self.counted)
             check_finite(scores, self.job.model, reduction, self.job.precision)
             content.forwards += len(clips)
             start = 0
             for index in videos:
                 target = content.scores[index][reduction].probabilities
                 target[:] = scores[start : start + len(target)]
+                content.scores[index][reduction].costs = costs[start : start + len(target)]
                 start += len(target)
 
-    def _views(self, video: Video, grids: tuple[str, ...]) -> tuple[list[View], dict[str, np.ndarray]]:
-        """The distinct views of a video under `grids`, and for each grid which of them make it up."""
-        dataset, arch, (height, width) = self.job.dataset, architecture(self.job.model), video.frames.shape[1:3]
-        views, members = distinct_views(
-            dataset.sampling, video.num_frames, height, width, grids, arch.image, arch.frames, dataset.stride
-        )
-        return views, {grid: np.array(rows) for grid, rows in members.items()}
-
     def _forward(
-        self, clips: list[tuple[int, View]], videos: dict[int, Video], frames: dict[int, Tensor]
-    ) -> np.ndarray:
-        """Softmax (views, classes) of `clips`, in batches."""
+        self, clips: list[tuple[int, View]], videos: dict[int, Video], frames: dict[int, Tensor], count: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Softmax (views, classes) of `clips`, in batches; and, with `count`, the multiply-adds of each (views,)."""
         side = architecture(self.job.model).image
-        out = []
+        out, costs = [], []
         for start in range(0, len(clips), self.job.batch_size):
             if self.task:
                 self.task.check_stop()
@@ -151,9 +153,26 @@ class Scorer:
                 for index, view in clips[start : start + self.job.batch_size]
             ]
             with autocast(self.job.precision, self.device):
-                logits = self.model(normalise(torch.stack(batch)))
+                taken = normalise(torch.stack(batch))
+                if count:
+                    logits, multiply_adds = forward_counted(self.model, taken)
+                    if not start:
+                        check_count(self.model, taken[:1], multiply_adds[0])
+                    costs += multiply_adds
+                else:
+                    logits = self.model(taken)
             out.append(logits.float().softmax(dim=-1))
-        return torch.cat(out).cpu().numpy() if out else np.empty((0, self.job.dataset.num_classes), np.float32)
+        scores = torch.cat(out).cpu().numpy() if out else np.empty((0, self.job.dataset.num_classes), np.float32)
+        return scores, np.array(costs, np.int64)
+
+
+def check_count(model: VisionTransformer, clip: Tensor, multiply_adds: int) -> None:
+    """ValueError where a clip's multiply-adds, by its numbers of tokens, are not what a forward pass takes."""
+    counted = count_flops(model, clip=clip)
+    if counted != multiply_adds:
+        method = type(model.reduction).__name__
+        wrong = f"{multiply_adds:,} multiply-adds by its tokens, {counted:,} counted"
+        raise ValueError(f"{model.reduction}: {method}.products leaves out some of its products: {wrong}")
 
 
 def check_finite(scores: np.ndarray, model: str, reduction: str, precision: str) -> None:
@@ -168,28 +187,15 @@ def unreadable(block: Block, items: list[Item]) -> list[dict[str, str]]:
     return [{"video": items[index].path, "reason": reason} for index, reason in block.skipped.items()]
 
 
-def check_unchanged(runs: Path, dataset: Dataset, checkpoint: Checkpoint | None = None) -> None:
+def check_unchanged(runs: Path, dataset: Dataset, checkpoint: Checkpoint = NO_WEIGHTS) -> None:
     """ValueError where the content of the label file or of the weights is not what the job was planned for."""
     changed = []
     if dataset.labels and content_sha256([Path(dataset.labels)], runs) != dataset.labels_sha256:
         changed.append(dataset.labels)
-    if checkpoint and checkpoint != Checkpoint.of(Path(checkpoint.path), runs):
+    if checkpoint.path and checkpoint != Checkpoint.of(Path(checkpoint.path), runs):
         changed.append(checkpoint.path)
     if changed:
         raise ValueError(f"{changed[0]} has changed since this job was planned; run the sweep again")
-
-
-def clip_request(dataset: Dataset, arch: Architecture, grids: tuple[str, ...]) -> ClipRequest:
-    """What the decoders need to know to read just the frames of `grids`."""
-    return ClipRequest(dataset.sampling, grids, arch.image, arch.frames, dataset.stride)
-
-
-def cut(frames: Tensor, video: Video, view: View, side: int) -> Tensor:
-    """One view: uint8 (T, side, side, 3) of the decoded frames (F, H, W, 3)."""
-    rows = torch.from_numpy(np.searchsorted(video.numbers, view.frames)).to(frames.device)
-    height, width = frames.shape[1:3]
-    top, left = (0, view.offset) if width >= height else (view.offset, 0)
-    return frames[rows, top : top + side, left : left + side]
 
 
 def write_accuracies(
@@ -200,24 +206,31 @@ def write_accuracies(
     provenance = task.provenance()
     provenance["checkpoint_sha256"] = evaluated.checkpoint.sha256
     provenance["commits"] = sorted(totals.commits)
+    common = {
+        "per_video": f"{folder}/videos.csv",
+        "per_view": f"{folder}/blocks",
+        "decodes": totals.decodes,
+        "forwards": totals.forwards,
+        "seconds": totals.seconds,
+    }
     for cell in cells:
-        correct = totals.correct[cell]
+        if METRICS[cell.metric].kind == "cost":
+            costs = totals.costs[cell]
+            value = costs.mean / 1e9
+            samples: dict[str, Any] = {name: one / 1e9 for name, one in vars(costs).items() if name != "count"}
+            samples["views"] = costs.count
+        else:
+            value = 100 * totals.correct[cell] / totals.evaluated
+            samples = {"correct": totals.correct[cell]}
         task.write(
             Record(
                 id=job.record_id(cell),
                 cell=vars(cell),
-                value=100 * correct / totals.evaluated,
-                unit=METRICS[cell.metric],
+                value=value,
+                unit=METRICS[cell.metric].unit,
                 status="done" if totals.evaluated == totals.listed else "partial",
                 settings=job.settings(cell) | {"batch_size": evaluated.batch_size, "device": pick_device().type},
-                samples={
-                    "correct": correct,
-                    "per_video": f"{folder}/videos.csv",
-                    "per_view": f"{folder}/blocks",
-                    "decodes": totals.decodes,
-                    "forwards": totals.forwards,
-                    "seconds": totals.seconds,
-                },
+                samples=samples | common,
                 counts={"evaluated": totals.evaluated, "listed": totals.listed},
                 skipped=totals.skipped,
                 notes=notes,

@@ -1,142 +1,124 @@
-"""Throughput: clips/s of the model alone, or end to end with reading and decoding.
+"""What a model takes: clips/s, latency and memory of the model alone, or clips/s with reading and decoding.
 
 Protocol: section "Evaluation", throughput: mixed precision at a fixed batch size, warm-up, then timed samples.
 """
 
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import Tensor
 
 from jobs.data.labels import read_labels
 from jobs.data.tolerance import check_tolerance
-from jobs.node.device import autocast, check_gpu, pick_device, ready_model
+from jobs.node.device import check_gpu, normalise, pick_device, ready_model
 from jobs.node.task import Task
-from jobs.spec.cells import METRICS, Cell
-from jobs.spec.jobs import WARM_UP_MAX, WARM_UP_MIN, Measure, split
+from jobs.spec.cells import Cell
+from jobs.spec.jobs import Measure, split
+from jobs.work.clips import sample_clips
 from jobs.work.evaluate import Scorer, check_unchanged, unreadable
+from jobs.work.timing import attention_kernel, peak_memory, stable_warm_up, timed_forward
 from models.catalog import architecture
+from models.vit import VisionTransformer
+from results.metrics import METRICS
 from results.records import Record
 from results.spread import spread, spread_flags
 
-STABLE = 0.02
-"""The warm-up ends when the medians of two neighbouring windows of five differ by less than this share."""
+GIB = 2**30
+CLIPS = 512
+"""Real clips that a timing takes forward, at most; it then begins anew with the first."""
 
 
 def run(job: Measure, task: Task) -> None:
-    """Measure the job's one cell."""
+    """Measure the job's cells, all of one model and reduction."""
     task.check_stop()
-    (cell,) = job.cells
     torch.set_num_threads(job.threads)
     check_gpu(job.gpus)
-    started = task.now()
     skipped: list[dict[str, str]] = []
-    if cell.metric == "clips_per_s":
-        rates, details = model_only(job, cell, task)
-    else:
-        rates, details = end_to_end(job, cell, task, skipped)
-    median, iqr = spread(rates)
-    task.write(
-        Record(
-            id=job.record_id(cell),
-            cell=vars(cell),
-            value=median,
-            unit=METRICS[cell.metric],
-            status="done",
-            settings=job.settings(cell) | {"device": pick_device().type},
-            samples={"clips_per_s": rates, "median": median, "iqr": iqr} | details,
-            flags=spread_flags(median, iqr),
-            skipped=skipped,
-            provenance=task.provenance(),
-            profile=task.profile,
-            job=job.id,
-            started=started,
-            ended=task.now(),
+    model_only = None if job.end_to_end else _Forward(job, task, skipped)
+    for number, cell in enumerate(job.cells):
+        started = task.now()
+        values, details = model_only.take(cell) if model_only else _end_to_end(job, cell, task, skipped)
+        median, iqr = spread(values)
+        value = max(values) if cell.metric == "peak_memory_gib" else median
+        task.write(
+            Record(
+                id=job.record_id(cell),
+                cell=vars(cell),
+                value=value,
+                unit=METRICS[cell.metric].unit,
+                status="done",
+                settings=job.settings(cell) | {"device": pick_device().type},
+                samples={cell.metric: values, "median": median, "iqr": iqr} | details,
+                flags=spread_flags(median, iqr),
+                skipped=skipped,
+                provenance=task.provenance(),
+                profile=task.profile,
+                job=job.id,
+                started=started,
+                ended=task.now(),
+            )
         )
-    )
+        task.update(number + 1, len(job.cells))
 
 
-def model_only(job: Measure, cell: Cell, task: Task) -> tuple[list[float], dict[str, Any]]:
-    """clips/s of forward passes over one random batch; what STA drops in number does not depend on content."""
-    device, arch = pick_device(), architecture(cell.model)
-    model = ready_model(cell.model, arch.num_classes, device)
-    model.set_reduction(cell.reduction)
-    stream = torch.Generator().manual_seed(0)
-    video = torch.randn(job.batch_size, 3, arch.frames, arch.image, arch.image, generator=stream).to(device)
-    step = timed_forward(model, video, job.precision)
-    warm_up, rates = [], []
-    for seconds in stable_warm_up(step):
-        task.check_stop()
-        warm_up.append(seconds)
-    for number in range(job.samples):
-        task.check_stop()
-        rates.append(job.batch_size / step())
-        task.update(number + 1, job.samples)
-    details = {
-        "warm_up_seconds": warm_up,
-        "attention": attention_kernel(model, video, job.precision),
-        "weights": "random",
-        "input": "random",
-        "peak_memory": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
-    }
-    return rates, details
+class _Forward:
+    """Takes clips forward through the job's model: random ones, or those of its dataset where their content counts."""
+
+    def __init__(self, job: Measure, task: Task, skipped: list[dict[str, str]]) -> None:
+        self.job, self.task = job, task
+        cell = job.cells[0]
+        device, arch = pick_device(), architecture(cell.model)
+        classes = job.dataset.num_classes if job.dataset else arch.num_classes
+        stride = job.dataset.clip_stride if job.dataset else None
+        self.model: VisionTransformer = ready_model(cell.model, classes, device, job.checkpoint.path, stride)
+        self.model.set_reduction(cell.reduction)
+        self.device = device
+        if job.dataset:
+            check_unchanged(task.runs, job.dataset, job.checkpoint)
+            wanted = min(max(CLIPS, job.batch_size), job.samples * job.batch_size)
+            self.clips = sample_clips(job.evaluation(), wanted, task, skipped)
+        else:
+            shape = job.batch_size, 3, arch.frames, arch.image, arch.image
+            self.clips = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)
+
+    def take(self, cell: Cell) -> tuple[list[float], dict[str, Any]]:
+        """Values of a cell's metric, one a sample, and what else the record says."""
+        parts = self.clips.split(self.job.batch_of(cell.metric))
+        batches = (self._ready(part) for part in cycle(parts))
+        details: dict[str, Any] = {
+            "attention": attention_kernel(self.model, next(batches), self.job.precision),
+            "weights": self.job.checkpoint.path or "random",
+            "input": f"{len(self.clips)} clips of {self.job.dataset.name}" if self.job.dataset else "random",
+        }
+        if cell.metric == "peak_memory_gib":
+            taken = [peak_memory(self.model, next(batches), self.job.precision) for _ in range(len(parts) + 1)]
+            return [one / GIB for one in taken], details
+        warm_up, seconds = self._time(batches)
+        details["warm_up_seconds"] = warm_up
+        if cell.metric == "latency_ms":
+            return [1000 * one for one in seconds], details
+        return [len(parts[0]) / one for one in seconds], details
+
+    def _ready(self, clips: Tensor) -> Tensor:
+        return normalise(clips.to(self.device)) if self.job.dataset else clips
+
+    def _time(self, batches: Iterator[Tensor]) -> tuple[list[float], list[float]]:
+        step = timed_forward(self.model, self.job.precision)
+        warm_up = []
+        for one in stable_warm_up(lambda: step(next(batches))):
+            self.task.check_stop()
+            warm_up.append(one)
+        seconds = []
+        for _ in range(self.job.samples):
+            self.task.check_stop()
+            seconds.append(step(next(batches)))
+        return warm_up, seconds
 
 
-def timed_forward(model: nn.Module, video: torch.Tensor, precision: str) -> Callable[[], float]:
-    """A function that runs one forward pass and returns its seconds, by CUDA events on a GPU."""
-
-    @torch.inference_mode()
-    def on_gpu() -> float:
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        with autocast(precision, video.device):
-            model(video)
-        end.record()
-        end.synchronize()
-        return start.elapsed_time(end) / 1000
-
-    @torch.inference_mode()
-    def on_cpu() -> float:
-        start = time.perf_counter()
-        with autocast(precision, video.device):
-            model(video)
-        return time.perf_counter() - start
-
-    return on_gpu if video.device.type == "cuda" else on_cpu
-
-
-def stable_warm_up(step: Callable[[], float]) -> Iterator[float]:
-    """Run `step` until its time is stable, yielding each time."""
-    times: list[float] = []
-    while len(times) < WARM_UP_MAX:
-        times.append(step())
-        yield times[-1]
-        before, now = statistics.median(times[-10:-5] or [0.0]), statistics.median(times[-5:])
-        if len(times) >= WARM_UP_MIN and abs(now - before) < STABLE * before:
-            return
-
-
-@torch.no_grad()
-def attention_kernel(model: nn.Module, video: torch.Tensor, precision: str) -> list[str]:
-    """The names of the attention operators that one forward pass ran."""
-    names = set()
-
-    class Recorder(TorchDispatchMode):
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            names.add(func.__name__.partition(".")[0])
-            return func(*args, **(kwargs or {}))
-
-    with Recorder(), autocast(precision, video.device):
-        model(video)
-    return sorted(name for name in names if "scaled_dot_product" in name)
-
-
-def end_to_end(
+def _end_to_end(
     job: Measure, cell: Cell, task: Task, skipped: list[dict[str, str]]
 ) -> tuple[list[float], dict[str, Any]]:
     """clips/s with reading, decoding and resizing: one sample a block of videos, the first block is the warm-up.
@@ -144,7 +126,7 @@ def end_to_end(
     Unreadable videos go to `skipped`; the time they took counts.
     """
     assert job.dataset
-    check_unchanged(task.runs, job.dataset)
+    check_unchanged(task.runs, job.dataset, job.checkpoint)
     items = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
     blocks = split(len(items), job.block)[: job.samples + 1]
     if len(blocks) < 3:
@@ -159,4 +141,4 @@ def end_to_end(
         task.update(number + 1, len(blocks))
     if len(rates) < 3:
         raise ValueError(f"{Path(job.dataset.labels)} has too few readable videos to time: {forwards} clips")
-    return rates[1:], {"warm_up": rates[:1], "forwards": forwards, "weights": "random"}
+    return rates[1:], {"warm_up": rates[:1], "forwards": forwards, "weights": job.checkpoint.path or "random"}

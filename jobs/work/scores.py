@@ -6,6 +6,7 @@ beside its place and moved in, so it is there whole or not at all, and a task th
 
 import csv
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +19,11 @@ import numpy as np
 from jobs.data.labels import Item
 from jobs.spec.cells import Cell
 from results.files import private_folder, replacing
+from results.metrics import METRICS
 from results.provenance import git_state
+
+COSTS = "costs"
+"""How the names of arrays of multiply-adds end."""
 
 
 @dataclass
@@ -28,6 +33,8 @@ class ViewScores:
 
     probabilities: np.ndarray
     members: dict[str, np.ndarray]
+    costs: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    """(V,) multiply-adds of the distinct views, where these are asked for."""
 
     def video_score(self, grid: str) -> np.ndarray:
         """The mean over the grid's views of the softmax, (classes,) float64 (protocol: section "Evaluation")."""
@@ -76,6 +83,8 @@ class BlockStore:
         for index, by_reduction in content.scores.items():
             for reduction, scores in by_reduction.items():
                 arrays[f"{index}|{reduction}"] = scores.probabilities
+                if len(scores.costs):
+                    arrays[f"{index}|{reduction}||{COSTS}"] = scores.costs
                 for grid, rows in scores.members.items():
                     arrays[f"{index}|{reduction}|{grid}"] = rows
         summary = {
@@ -100,15 +109,18 @@ class BlockStore:
                     {int(index): reason for index, reason in summary["skipped"].items()},
                     *(summary[name] for name in ("decodes", "forwards", "seconds", "commit")),
                 )
-                members = []
+                others = []
                 for name in file.files:
                     index, *rest = name.split("|")
                     if len(rest) == 1:
                         content.scores[int(index)][rest[0]] = ViewScores(file[name], {})
-                    elif len(rest) == 2:
-                        members.append((int(index), *rest, file[name]))
-                for number, reduction, grid, rows in members:
-                    content.scores[number][reduction].members[grid] = rows
+                    elif rest:
+                        others.append((int(index), rest, file[name]))
+                for number, (reduction, grid, *what), rows in others:
+                    if what == [COSTS]:
+                        content.scores[number][reduction].costs = rows
+                    else:
+                        content.scores[number][reduction].members[grid] = rows
                 return content
         except FileNotFoundError:
             raise
@@ -121,10 +133,32 @@ class BlockStore:
 
 
 @dataclass
+class Spread:
+    """Mean, standard deviation and range of numbers that come one after the other (Welford, 1962)."""
+
+    count: int = 0
+    mean: float = 0.0
+    std: float = 0.0
+    least: float = math.inf
+    most: float = -math.inf
+
+    def add(self, values: np.ndarray) -> None:
+        for value in map(float, values):
+            before, self.count = self.mean, self.count + 1
+            self.mean += (value - before) / self.count
+            squares = self.std**2 * (self.count - 1) + (value - before) * (value - self.mean)
+            self.std = math.sqrt(squares / self.count)
+            self.least, self.most = min(self.least, value), max(self.most, value)
+
+
+@dataclass
 class Totals:
     """What a whole job comes to; grows with the number of cells, not of videos."""
 
     correct: dict[Cell, int]
+    """By cell of an accuracy."""
+    costs: dict[Cell, Spread]
+    """By cell of a cost, in multiply-adds of a view."""
     listed: int = 0
     """Videos in the label file, of which the job may have been asked for the first few."""
     evaluated: int = 0
@@ -139,7 +173,8 @@ def total(
     store: BlockStore, blocks: list[tuple[int, int]], items: list[Item], cells: tuple[Cell, ...], per_video: Path
 ) -> Totals:
     """Add up all blocks, and write what was predicted for each video to the CSV file `per_video`."""
-    totals = Totals(dict.fromkeys(cells, 0))
+    of_cost = [cell for cell in cells if METRICS[cell.metric].kind == "cost"]
+    totals = Totals({cell: 0 for cell in cells if cell not in of_cost}, {cell: Spread() for cell in of_cost})
     columns = list(dict.fromkeys((cell.reduction, cell.views) for cell in cells))
     with (
         replacing(per_video) as temporary,
@@ -154,7 +189,8 @@ def total(
 
 
 def _judge(item: Item, scores: dict[str, ViewScores], columns: list[tuple[str, str]], totals: Totals) -> list[int]:
-    """Count a video as correct in each cell where it is; returns the class predicted in each column."""
+    """Count a video as correct in each cell where it is, and what its views cost; returns the class predicted in each
+    column."""
     predicted, ranks = [], {}
     for reduction, views in columns:
         score = scores[reduction].video_score(views)
@@ -163,6 +199,9 @@ def _judge(item: Item, scores: dict[str, ViewScores], columns: list[tuple[str, s
         ranks[reduction, views] = int(better)
     for cell in totals.correct:
         totals.correct[cell] += ranks[cell.reduction, cell.views] < (5 if cell.metric == "top5" else 1)
+    for cell, spread in totals.costs.items():
+        found = scores[cell.reduction]
+        spread.add(found.costs[found.members[cell.views]])
     return predicted
 
 

@@ -18,14 +18,16 @@ from jobs.data.stream import Epoch
 from jobs.node.device import check_gpu
 from jobs.node.gang import Gang, join
 from jobs.node.task import Cancelled, Stopped, Task
-from jobs.spec.cells import METRICS, Cell
+from jobs.spec.cells import Cell
 from jobs.spec.jobs import Checkpoint, Train
+from jobs.spec.sources import NO_WEIGHTS
 from jobs.training.hours import projected_hours, typical
 from jobs.training.loop import Outcome, Trainer, timeline
 from jobs.work.evaluate import check_unchanged, evaluate, write_accuracies
 from models import count_flops, create_model
 from models.catalog import architecture
 from results.files import read_json, replacing, write_json
+from results.metrics import METRICS
 from results.records import Record
 from results.spread import spread_flags
 from results.steps import missing_flags, read_steps
@@ -38,7 +40,7 @@ FEW = 10
 
 def run(job: Train, task: Task) -> None:
     """Be one process of the gang: train or resume training, evaluate, and write the records."""
-    check_unchanged(task.runs, job.dataset, job.start)
+    check_unchanged(task.runs, job.dataset, job.start or NO_WEIGHTS)
     items = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
     if len(items) < job.recipe.batch:
         raise ValueError(f"{job.dataset.labels} has {len(items)} videos; a batch needs {job.recipe.batch}")
@@ -128,7 +130,7 @@ def _write_times(job: Train, task: Task, whole: Sequence[Epoch], evaluate_s: flo
         "step_s": step,
         "steps": f"jobs/{job.id}/{STEPS}",
         "clips_per_step": job.recipe.batch * job.recipe.repeats,
-        "gflops": count_flops(create_model(job.model, job.reduction)) / 1e9,
+        "gflops": _gflops(job),
         "processes": job.processes,
         "device": outcome["device"],
         "peak_memory": outcome["peak_memory"],
@@ -154,7 +156,7 @@ def _write_times(job: Train, task: Task, whole: Sequence[Epoch], evaluate_s: flo
                 id=job.record_id(cell),
                 cell=vars(cell),
                 value=value,
-                unit=METRICS[cell.metric],
+                unit=METRICS[cell.metric].unit,
                 status=status,
                 settings=job.settings(cell) | {"device": outcome["device"]},
                 samples=samples,
@@ -168,3 +170,9 @@ def _write_times(job: Train, task: Task, whole: Sequence[Epoch], evaluate_s: flo
                 ended=outcome["ended"],
             )
         )
+
+
+def _gflops(job: Train) -> float | None:
+    """Of a clip; None where that hangs on what it shows."""
+    model = create_model(job.model, job.reduction)
+    return None if model.reduction.by_content else count_flops(model) / 1e9

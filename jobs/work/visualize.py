@@ -19,14 +19,16 @@ from jobs.figures.drawing import draw, heat_rows, token_rows
 from jobs.figures.shown import Shown, shown_stages
 from jobs.node.device import autocast, normalise, pick_device, ready_model
 from jobs.node.task import Task
-from jobs.spec.cells import METRICS, Cell
+from jobs.spec.cells import Cell
 from jobs.spec.jobs import Visualize
-from jobs.work.evaluate import check_finite, check_unchanged, clip_request, cut
+from jobs.work.clips import clip_request, cut
+from jobs.work.evaluate import check_finite, check_unchanged
 from models.catalog import Architecture, architecture
 from models.tracing import Stage, trace
 from models.vit import VisionTransformer
 from results.digests import content_sha256
 from results.files import private_folder, replacing, write_json
+from results.metrics import METRICS
 from results.records import Record
 
 GRID = "1x1"
@@ -94,7 +96,7 @@ def run(job: Visualize, task: Task) -> None:
                 id=job.record_id(cell),
                 cell=vars(cell),
                 value=100 * sum(map(_left, figures)) / len(figures),
-                unit=METRICS[cell.metric],
+                unit=METRICS[cell.metric].unit,
                 status="partial" if skipped else "done",
                 settings=job.settings(cell) | {"device": pick_device().type},
                 samples={"figures": figures},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 REGISTRY: dict[str, type[Reduction]] = {}
 Method = TypeVar("Method", bound="type[Reduction]")
+Left = Callable[[int, int], int | None]
 Place = Literal["before", "between", "after"]
 Need = Literal["keys", "queries", "values", "attention", "pixels"]
 
@@ -113,15 +115,18 @@ class Reduction:
         """Multiply-adds of a stage's own matrix products on `count` tokens."""
         return 0
 
-    def tokens(self, arch: Architecture) -> list[tuple[int, int]] | None:
-        """How many tokens of a clip each block's attention and MLP work on; None where that shows only when it runs."""
-        walked = self._walk(arch)
+    def tokens(self, arch: Architecture, left: Left | None = None) -> list[tuple[int, int]] | None:
+        """How many tokens of a clip each block's attention and MLP work on; None where that shows only when it runs.
+
+        left: of a stage that found so many tokens, as `left(count, stage)`, what it left; else as `self.left` says.
+        """
+        walked = self._walk(arch, left)
         return None if walked is None else walked[0]
 
-    def own_products(self, arch: Architecture) -> int | None:
-        """Multiply-adds of all its own matrix products on one clip; None where that shows only when it runs."""
-        walked = self._walk(arch)
-        return None if walked is None else walked[1]
+    def multiply_adds(self, arch: Architecture, left: Left | None = None) -> int | None:
+        """What one clip costs a model of this architecture, its own products included; None and `left` as above."""
+        walked = self._walk(arch, left)
+        return None if walked is None else arch.multiply_adds(walked[0]) + walked[1]
 
     def fit(self, source: Architecture, target: Architecture) -> tuple[Reduction, str]:
         """The same reduction for a model of another size, and a note where it could not be carried over exactly."""
@@ -140,16 +145,18 @@ class Reduction:
         parts = [f"{name}={spelled(value)}" for name, value in self.settings().items()]
         return f"{self.name}:{','.join(parts)}" if parts else self.name
 
-    def _walk(self, arch: Architecture) -> tuple[list[tuple[int, int]], int] | None:
-        stages, count, total = self.stages(arch.depth), arch.slots * arch.tokens_per_slot, 0
+    def _walk(self, arch: Architecture, left: Left | None) -> tuple[list[tuple[int, int]], int] | None:
+        """The tokens of each block's attention and MLP, and the multiply-adds of the stages' own products."""
+        stages, count, own = self.stages(arch.depth), arch.slots * arch.tokens_per_slot, 0
         counts = []
         for block in range(1, arch.depth + 1):
-            attended = count
+            found = count
             if block in stages:
-                left = self.left(count, stages.index(block) + 1, arch)
-                if left is None:
+                stage = stages.index(block) + 1
+                after = left(found, stage) if left else self.left(found, stage, arch)
+                if after is None:
                     return None
-                total += self.products(count, stages.index(block) + 1, arch)
-                count = left
-            counts.append((count if self.place == "before" else attended, attended if self.place == "after" else count))
-        return counts, total
+                own += self.products(found, stage, arch)
+                count = after
+            counts.append((count if self.place == "before" else found, found if self.place == "after" else count))
+        return counts, own

@@ -5,12 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from results.metrics import METRICS
+
 STATUSES = ("done", "partial", "failed", "running", "pending", "projected")
 
-_DECIMALS = {
-    **dict.fromkeys(("gflops", "clips_per_s", "clips_per_s_e2e"), 1),
-    **dict.fromkeys(("train_hours", "train_hours_projected", "train_step_s"), 1),
-}
 _MOST = 6
 
 
@@ -83,8 +81,7 @@ class Entry:
         if self.value is None:
             return ""
         digits = decimals(self.metric)
-        if self.metric in _DECIMALS and 0 < abs(self.value) < 10:
-            # Three digits that say something, as the hours of a training of minutes.
+        if METRICS[self.metric].spread and 0 < abs(self.value) < 10:
             digits = max(digits, 2 - math.floor(math.log10(abs(self.value))))
         return self._text(self.value, min(digits, _MOST))
 
@@ -131,8 +128,8 @@ class TableView:
 
 
 def decimals(metric: str) -> int:
-    """Return how many decimals a metric is shown with: percentages 2, others 1."""
-    return _DECIMALS.get(metric, 2)
+    """Return how many decimals a metric is shown with."""
+    return METRICS[metric].digits
 
 
 def _signed(value: float, digits: int) -> str:

@@ -12,10 +12,11 @@ from typing import Any
 from harness.planning.planner import Planner
 from harness.profiles import Profile, load_profile
 from harness.tables import Entry, Table
-from jobs.spec.cells import METRICS, Cell
+from jobs.spec.cells import Cell
 from jobs.spec.jobs import Job
 from results.attempts import Started, Submission, Tries, claim, last_attempt, write_started, write_submission
 from results.files import write_json
+from results.metrics import METRICS
 from results.progress import job_folder
 from results.provenance import utc_now
 from results.records import Record, write_record
@@ -90,7 +91,7 @@ def make_grid(path: Path, reductions: Iterable[str], models: Iterable[str] = ("v
 
 def put_record(runs: Path, cell: Cell, value: float = 1.0, id: str = "", **content: Any) -> Record:
     now = utc_now()
-    base: dict[str, Any] = {"unit": METRICS[cell.metric], "status": "done", "profile": "small", "job": "job"}
+    base: dict[str, Any] = {"unit": METRICS[cell.metric].unit, "status": "done", "profile": "small", "job": "job"}
     base |= {"started": now, "ended": now}
     name = id or "-".join(filter(None, vars(cell).values())).replace(":", "_").replace("=", "").replace(",", "_")
     record = Record(**(base | {"id": name, "cell": vars(cell), "value": value} | content))

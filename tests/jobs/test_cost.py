@@ -69,8 +69,9 @@ def test_flops_of_whole_and_short_clips() -> None:
 
 
 def test_what_a_timing_reads() -> None:
-    job = Measure((), "fp32", 8, 30, 1, 0, block=16)
-    assert cost.timed_forwards(job) == 8 * 80
+    cells = tuple(Cell("vit_demo", "none", "", "", one) for one in ("clips_per_s", "latency_ms", "peak_memory_gib"))
+    job = Measure(cells, "fp32", 8, 30, 1, 0, block=16)
+    assert cost.timed_forwards(job) == 8 * 80 + 80
     assert (cost.timed_videos(job, 19_796), cost.timed_videos(job, 64)) == (31 * 16, 64)
 
 

@@ -13,11 +13,12 @@ from harness.reporting.table_places import Place, doubts, places_of, quartiles, 
 from harness.reporting.trends.course import curves
 from harness.reporting.trends.speed import speed_ups
 from harness.tables import Table
+from results.metrics import METRICS, of_kind
 from results.records import CellKey, Record
 from results.render.plot import Plot, Point, Series, marked_notes
 
-ACCURACIES = {"top1": "top-1 (%)", "top5": "top-5 (%)", "top1_trained": "top-1 after training (%)"}
-COSTS = {"gflops": "GFLOPs a clip", "clips_per_s": "clips/s"}
+ACCURACIES = {name: METRICS[name].axis for name in of_kind("accuracy")}
+COSTS = {name: METRICS[name].axis for name in of_kind("cost", "timing") if METRICS[name].axis}
 Z = 1.959964
 """Standard deviations on either side of the mean that hold 95 % of a normal distribution."""
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.reporting.table_places import Place
-from jobs.spec.cells import TRAINED
+from results.metrics import METRICS
 from results.progress import job_folder
 from results.render.plot import Plot, Point, Series
 from results.steps import read_steps
@@ -34,7 +34,7 @@ def curves(name: str, places: Iterable[Place], runs: Path) -> list[Plot]:
     """Step times and loss, a line a training, from what the trainings of these records left in `runs`."""
     trainings: dict[str, str] = {}
     for place in places:
-        if place.record and place.cell.metric in TRAINED:
+        if place.record and METRICS[place.cell.metric].job == "train":
             trainings.setdefault(place.record.job, f"{place.ran}, {place.cell.reduction}")
     names, notes = Counter(trainings.values()), []
     lines: dict[str, list[Series]] = {"seconds": [], "loss": []}

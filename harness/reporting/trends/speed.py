@@ -38,6 +38,8 @@ def speed_ups(name: str, places: list[Place], best: Mapping[CellKey, Record]) ->
             return None
         assert place.record
         speed, fewer = speed_up(place.record.samples, base.samples)
+        if fewer is None:
+            return None
         return Point(fewer, speed, place.label, record=place.record.id, tag=place.tag, doubts=_doubts(place, base))
 
     bases: dict[str, float] = {}

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from harness.planning.plan import Plan, make_plan, measured_cell
 from harness.planning.planner import Planner
 from harness.tables import load_table
-from jobs.spec.cells import TRAINED, Cell
+from jobs.spec.cells import Cell
 from jobs.spec.jobs import digest
 from jobs.spec.wire import from_dict, to_dict
+from results.metrics import of_job
 from results.progress import JobProgress, TaskProgress
 from tests.harness.made import make_grid, make_planner, make_table, small_profile
 
@@ -73,7 +74,7 @@ def test_every_cell_is_in_exactly_one_job(planner: Planner, wanted: list[Cell], 
     assert ids == {job.record_id(cell) for job in plan.jobs for cell in job.cells}
     assert len(ids) == len(planned(plan)), "two cells share a record"
     kinds = Counter(job.kind for job in plan.jobs)
-    trained = {(cell.model, cell.reduction) for cell in planned(plan) if cell.metric in TRAINED}
+    trained = {(cell.model, cell.reduction) for cell in planned(plan) if cell.metric in of_job("train")}
     assert kinds["train"] == len(trained), "a training is never done twice"
     if fuse:
         evaluated = {(cell.model, cell.dataset) for cell in planned(plan) if cell.metric in ("top1", "top5")}

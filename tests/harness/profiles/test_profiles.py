@@ -108,7 +108,7 @@ def test_the_last_of_several_settings_holds() -> None:
         ("datasets.motion.videos=-1", "datasets.motion: videos and train_videos must be at least 0"),
         ("rates.clips_per_s.vit_base=0", 'rates.clips_per_s."vit_base" must be more than 0, not 0'),
         ("rates.clips_per_s.vit_tiny=9", "rates.clips_per_s: unknown model 'vit_tiny'; valid models: vit_small"),
-        ("rates.train_clips_per_s.vit_base/tome=9", "rates.train_clips_per_s: unknown reduction 'tome' in 'tome'"),
+        ("rates.train_clips_per_s.vit_base/dtem=9", "rates.train_clips_per_s: unknown reduction 'dtem' in 'dtem'"),
         ("rates.decode_videos_per_s=-1", "rates.decode_videos_per_s must be at least 0, not -1"),
         (
             'checkpoints."vit_base/k400"=mine.pth',

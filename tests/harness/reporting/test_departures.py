@@ -11,8 +11,9 @@ from harness.planning.planner import Planner
 from harness.planning.present import Present
 from harness.profiles import load_profile
 from harness.reporting.departures import departures, differences
-from jobs.spec.cells import METRICS, TRAINED, Cell
+from jobs.spec.cells import Cell
 from jobs.spec.jobs import Evaluate
+from results.metrics import METRICS
 from results.records import setting
 from tests.harness.made import make_planner, make_profile, put_record
 from tests.harness.test_report import DEMO, demo_cell, view
@@ -26,13 +27,13 @@ def settings_of(cell: Cell, planner: Planner) -> dict[str, Any]:
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_expected_settings_are_those_that_the_planner_gives(tmp_path: Path, metric: str) -> None:
     planner = make_planner(tmp_path)
-    dataset = "motion" if metric in (*TRAINED, "top1", "top5", "clips_per_s_e2e", "tokens_kept") else ""
+    dataset = "motion" if "dataset" in METRICS[metric].over else ""
     views = "2x3" if metric in ("top1_trained", "top1", "top5", "clips_per_s_e2e") else ""
     cell = Cell("vit_demo", "none", dataset, views, metric)
     record = put_record(tmp_path / "runs", cell, settings=settings_of(cell, planner))
     expected = Present(planner.profile, planner.runs).settings(record.cell)
     assert {name: setting(record, name) for name in expected} == expected
-    if metric in TRAINED:
+    if METRICS[metric].job == "train":
         listed = "dataset.labels_sha256"
         assert {"method", "recipe.epochs", "measure_steps", "tasks_per_node", "start", listed} <= set(expected)
         for name in ("evaluate.precision", "evaluate.dataset.labels_sha256"):
@@ -41,7 +42,7 @@ def test_the_expected_settings_are_those_that_the_planner_gives(tmp_path: Path, 
     videos = {f"dataset.{name}" for name in ("labels_sha256", "num_classes", "sampling", "stride")}
     names = {
         "gflops": {"counter"},
-        "clips_per_s": {"precision", "batch_size"},
+        **{name: {"precision", "batch_size"} for name in ("clips_per_s", "latency_ms", "peak_memory_gib")},
         "clips_per_s_e2e": {"precision", "batch_size", *videos},
         "tokens_kept": {"precision", "checkpoint.sha256", "videos", *videos},
     }

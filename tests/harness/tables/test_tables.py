@@ -1,5 +1,6 @@
 """Tables are data: every mistake in one is a line that says where."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -141,7 +142,7 @@ def test_a_table_that_is_not_there(tmp_path: Path) -> None:
         ('model = ["vit_tiny"]', "unknown model 'vit_tiny'; valid models: vit_small"),
         ('reduction = ["sta:r=99"]', "r is at most half of a slot's 196 tokens after block 1, 98"),
         ('reduction = ["sta:r=8,at=1-99"]', "there is no block 99; the model has 24"),
-        ('reduction = ["tome:r=8"]', "unknown reduction 'tome'"),
+        ('reduction = ["dtem:r=8"]', "unknown reduction 'dtem'"),
     ],
 )
 def test_a_cell_that_cannot_be_is_named_by_its_place(tmp_path: Path, column: str, expected: str) -> None:
@@ -151,3 +152,17 @@ def test_a_cell_that_cannot_be_is_named_by_its_place(tmp_path: Path, column: str
     with pytest.raises(ValueError, match="own, row 'top1', column ") as caught:
         view_table(table, small_profile(tmp_path), {}, [], tmp_path)
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("metric", ["gflops", "clips_per_s", "latency_ms", "peak_memory_gib"])
+def test_what_depends_on_clips_is_asked_for_over_a_dataset(tmp_path: Path, metric: str) -> None:
+    rows = '[rows]\nreduction = ["none", "rlt:tau=0.1"]\n'
+    text = f'model = "vit_base"\nmetric = "{metric}"\n{rows}[columns]\nviews = ["5x3"]\n'
+    (tmp_path / "noise.toml").write_text(text)
+    refusal = f"row 'rlt:tau=0.1', column '5x3': {metric} needs dataset, as what rlt:tau=0.1 leaves depends on clips"
+    with pytest.raises(ValueError, match=re.escape(refusal)):
+        load_table(str(tmp_path / "noise.toml"))
+    (tmp_path / "real.toml").write_text('dataset = "k400"\n' + text)
+    plain, rlt = (entry.cell for entry in load_table(str(tmp_path / "real.toml")).entries)
+    assert (plain.dataset, plain.views) == ("", "")
+    assert (rlt.dataset, rlt.views) == ("k400", "5x3")

@@ -1,0 +1,64 @@
+"""The clips that an evaluation takes of videos: which frames are read, and which views are cut out of them."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jobs.data.labels import read_labels
+from jobs.data.pool import DecodePool
+from jobs.data.reader import ClipRequest, Unreadable, Video
+from jobs.data.tolerance import check_tolerance
+from jobs.data.views import View, distinct_views
+from jobs.node.task import Task
+from jobs.spec.jobs import Dataset, Evaluate
+from models.catalog import Architecture, architecture
+
+
+def clip_request(dataset: Dataset, arch: Architecture, grids: tuple[str, ...]) -> ClipRequest:
+    """What the decoders need to know to read just the frames of `grids`."""
+    return ClipRequest(dataset.sampling, grids, arch.image, arch.frames, dataset.stride)
+
+
+def views_of_video(job: Evaluate, video: Video, grids: tuple[str, ...]) -> tuple[list[View], dict[str, np.ndarray]]:
+    """The distinct views of a video under `grids`, and for each grid which of them make it up."""
+    dataset, arch, (height, width) = job.dataset, architecture(job.model), video.frames.shape[1:3]
+    views, members = distinct_views(
+        dataset.sampling, video.num_frames, height, width, grids, arch.image, arch.frames, dataset.stride
+    )
+    return views, {grid: np.array(rows) for grid, rows in members.items()}
+
+
+def cut(frames: Tensor, video: Video, view: View, side: int) -> Tensor:
+    """One view: uint8 (T, side, side, 3) of the decoded frames (F, H, W, 3)."""
+    rows = torch.from_numpy(np.searchsorted(video.numbers, view.frames)).to(frames.device)
+    height, width = frames.shape[1:3]
+    top, left = (0, view.offset) if width >= height else (view.offset, 0)
+    return frames[rows, top : top + side, left : left + side]
+
+
+def sample_clips(job: Evaluate, wanted: int, task: Task, skipped: list[dict[str, str]]) -> Tensor:
+    """Up to `wanted` clips (N, F, side, side, 3) uint8 of the job's views, of videos evenly spread over its list, in
+    whole batches where there are enough. Unreadable videos go to `skipped`; ValueError where none is left."""
+    (grid,) = {cell.views for cell in job.cells}
+    arch, items = architecture(job.model), read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
+    videos = min(len(items), wanted)
+    request = clip_request(job.dataset, arch, (grid,))
+    order = [items[k * len(items) // videos] for k in range(videos)]
+    found: list[Tensor] = []
+    with DecodePool(job.decoders, job.decode_timeout_s, ahead=job.block) as pool:
+        for item, video in pool.read((item, item.file, request) for item in order):
+            task.check_stop()
+            if isinstance(video, Unreadable):
+                skipped.append({"video": item.path, "reason": str(video)})
+                check_tolerance(skipped, len(order), job.tolerance)
+                continue
+            frames = torch.from_numpy(video.frames)
+            found += [cut(frames, video, view, arch.image) for view in views_of_video(job, video, (grid,))[0]]
+            if len(found) >= wanted:
+                break
+    if not found:
+        raise ValueError(f"{Path(job.dataset.labels)} has no video that can be read")
+    whole = min(wanted, len(found)) // job.batch_size * job.batch_size
+    return torch.stack(found[: whole or wanted])
