@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from models.catalog import Architecture, architecture
 from models.layers import Block, Context
-from models.reduction import Reduction, parse
+from models.reduction import Reduction, reduction_on
 from models.stages import Observer, Stages
 from models.tokens import Tokens
 
@@ -66,10 +66,9 @@ class VisionTransformer(nn.Module):
         self.set_reduction("none")
 
     def set_reduction(self, text: str) -> None:
-        """Switch to the reduction that `text` names, as `sta:r=48`; ValueError where it does not fit this model."""
-        reduction = parse(text)
-        reduction.check(self.arch)
-        self.reduction: Reduction = reduction
+        """Switch to the reduction that `text` names, as `sta:r=48` or `tome:gflops=308`; ValueError where it does not
+        fit this model."""
+        self.reduction: Reduction = reduction_on(text, self.arch)
 
     def set_frames(self, frames: int, slot: int = 0) -> None:
         """Take clips of `frames` frames, with the positions of a whole clip from its time slot `slot` on.
@@ -172,7 +171,7 @@ def create_model(name: str, reduction: str = "none", num_classes: int | None = N
     ValueError where a name or a setting is not valid.
     """
     arch = architecture(name)
-    parse(reduction).check(arch)
+    reduction_on(reduction, arch)
     model = VisionTransformer(arch, num_classes or arch.num_classes)
     model.set_reduction(reduction)
     return model

@@ -50,15 +50,16 @@ def measured_cell(cell: Cell, profile: Profile) -> tuple[Cell, str]:
 
     ValueError where a name or a setting is not valid.
     """
-    model, reduction, note = cell.model, cells.canonical(cell.reduction, cell.model), ""
+    model, reduction, rounded = cell.model, cells.canonical(cell.reduction, cell.model), ""
     # What a model costs is counted on the model itself, unless it hangs on what clips of a dataset show.
     itself = METRICS[cell.metric].kind == "cost" and not cell.dataset
     if not itself and cell.model in profile.stand_in.models:
         model = profile.stand_in.models[cell.model]
-        reduction, note = cells.stand_in(cell.reduction, cell.model, model)
+        reduction, rounded = cells.stand_in(cell.reduction, cell.model, model)
     dataset = profile.stand_in.datasets.get(cell.dataset, cell.dataset)
     if cell.views:
         cells.parse_views(cell.views)
+    note = "; ".join(filter(None, [cells.became(cell.reduction, cell.model), rounded]))
     return Cell(model, reduction, dataset, cell.views, cell.metric), note
 
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from models.catalog import architecture
-from models.reduction import methods, parse, source_digest
+from models.reduction import is_by_cost, method_of, methods, parse, reduction_on, source_digest
 from results.metrics import METRICS
 
 
@@ -21,7 +21,7 @@ class Cell:
 
 def by_content(metric: str, reduction: str) -> bool:
     """Whether a cost or a timing hangs on what clips show; ValueError where the reduction is not valid."""
-    return METRICS[metric].kind in ("cost", "timing") and parse(reduction).by_content
+    return METRICS[metric].kind in ("cost", "timing") and method_of(reduction).by_content
 
 
 def over(metric: str, reduction: str) -> tuple[str, ...]:
@@ -45,9 +45,16 @@ def parse_views(text: str) -> tuple[int, int]:
 def canonical(reduction: str, model: str) -> str:
     """The one spelling of `reduction` on `model`; ValueError where either is not valid."""
     arch = architecture(model)
-    parsed = parse(reduction)
-    parsed.check(arch)
-    return parsed.canonical(arch)
+    return reduction_on(reduction, arch).canonical(arch)
+
+
+def became(reduction: str, model: str) -> str:
+    """What a reduction that is asked for by its cost is on `model`, in words; empty where it is not."""
+    if not is_by_cost(reduction):
+        return ""
+    arch = architecture(model)
+    found = reduction_on(reduction, arch)
+    return f"{reduction} is {found.canonical(arch)}, {(found.multiply_adds(arch) or 0) / 1e9:.1f} GFLOPs"
 
 
 def stand_in(reduction: str, model: str, instead: str) -> tuple[str, str]:

@@ -14,7 +14,9 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import get_type_hints
 
+from models.catalog import Architecture
 from models.reduction._base import REGISTRY, Choice, Reduction, Seen, register
+from models.reduction._by_cost import at_cost, is_by_cost
 from models.reduction._settings import kind, read
 from models.reduction._staged import Staged
 
@@ -23,8 +25,11 @@ __all__ = [
     "Reduction",
     "Seen",
     "Staged",
+    "is_by_cost",
+    "method_of",
     "methods",
     "parse",
+    "reduction_on",
     "register",
     "registered",
     "source_digest",
@@ -56,13 +61,32 @@ def registered(name: str) -> type[Reduction]:
     return REGISTRY[name]
 
 
-@cache
-def parse(text: str) -> Reduction:
-    """The reduction that `text` names; ValueError saying what is wrong and what would be valid."""
-    name, colon, rest = text.strip().partition(":")
+def method_of(text: str) -> type[Reduction]:
+    """The class of the method that `text` names; ValueError where there is none."""
+    name = text.strip().partition(":")[0]
     if name not in methods():
         raise ValueError(f"unknown reduction {name!r} in {text!r}; valid reductions: {', '.join(methods())}")
-    method = registered(name)
+    return registered(name)
+
+
+@cache
+def reduction_on(text: str, arch: Architecture) -> Reduction:
+    """The reduction that `text` names on a model, by its settings or by its cost, as `tome:gflops=308`; ValueError
+    saying what is wrong and what would be valid."""
+    if is_by_cost(text.strip()):
+        return at_cost(text.strip(), arch, method_of(text), parse)
+    reduction = parse(text)
+    reduction.check(arch)
+    return reduction
+
+
+@cache
+def parse(text: str) -> Reduction:
+    """The reduction that `text` names by its settings; ValueError saying what is wrong and what would be valid."""
+    name, colon, rest = text.strip().partition(":")
+    method = method_of(text)
+    if is_by_cost(text.strip()):
+        raise ValueError(f"{text!r}: what it costs depends on the model; give settings")
     fields = {field.name: field for field in dataclasses.fields(method)}
     hints = get_type_hints(method)
     settings: dict[str, object] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
@@ -81,6 +81,13 @@ class Reduction:
     """Whether the tokens that are left are pooled by size, Σ size·x / Σ size, rather than by their plain mean."""
     by_content: ClassVar[bool] = False
     """Whether how many tokens stay hangs on what a clip shows."""
+    dial: ClassVar[str] = ""
+    """The setting by which a cost is chosen; empty: there is none."""
+
+    @classmethod
+    def dialled(cls, arch: Architecture) -> Iterable[str]:
+        """The values of `dial`, as they are written, from the dearest to the cheapest."""
+        return ()
 
     @property
     def proportional(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,8 +23,14 @@ class Staged(Reduction):
 
     needs: ClassVar[tuple[Need, ...]] = ("keys",)
 
+    dial: ClassVar[str] = "r"
+
     r: int
     at: tuple[int, ...] | None = None
+
+    @classmethod
+    def dialled(cls, arch: Architecture) -> Iterable[str]:
+        return map(str, range(arch.tokens_per_slot // 2 + 1))
 
     def __post_init__(self) -> None:
         if self.at is not None and (list(self.at) != sorted(set(self.at)) or not self.at or self.at[0] < 1):

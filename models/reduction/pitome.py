@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,8 +24,14 @@ class PiToMe(Reduction):
     needs: ClassVar[tuple[Need, ...]] = ("keys",)
     by_size: ClassVar[bool] = True
 
+    dial: ClassVar[str] = "ratio"
+
     ratio: float
     """The share of its tokens that each block keeps, from 0.5 to 1."""
+
+    @classmethod
+    def dialled(cls, arch: Architecture) -> Iterable[str]:
+        return (f"{k / 1000:g}" for k in range(1000, 499, -1))
 
     def stages(self, depth: int) -> tuple[int, ...]:
         return tuple(range(1, depth + 1)) if self.ratio < 1 else ()

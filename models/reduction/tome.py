@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -18,6 +19,8 @@ class ToMe(Reduction):
     place: ClassVar[Place] = "between"
     needs: ClassVar[tuple[Need, ...]] = ("keys",)
     by_size: ClassVar[bool] = True
+
+    dial: ClassVar[str] = "r"
 
     r: int | tuple[int, ...]
     """Tokens merged in each block; of a list, as r=100-50, in the first blocks."""
@@ -40,6 +43,10 @@ class ToMe(Reduction):
             return (self.r,) * depth
         first, step = 2 * self.r, -2 * self.r / (depth - 1)
         return tuple(int(first + step * block) for block in range(depth))
+
+    @classmethod
+    def dialled(cls, arch: Architecture) -> Iterable[str]:
+        return map(str, range(arch.slots * arch.tokens_per_slot // 2 + 1))
 
     def stages(self, depth: int) -> tuple[int, ...]:
         return tuple(block for block, r in enumerate(self.schedule(depth), 1) if r)

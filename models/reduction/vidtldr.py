@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,12 +22,18 @@ class VidTLDR(Reduction):
     place: ClassVar[Place] = "between"
     needs: ClassVar[tuple[Need, ...]] = ("attention",)
 
+    dial: ClassVar[str] = "r"
+
     r: tuple[float, ...]
     """Tokens merged in each of the first blocks, as r=400-200; below 1: a share of the tokens there."""
 
     @property
     def proportional(self) -> bool:
         return True
+
+    @classmethod
+    def dialled(cls, arch: Architecture) -> Iterable[str]:
+        return map(str, range(arch.slots * arch.tokens_per_slot // 2 + 1))
 
     def stages(self, depth: int) -> tuple[int, ...]:
         return tuple(block for block, r in enumerate(self.r, 1) if r)
