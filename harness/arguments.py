@@ -26,6 +26,12 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", metavar="KEY=VALUE", help="override a value of the profile by its dotted key"
     )
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        metavar="PATH",
+        help="a file or folder with methods, models or metrics of yours",
+    )
     add_runs(parser)
 
 
@@ -39,7 +45,8 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
 def profile_options(options: argparse.Namespace) -> list[str]:
     """What was said of the profile, to be said again."""
     named = ["--profile", options.profile] if options.profile else []
-    return named + [part for one in options.set or () for part in ("--set", one)]
+    plugins = [part for one in options.plugin or () for part in ("--plugin", one)]
+    return named + [part for one in options.set or () for part in ("--set", one)] + plugins
 
 
 def whole_number(text: str) -> int:

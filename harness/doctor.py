@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _check(options: argparse.Namespace, tables: Sequence[Table]) -> Iterator[Finding]:
     try:
-        profile = load_profile(options.profile, options.set)
+        profile = load_profile(options.profile, options.set, options.plugin)
     except ValueError as error:
         yield wrong("profile", str(error))
         return

@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.port and not options.serve:
         parser.error("argument --port: only allowed with argument --serve")
     try:
-        profile = load_profile(options.profile, options.set)
+        profile = load_profile(options.profile, options.set, options.plugin)
         tables = load_tables(options.tables or table_names())
         if options.serve:
             _serve(tables, profile, options)

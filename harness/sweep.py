@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"name a table: {', '.join(table_names())}, or a TOML file; --list prints all there is")
     runs: Path = options.runs.absolute()
     try:
-        profile = load_profile(options.profile, options.set)
+        profile = load_profile(options.profile, options.set, options.plugin)
         if options.list:
             print("\n".join(available(profile)))
             return 0

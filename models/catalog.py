@@ -1,7 +1,10 @@
 """The architectures by name and their shapes. Imports no torch: planning a sweep needs only these numbers."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from models.plugin_code import Misuse
 
 
 @dataclass(frozen=True)
@@ -74,3 +77,19 @@ def architecture(name: str) -> Architecture:
     if name not in ARCHITECTURES:
         raise ValueError(f"unknown model {name!r}; valid models: {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name]
+
+
+def register_model(name: str, arch: Architecture) -> None:
+    """Enter an architecture of one's own; Misuse where the name is taken or the numbers make no model."""
+    if name in ARCHITECTURES:
+        raise Misuse(f"{name!r} is the name of a model that there is; give yours another")
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9_-]*", name):
+        raise Misuse(f"{name!r} cannot be the name of a model: letters, digits, - and _, a letter first")
+    for what, whole, part in (
+        ("dim", arch.dim, "heads"), ("image", arch.image, "patch"), ("frames", arch.frames, "tubelet"),
+    ):  # fmt: skip
+        if whole < 1 or getattr(arch, part) < 1 or whole % getattr(arch, part):
+            raise Misuse(f"model {name}: {what} = {whole} is no multiple of {part} = {getattr(arch, part)}")
+    if arch.depth < 1 or arch.num_classes < 1:
+        raise Misuse(f"model {name}: depth and num_classes must be at least 1")
+    ARCHITECTURES[name] = arch

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from models.catalog import Architecture
 from models.layers import Asked
+from models.plugin_code import is_plugin
 from models.reduction import Choice, Reduction, Seen
 from models.reduction._base import Place
+from models.reduction._checked import choose_checked
 from models.tokens import Tokens, apply, join, moves
 
 
@@ -45,6 +47,8 @@ class Stages:
     clips: Tensor
     """(B, 3, F, H, W), as the model got them."""
     observer: Observer | None
+    check: bool = False
+    """Whether the values of what a user's method decides are checked, for which a GPU is waited for."""
 
     def acts(self, place: Place, block: int) -> bool:
         """Whether a stage runs there; blocks count from 1."""
@@ -65,7 +69,7 @@ class Stages:
             clips = self.clips if len(parts) == 1 else self.clips[number : number + 1]
             with torch.no_grad(), _full_precision(clips.device.type):
                 seen = self._seen(block, part, found, clips)
-                choice = self.reduction.choose(seen)
+                choice = self._choose(seen)
             left = [part] if choice is None else apply(part, choice)
             if choice is not None and self.observer:
                 self._report(seen, choice, left, number)
@@ -80,6 +84,11 @@ class Stages:
             means["pixels"] = clips.to(torch.promote_types(clips.dtype, torch.float32))
         stage = self.reduction.stages(self.arch.depth).index(block) + 1
         return Seen(self.arch, stage, block, tokens.x.to(dtype), tokens.sizes, **means)
+
+    def _choose(self, seen: Seen) -> Choice | None:
+        if is_plugin(type(self.reduction)):
+            return choose_checked(self.reduction, seen, self.check)
+        return self.reduction.choose(seen)
 
     def _report(self, seen: Seen, choice: Choice, left: Sequence[Tokens], clip: int) -> None:
         assert self.observer is not None

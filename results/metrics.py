@@ -1,7 +1,10 @@
 """What can be measured: each metric declared once. Tables, plans, reports, plots and docs read it here."""
 
+import inspect
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,32 @@ METRICS = {
         "share of a clip's tokens left after the last stage, with figures", "%", "figure", "visualize", _DATA
     ),
 }  # fmt: skip
+
+
+Measured = Callable[[Any, Any], float]
+MEASURES: dict[str, Measured] = {}
+"""By name of a user's metric, what measures it: of a model, as it is set, and a batch of clips (B, 3, F, H, W) a
+number. A record's value is the mean over the batches."""
+
+
+def register_metric(name: str, metric: Metric) -> Callable[[Measured], Measured]:
+    """Enter a metric of one's own with the function that measures it, which this decorates. It is answered by the jobs
+    that time models, over random clips, or over those of a dataset where `over` names dataset and views. ValueError
+    where the name is taken or the metric is none of these."""
+    if name in METRICS:
+        raise ValueError(f"{name!r} is the name of a metric that there is; give yours another")
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9_-]*", name):
+        raise ValueError(f"{name!r} cannot be the name of a metric: letters, digits, - and _, a letter first")
+    if metric.job != "measure" or metric.kind != "timing" or metric.over not in ((), ("dataset", "views")):
+        raise ValueError(f"metric {name}: kind must be timing, job measure, and over () or ('dataset', 'views')")
+
+    def enter(function: Measured) -> Measured:
+        if len(inspect.signature(function).parameters) != 2:
+            raise ValueError(f"metric {name}: {function.__name__} must take (model, clips)")
+        METRICS[name], MEASURES[name] = metric, function
+        return function
+
+    return enter
 
 
 def of_job(*jobs: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
-from jobs.spec.cells import Cell, by_content, job_kind, method_digest
+from jobs.spec.cells import Cell, by_content, code_of, job_kind
 from jobs.spec.identity import inputs
 from jobs.spec.jobs import shown_videos
 from jobs.spec.sources import Checkpoint, edition_of
@@ -20,6 +20,7 @@ RUN_BY = ("nodes", "micro_batch", "zero_stage", "activation_checkpointing", "com
 """Keys of a profile's `train` beside the recipe that records of trainings have under the same names."""
 CONTENTS = {
     "method": "code of {reduction}",
+    "plugin": "code of {model} or {metric}",
     "checkpoint.sha256": "weights of {model} on {dataset}",
     "start.sha256": "first weights of {model} on {dataset}",
     "dataset.labels_sha256": "label list of {dataset}",
@@ -107,7 +108,7 @@ class Present:
         if cell.metric not in METRICS:
             return {}
         profile, key = self.profile, f"{cell.model}/{cell.dataset}"
-        found: dict[str, Any] = {"method": method_digest(cell.reduction)}
+        found: dict[str, Any] = dict(code_of(cell.model, cell.reduction, cell.metric))
         if job_kind(cell) == "count":
             return found | {"counter": profile.measure.counter}
         dataset = profile.datasets.get(cell.dataset)

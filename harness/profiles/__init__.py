@@ -8,7 +8,8 @@ they mean in a shell, and relative paths belong to the profile's own folder.
 import os
 import re
 import tomllib
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -16,9 +17,11 @@ from harness.profiles.checks import check
 from harness.profiles.sections import SCRATCH as SCRATCH
 from harness.profiles.sections import Dataset as Dataset
 from harness.profiles.sections import Launch as Launch
+from harness.profiles.sections import Plugins
 from harness.profiles.sections import Profile as Profile
 from harness.profiles.sections import Rates as Rates
 from harness.profiles.toml import read_toml
+from jobs.spec.plugins import load_plugins
 
 FOLDER = Path(__file__).parent
 
@@ -34,8 +37,11 @@ def profile_lines() -> list[tuple[str, str]]:
     return [(name, head.removeprefix("# ").partition(". ")[0].partition("\n")[0]) for name, head in heads.items()]
 
 
-def load_profile(name: str | None = None, overrides: list[str] | None = None) -> Profile:
-    """The profile called `name`, or in the TOML file `name`, with `KEY=VALUE` overrides applied.
+def load_profile(
+    name: str | None = None, overrides: list[str] | None = None, plugins: Iterable[str] | None = None
+) -> Profile:
+    """The profile called `name`, or in the TOML file `name`, with `KEY=VALUE` overrides applied, and its plugins, and
+    those in the further paths `plugins`, loaded.
 
     Without a name: $HARNESS_PROFILE, else harness.toml in the working folder, else `demo`. ValueError saying what is
     wrong where, and what would be right.
@@ -54,6 +60,10 @@ def load_profile(name: str | None = None, overrides: list[str] | None = None) ->
     data.setdefault("name", path.stem)
     data["folder"] = str(path.parent)
     profile: Profile = _build(Profile, data, "", f"profile {path}")
+    own = [(path.parent / _expanded(one)).absolute() for one in profile.plugins.paths]
+    further = [Path(_expanded(one)).absolute() for one in plugins or ()]
+    profile = replace(profile, plugins=Plugins(tuple(map(str, [*own, *further]))))
+    load_plugins(profile.plugins.paths)
     check(profile, f"profile {path}")
     return profile
 
@@ -64,14 +74,17 @@ def resolve(path: str, profile: Profile, runs: Path) -> Path:
     for name in re.findall(r"\$\{?(\w+)", path):
         if name not in os.environ:
             raise ValueError(f"profile {profile.name}: the path {path} needs ${name}, which is not set")
-    expanded = os.path.expandvars(os.path.expanduser(path))
-    expanded = expanded.replace("{runs}", str(runs)).replace("{models}", str(models))
+    expanded = _expanded(path).replace("{runs}", str(runs)).replace("{models}", str(models))
     return (Path(profile.folder) / expanded).absolute()
 
 
 def shown_video(profile: Profile) -> str:
     """The absolute path of the video that figures are to show; empty where they show some of their dataset."""
-    return str(Path(os.path.expandvars(os.path.expanduser(profile.video))).absolute()) if profile.video else ""
+    return str(Path(_expanded(profile.video)).absolute()) if profile.video else ""
+
+
+def _expanded(path: str) -> str:
+    return os.path.expandvars(os.path.expanduser(path))
 
 
 def _override(data: dict[str, Any], override: str) -> None:

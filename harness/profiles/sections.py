@@ -186,6 +186,14 @@ class Rates:
 
 
 @dataclass(frozen=True)
+class Plugins:
+    """Methods, models and metrics of one's own."""
+
+    paths: tuple[str, ...] = ()
+    """Python files, or folders of them, that register them; --plugin adds to these."""
+
+
+@dataclass(frozen=True)
 class Profile:
     """Everything that says where and how to run."""
 
@@ -202,6 +210,7 @@ class Profile:
     figures: Figures = field(default_factory=Figures)
     stand_in: StandIn = field(default_factory=StandIn)
     rates: Rates = field(default_factory=Rates)
+    plugins: Plugins = field(default_factory=Plugins)
     video: str = ""
     """A video file that figures show in place of their dataset's; a relative path belongs to the working folder."""
     folder: str = "."

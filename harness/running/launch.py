@@ -170,6 +170,7 @@ def _write_job(job: Job, tasks: int, tables: list[str], profile: Profile, runs: 
         "record_ids": [job.record_id(cell) for cell in job.cells],
         "tasks": tasks,
         "profile": profile.name,
+        "plugins": profile.plugins.paths,
         "spec": to_dict(job),
     }
     # Not synced to the disk: what a power cut takes, the next sweep writes again.

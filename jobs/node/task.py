@@ -7,6 +7,7 @@ from typing import Any
 
 from jobs.node.signals import StopRequest
 from jobs.spec.jobs import Job
+from jobs.spec.plugins import load_plugins
 from jobs.spec.wire import from_dict
 from results.files import read_json
 from results.progress import job_folder, read_job
@@ -114,6 +115,7 @@ def load_job(runs: Path, job_id: str) -> tuple[Job, dict[str, Any]]:
     path = job_folder(runs, job_id) / "job.json"
     try:
         data = read_json(path)
+        load_plugins(data.get("plugins", ()))
         return from_dict(data["spec"]), data
     except (OSError, KeyError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error

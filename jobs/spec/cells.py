@@ -3,9 +3,10 @@
 import re
 from dataclasses import dataclass, replace
 
+from jobs.spec.plugins import plugin_digest
 from models.catalog import architecture
 from models.reduction import is_by_cost, method_of, methods, parse, reduction_on, source_digest
-from results.metrics import METRICS
+from results.metrics import MEASURES, METRICS
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Cell:
 
 def by_content(metric: str, reduction: str) -> bool:
     """Whether a cost or a timing hangs on what clips show; ValueError where the reduction is not valid."""
-    return METRICS[metric].kind in ("cost", "timing") and method_of(reduction).by_content
+    over_clips = metric in MEASURES and bool(METRICS[metric].over)
+    return over_clips or (METRICS[metric].kind in ("cost", "timing") and method_of(reduction).by_content)
 
 
 def over(metric: str, reduction: str) -> tuple[str, ...]:
@@ -70,6 +72,12 @@ def method_digest(reduction: str) -> str:
     such method (any more)."""
     name = reduction.partition(":")[0]
     return source_digest(name) if name in methods() else ""
+
+
+def code_of(model: str, reduction: str, metric: str = "") -> dict[str, str]:
+    """Digests of the code that a cell rests on beside ours, and of the reduction's: settings of its record."""
+    plugin = plugin_digest(model, metric)
+    return {"method": method_digest(reduction)} | ({"plugin": plugin} if plugin else {})
 
 
 def check_short_clips(reduction: str, model: str, frames: int) -> None:

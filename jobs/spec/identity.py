@@ -9,16 +9,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from results.metrics import of_kind
+
 PLACES = ("path", "labels", "root", "size", "modified_ns")
 """Of weights and datasets: their paths, and what records of earlier versions hold of their files."""
 SOURCES = ("checkpoint", "start", "dataset")
-ACCURACIES = ("top1", "top5", "top1_trained")
 
 
 def inputs(settings: Mapping[str, Any], metric: str) -> dict[str, Any]:
     """`settings` of a record of `metric`, or of the job that makes it, without what does not decide the value."""
     found = {name: value for name, value in settings.items() if name != "device"}
-    if metric in ACCURACIES:
+    if metric in of_kind("accuracy", "cost"):
         found.pop("batch_size", None)
     if found.get("video_sha256"):
         found.pop("videos", None)  # the path of the one video

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from jobs.spec.cells import Cell, method_digest
+from jobs.spec.cells import Cell, code_of
 from jobs.spec.identity import digest, identity, inputs
 from jobs.spec.recipe import Recipe
 from jobs.spec.sources import NO_WEIGHTS
@@ -72,7 +72,7 @@ class Evaluate(Job):
 
     def settings(self, cell: Cell) -> dict[str, Any]:
         return {
-            "method": method_digest(cell.reduction),
+            **code_of(cell.model, cell.reduction, cell.metric),
             "checkpoint": asdict(self.checkpoint),
             "dataset": asdict(self.dataset),
             "precision": self.precision,
@@ -97,7 +97,7 @@ class Count(Job):
     """`meta` (torch's counter, no weights) or `fvcore` (on real tensors)."""
 
     def settings(self, cell: Cell) -> dict[str, Any]:
-        return {"method": method_digest(cell.reduction), "counter": self.counter}
+        return {**code_of(cell.model, cell.reduction, cell.metric), "counter": self.counter}
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Measure(Job):
 
     def settings(self, cell: Cell) -> dict[str, Any]:
         settings: dict[str, Any] = {
-            "method": method_digest(cell.reduction),
+            **code_of(cell.model, cell.reduction, cell.metric),
             "precision": self.precision,
             "batch_size": self.batch_of(cell.metric),
             "samples": self.samples,
@@ -227,7 +227,8 @@ class Train(Job):
         settings = self._training()
         if cell.metric == "top1_trained":
             settings["evaluate"] = self.evaluate.settings(cell)
-            del settings["evaluate"]["checkpoint"], settings["evaluate"]["method"]
+            for name in ("checkpoint", "method", "plugin"):
+                settings["evaluate"].pop(name, None)
         return settings
 
     @cached_property
@@ -241,7 +242,7 @@ class Train(Job):
             "compile", "measure_steps", "decoders", "threads",
         )  # fmt: skip
         return {
-            "method": method_digest(self.reduction),
+            **code_of(self.model, self.reduction),
             "start": asdict(self.start) if self.start else "scratch",
             "dataset": asdict(self.dataset),
             "recipe": asdict(self.recipe),
@@ -273,7 +274,7 @@ class Visualize(Job):
 
     def settings(self, cell: Cell) -> dict[str, Any]:
         return {
-            "method": method_digest(cell.reduction),
+            **code_of(cell.model, cell.reduction, cell.metric),
             "checkpoint": asdict(self.checkpoint),
             "dataset": asdict(self.dataset),
             "precision": self.precision,

@@ -30,6 +30,8 @@ from jobs.work.scores import Block, BlockStore, Totals, ViewScores, total
 from models import count_flops
 from models.catalog import architecture
 from models.flops import forward_counted
+from models.plugin_code import file_of, is_plugin, line_of, own
+from models.reduction import method_of
 from models.vit import VisionTransformer
 from results.digests import content_sha256
 from results.metrics import METRICS
@@ -178,8 +180,11 @@ def check_count(model: VisionTransformer, clip: Tensor, multiply_adds: int) -> N
 def check_finite(scores: np.ndarray, model: str, reduction: str, precision: str) -> None:
     """ValueError where some of the scores are not numbers."""
     if not np.isfinite(scores).all():
-        what = f"{model} with {reduction} in {precision}"
-        raise ValueError(f"{what} gives scores that are not finite; try --set evaluate.precision=fp32")
+        what = f"{model} with {reduction} in {precision} gives scores that are not finite"
+        method = method_of(reduction)
+        if is_plugin(method) and (function := own(method, ("keep", "choose"))):
+            what += f"; see {file_of(function)}, line {line_of(function)}"
+        raise ValueError(f"{what}; try --set evaluate.precision=fp32")
 
 
 def unreadable(block: Block, items: list[Item]) -> list[dict[str, str]]:

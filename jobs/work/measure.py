@@ -3,6 +3,8 @@
 Protocol: section "Evaluation", throughput: mixed precision at a fixed batch size, warm-up, then timed samples.
 """
 
+import math
+import statistics
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from jobs.data.labels import read_labels
 from jobs.data.tolerance import check_tolerance
-from jobs.node.device import check_gpu, normalise, pick_device, ready_model
+from jobs.node.device import autocast, check_gpu, normalise, pick_device, ready_model
 from jobs.node.task import Task
 from jobs.spec.cells import Cell
 from jobs.spec.jobs import Measure, split
@@ -21,8 +23,9 @@ from jobs.work.clips import sample_clips
 from jobs.work.evaluate import Scorer, check_unchanged, unreadable
 from jobs.work.timing import attention_kernel, peak_memory, stable_warm_up, timed_forward
 from models.catalog import architecture
+from models.plugin_code import Misuse, fault, file_of, line_of
 from models.vit import VisionTransformer
-from results.metrics import METRICS
+from results.metrics import MEASURES, METRICS
 from results.records import Record
 from results.spread import spread, spread_flags
 
@@ -43,6 +46,8 @@ def run(job: Measure, task: Task) -> None:
         values, details = model_only.take(cell) if model_only else _end_to_end(job, cell, task, skipped)
         median, iqr = spread(values)
         value = max(values) if cell.metric == "peak_memory_gib" else median
+        if cell.metric in MEASURES:
+            value = statistics.fmean(values)
         task.write(
             Record(
                 id=job.record_id(cell),
@@ -96,11 +101,29 @@ class _Forward:
         if cell.metric == "peak_memory_gib":
             taken = [peak_memory(self.model, next(batches), self.job.precision) for _ in range(len(parts) + 1)]
             return [one / GIB for one in taken], details
+        if cell.metric in MEASURES:
+            return [self._users(cell.metric, next(batches)) for _ in range(max(len(parts), 2))], details
         warm_up, seconds = self._time(batches)
         details["warm_up_seconds"] = warm_up
         if cell.metric == "latency_ms":
             return [1000 * one for one in seconds], details
+        assert cell.metric == "clips_per_s", cell.metric
         return [len(parts[0]) / one for one in seconds], details
+
+    @torch.inference_mode()
+    def _users(self, metric: str, clips: Tensor) -> float:
+        """What a user's metric is of these clips; ValueError that names its file and line where it is no number."""
+        function = MEASURES[metric]
+        try:
+            with autocast(self.job.precision, clips.device):
+                value = float(function(self.model, clips))
+            if not math.isfinite(value):
+                raise Misuse(f"{metric} is {value}, and must be a finite number")
+        except (MemoryError, OSError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            raise fault(error, file_of(function), line_of(function)) from error
+        return value
 
     def _ready(self, clips: Tensor) -> Tensor:
         return normalise(clips.to(self.device)) if self.job.dataset else clips

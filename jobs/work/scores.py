@@ -22,6 +22,8 @@ from results.files import private_folder, replacing
 from results.metrics import METRICS
 from results.provenance import git_state
 
+RANKS = {"top1": 1, "top1_trained": 1, "top5": 5}
+"""By metric, how many classes may be scored highest for the right one to count."""
 COSTS = "costs"
 """How the names of arrays of multiply-adds end."""
 
@@ -198,7 +200,7 @@ def _judge(item: Item, scores: dict[str, ViewScores], columns: list[tuple[str, s
         better = (score > score[item.label]).sum() + (score[: item.label] == score[item.label]).sum()
         ranks[reduction, views] = int(better)
     for cell in totals.correct:
-        totals.correct[cell] += ranks[cell.reduction, cell.views] < (5 if cell.metric == "top5" else 1)
+        totals.correct[cell] += ranks[cell.reduction, cell.views] < RANKS[cell.metric]
     for cell, spread in totals.costs.items():
         found = scores[cell.reduction]
         spread.add(found.costs[found.members[cell.views]])

@@ -1,12 +1,11 @@
 """Token reductions by name: `none`, `sta:r=48`, `sta:r=64,at=3-11-19`, `tome:r=65,prop=1`, `rlt`.
 
-A method is one file in this folder holding one class decorated with `@register`; the file's name is the
-method's name and the class's dataclass fields are its settings. Nothing here loads torch, so that a sweep can be
+A method is one file in this folder, or in one of a user's, holding a class decorated with `@register`; the file's name
+is the method's name and the class's dataclass fields are its settings. Nothing here loads torch, so that a sweep can be
 checked before anything is queued.
 """
 
 import dataclasses
-import hashlib
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -15,6 +14,7 @@ from pkgutil import iter_modules
 from typing import get_type_hints
 
 from models.catalog import Architecture
+from models.plugin_code import digest_of, file_of, is_plugin
 from models.reduction._base import REGISTRY, Choice, Reduction, Seen, register
 from models.reduction._by_cost import at_cost, is_by_cost
 from models.reduction._settings import kind, read
@@ -37,21 +37,25 @@ __all__ = [
 
 
 def methods() -> list[str]:
-    """The names of all methods."""
-    return sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
+    """The names of all methods, users' included."""
+    built_in = (module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
+    return sorted({*built_in, *(name for name, method in REGISTRY.items() if is_plugin(method))})
 
 
-@cache
 def source_digest(name: str) -> str:
-    """A short digest of a method's file: a changed method is measured again."""
+    """A short digest of a method's file and what it imports beside it: a changed method is measured again."""
+    if name in REGISTRY:
+        return digest_of(file_of(REGISTRY[name]))
     found = find_spec(f"{__name__}.{name}")
     assert found is not None
     assert found.origin is not None
-    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()[:12]
+    return digest_of(Path(found.origin))
 
 
 def registered(name: str) -> type[Reduction]:
     """The class of the method `name`; ValueError where its file cannot be loaded, or has none."""
+    if name in REGISTRY:
+        return REGISTRY[name]
     try:
         import_module(f"{__name__}.{name}")
     except Exception as error:

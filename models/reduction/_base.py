@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from models.catalog import Architecture
+from models.plugin_code import PACKAGE, Misuse, file_of, is_plugin, line_of
 from models.reduction._settings import spelled
 
 if TYPE_CHECKING:
@@ -21,8 +24,13 @@ Need = Literal["keys", "queries", "values", "attention", "pixels"]
 
 
 def register(method: Method) -> Method:
-    """Enter a method under the name of its file."""
-    method.name = method.__module__.rpartition(".")[2]
+    """Enter a method under the `name` that it gives itself, else that of its file. Misuse where the name is taken, or
+    it does not follow the contract."""
+    if not (isinstance(method, type) and issubclass(method, Reduction)):
+        raise Misuse(f"@register is for a class of reductions, not {method!r}")
+    method.name = vars(method).get("name") or method.__module__.rpartition(".")[2]
+    if is_plugin(method):
+        _check_plugin(method)
     REGISTRY[method.name] = method
     return method
 
@@ -167,3 +175,24 @@ class Reduction:
                 count = after
             counts.append((count if self.place == "before" else found, found if self.place == "after" else count))
         return counts, own
+
+
+def _check_plugin(method: type[Reduction]) -> None:
+    """Misuse where a user's method has the name of another, or functions that cannot be called as the contract says."""
+    name, known = method.name, REGISTRY.get(method.name)
+    if (PACKAGE / "reduction" / f"{name}.py").exists():
+        raise Misuse(f"{name!r} is the name of a built-in reduction; give the file, or `name`, another")
+    if known and file_of(known) != file_of(method):
+        raise Misuse(f"{name!r} is the name of the reduction in {file_of(known)}; give one of them another")
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9_-]*", name):
+        raise Misuse(f"{name!r} cannot be the name of a reduction: letters, digits, - and _, a letter first")
+    for base in reversed(method.__mro__[1:]):
+        for attribute, ours in vars(base).items():
+            function = getattr(method, attribute, None)
+            contract = inspect.isfunction(ours) and not attribute.startswith("_") and base.__module__ != "builtins"
+            if contract and inspect.isfunction(function) and is_plugin(function):
+                parameters = list(inspect.signature(ours).parameters)
+                try:
+                    inspect.signature(function).bind(*parameters)
+                except TypeError:
+                    raise Misuse(f"{attribute} must take ({', '.join(parameters)})", line_of(function)) from None

@@ -36,7 +36,9 @@ def at_cost(text: str, arch: Architecture, method: type[Reduction], parse: Calla
         try:
             other = parse(budget + after)
         except ValueError as error:
-            raise ValueError(f"{text!r}: after gflops= stands a number or a reduction, which is last: {error}") from None
+            raise ValueError(
+                f"{text!r}: after gflops= stands a number or a reduction, which is last: {error}"
+            ) from None
         other.check(arch)
         cost = other.multiply_adds(arch)
         if cost is None:

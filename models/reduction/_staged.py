@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from models.catalog import Architecture
+from models.plugin_code import Misuse
 from models.reduction._base import Choice, Need, Reduction, Seen
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ class Staged(Reduction):
 
         tokens, keys = self._by_slot(seen)
         kept = self.keep(tokens, keys, seen.stage)
+        shape = *tokens.shape[:2], tokens.shape[2] - self.r
+        if not isinstance(kept, torch.Tensor) or kept.shape != shape:
+            returned = (
+                f"the shape {tuple(kept.shape)}" if isinstance(kept, torch.Tensor) else f"a {type(kept).__name__}"
+            )
+            raise Misuse(f"keep must return positions of the shape (B, T, N - r) = {shape}, not {returned}")
         first = torch.arange(0, seen.tokens.shape[1], tokens.shape[2], device=kept.device)
         return Choice((kept + first[:, None]).flatten(1))
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 import models.reduction
 from models import create_model
 from models.catalog import ARCHITECTURES
-from models.reduction import methods, parse
+from models.plugin_code import digest_of
+from models.reduction import methods, parse, source_digest
 from models.reduction._base import REGISTRY
 from models.reduction.random import RandomDropping
 from models.reduction.sta import STA
@@ -189,8 +190,18 @@ def test_a_method_that_cannot_be_used_is_said_in_one_line(tmp_path, monkeypatch,
 
 def test_a_changed_method_has_another_digest(tmp_path, monkeypatch):
     monkeypatch.setattr(models.reduction, "__path__", [*models.reduction.__path__, str(tmp_path)])
-    (tmp_path / "mine.py").write_text("x = 1")
-    before = models.reduction.source_digest.__wrapped__("mine")
-    assert models.reduction.source_digest.__wrapped__("mine") == before
-    (tmp_path / "mine.py").write_text("x = 2")
-    assert models.reduction.source_digest.__wrapped__("mine") != before
+    (tmp_path / "mine.py").write_text("from models.reduction._shared import x")
+    before = source_digest("mine")
+    assert source_digest("mine") == before
+    (tmp_path / "mine.py").write_text("from models.reduction._shared import y")
+    assert source_digest("mine") != before
+
+
+def test_what_a_method_imports_beside_it_is_in_its_digest(tmp_path):
+    for name, text in (("mine.py", "import _between"), ("_between.py", "from _far import x"), ("_far.py", "x = 1")):
+        (tmp_path / name).write_text(text)
+    before = digest_of(tmp_path / "mine.py")
+    (tmp_path / "_far.py").write_text("x = 12")
+    assert digest_of(tmp_path / "mine.py") != before
+    (tmp_path / "other.py").write_text("x = 1")
+    assert digest_of(tmp_path / "mine.py") == digest_of(tmp_path / "mine.py")
