@@ -22,6 +22,7 @@ PARTS = {
     "Figures": "figures",
     "Dataset": "datasets.NAME",
     "Rates": "rates",
+    "Plugins": "plugins",
 }
 """The sections of a profile, by the classes that describe them."""
 NEEDS = re.compile(r"#.*\b(needs|hours|minutes|runs until)\b|\bsudo\b|\bFILE\b|\bDIR\b|^(make|export)\b|tests/slurm")
@@ -51,18 +52,22 @@ def test_files_that_are_named_exist(page: Path) -> None:
         assert (ROOT / name).exists(), name
 
 
-def test_the_method_of_the_docs_works(tmp_path: Path) -> None:
-    (name,) = [name for name in files() if name.endswith(".py")]
-    path = tmp_path / "norm.py"
-    path.write_text(files()[name])
+def test_the_method_metric_and_model_of_the_docs_work(tmp_path: Path) -> None:
+    names = [name for name in files() if name.endswith(".py")]
+    assert names == ["methods/norm.py", "methods/confidence.py", "methods/tiny.py"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(files()[name])
     script = (
-        "import models.reduction, torch; from models import create_model\n"
-        f"models.reduction.__path__.append({str(tmp_path)!r})\n"
-        "model = create_model('vit_demo', reduction='norm:r=12', num_classes=16).eval()\n"
-        "print(tuple(model(torch.zeros(1, 3, 16, 56, 56)).shape))"
+        "import torch; from jobs.spec.plugins import load_plugins; from models import create_model\n"
+        "from results.metrics import MEASURES\n"
+        f"load_plugins([{str(tmp_path / 'methods')!r}])\n"
+        "model, clips = create_model('vit_demo', 'norm:r=12', num_classes=16).eval(), torch.zeros(1, 3, 16, 56, 56)\n"
+        "print(tuple(model(clips).shape), 0 < float(MEASURES['confidence'](model, clips)) < 1)\n"
+        "print(tuple(create_model('vit_tiny', 'norm:r=48')(torch.zeros(1, 3, 16, 224, 224)).shape))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert (done.stdout, done.returncode) == ("(1, 16)\n", 0), done.stderr
+    assert (done.stdout, done.returncode) == ("(1, 16) True\n(1, 400)\n", 0), done.stderr
 
 
 def test_the_front_page_is_short() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
-from jobs.spec.cells import Cell, by_content, code_of, job_kind
+from jobs.spec.cells import Cell, by_content, code_of, is_known, job_kind
 from jobs.spec.identity import inputs
 from jobs.spec.jobs import shown_videos
 from jobs.spec.sources import Checkpoint, edition_of
@@ -105,7 +105,7 @@ class Present:
         return replace(record, flags=[*record.flags, f"measured with inputs that have changed since: {named}"])
 
     def _found(self, cell: Cell) -> dict[str, Any]:
-        if cell.metric not in METRICS:
+        if not is_known(cell):
             return {}
         profile, key = self.profile, f"{cell.model}/{cell.dataset}"
         found: dict[str, Any] = dict(code_of(cell.model, cell.reduction, cell.metric))

@@ -190,7 +190,7 @@ class Plugins:
     """Methods, models and metrics of one's own."""
 
     paths: tuple[str, ...] = ()
-    """Python files, or folders of them, that register them; --plugin adds to these."""
+    """Python files, or folders of them, that register methods, models or metrics; --plugin adds to these."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from jobs.spec.plugins import plugin_digest
-from models.catalog import architecture
+from models.catalog import ARCHITECTURES, architecture
 from models.reduction import is_by_cost, method_of, methods, parse, reduction_on, source_digest
 from results.metrics import MEASURES, METRICS
 
@@ -18,6 +18,12 @@ class Cell:
     dataset: str
     views: str
     metric: str
+
+
+def is_known(cell: Cell) -> bool:
+    """Whether there is a model, a method and a metric of its names: of a plugin's only where that is loaded."""
+    method = cell.reduction.partition(":")[0]
+    return cell.model in ARCHITECTURES and cell.metric in METRICS and method in methods()
 
 
 def by_content(metric: str, reduction: str) -> bool:

@@ -36,6 +36,9 @@ __all__ = [
 ]
 
 
+OWN = ", or those in files given with --plugin"
+
+
 def methods() -> list[str]:
     """The names of all methods, users' included."""
     built_in = (module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
@@ -69,7 +72,7 @@ def method_of(text: str) -> type[Reduction]:
     """The class of the method that `text` names; ValueError where there is none."""
     name = text.strip().partition(":")[0]
     if name not in methods():
-        raise ValueError(f"unknown reduction {name!r} in {text!r}; valid reductions: {', '.join(methods())}")
+        raise ValueError(f"unknown reduction {name!r} in {text!r}; valid reductions: {', '.join(methods())}{OWN}")
     return registered(name)
 
 

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import product
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,6 @@ from results.metrics import METRICS, of_kind
 from results.records import CellKey, Record
 from results.render.plot import Plot, Point, Series, marked_notes
 
-ACCURACIES = {name: METRICS[name].axis for name in of_kind("accuracy")}
-COSTS = {name: METRICS[name].axis for name in of_kind("cost", "timing") if METRICS[name].axis}
 Z = 1.959964
 """Standard deviations on either side of the mean that hold 95 % of a normal distribution."""
 
@@ -31,7 +30,9 @@ def plots(tables: Iterable[Table], profile: Profile, best: Mapping[CellKey, Reco
         places = places_of(table, profile, best)
         name = re.sub(r"[^A-Za-z0-9_-]+", "-", table.name)
         name = name if name[:1].isalpha() else f"table-{name}"
-        drawn = [_accuracy(f"{name}-{metric}-{cost}", places, metric, cost) for metric in ACCURACIES for cost in COSTS]
+        costs = [cost for cost in of_kind("cost", "timing") if METRICS[cost].axis]
+        pairs = product(of_kind("accuracy"), costs)
+        drawn = [_accuracy(f"{name}-{metric}-{cost}", places, metric, cost) for metric, cost in pairs]
         drawn += [speed_ups(f"{name}-speed-up", places, best), *curves(name, places, runs)]
         found += [replace(plot, title=f"{table.name}: {plot.title}") for plot in drawn if plot]
     counts: Counter[str] = Counter()
@@ -67,7 +68,7 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
         x_low, x_high = quartiles(paid)
         y_low, y_high = _interval(place.record)
         bars = {"x_low": x_low, "x_high": x_high, "y_low": y_low, "y_high": y_high}
-        doubtful = doubts(place.record) + doubts(paid, COSTS[cost])
+        doubtful = doubts(place.record) + doubts(paid, METRICS[cost].axis)
         about: dict[str, Any] = {"record": place.record.id, "tag": place.tag, "doubts": doubtful} | bars
         return Point(paid.value, place.record.value, place.label, **about)
 
@@ -96,8 +97,8 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
         if cost == "gflops":
             notes.append("GFLOPs are those of the paper's models, not of what stands in for them")
     notes += marked_notes(points)
-    title = f"{ACCURACIES[metric].removesuffix(' (%)')} against {COSTS[cost]}"
-    return Plot(name, title, COSTS[cost], ACCURACIES[metric], tuple(series), tuple(notes))
+    title = f"{METRICS[metric].axis.removesuffix(' (%)')} against {METRICS[cost].axis}"
+    return Plot(name, title, METRICS[cost].axis, METRICS[metric].axis, tuple(series), tuple(notes))
 
 
 def _lines(places: Iterable[Place], *kinds: Callable[[Place], Point | None]) -> list[Series]:
