@@ -44,6 +44,6 @@ def test_weights_solve_the_val_split_and_lose_at_large_r(tmp_path: Path) -> None
 def test_the_shipped_weights_fit_the_model_and_name_their_data() -> None:
     load_checkpoint(create_model("vit_demo", num_classes=len(demo.CLASSES)), WEIGHTS)
     how = json.loads(WEIGHTS.with_suffix(".json").read_text())
-    assert how["data"]["set"] == demo.VERSION
+    assert how["data"]["set"] == demo.SET.version
     assert how["classes"] == list(demo.CLASSES)
     assert how["top1_5x3"] >= 92

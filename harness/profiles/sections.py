@@ -167,7 +167,7 @@ class StandIn:
     models: dict[str, str] = field(default_factory=dict)
     """Paper's model → the model run instead. GFLOPs are always the paper's model's."""
     datasets: dict[str, str] = field(default_factory=dict)
-    """Paper's dataset → the one evaluated instead."""
+    """Paper's dataset → the one evaluated instead; TABLE/DATASET for one table alone."""
 
 
 @dataclass(frozen=True)

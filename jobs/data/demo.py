@@ -11,35 +11,18 @@ growing), and whatever clip and crop is taken shows the class.
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import math
-import multiprocessing
-import os
-import signal
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from jobs.data.encoding import encode
-from results.files import replacing
-
-VERSION = "demo-4"
-"""Names the set: it changes whenever a byte of any video would."""
-
-DIGESTS = Path(__file__).with_name("demo.sha256")
-"""The sha256 of every file of the set, as `sha256sum` writes them."""
+from jobs.data.generated import GeneratedSet, Video
 
 WIDTH, HEIGHT, FPS = 96, 72, 25
+CRF = 23
 FRAMES = {"train": (65, 72), "val": (125, 128)}
 """Least and most frames of a video, by split. At stride 4 a val video has 32, so that 16 clips of 16 start at different
 ones (and fewer clips at some of those); a train video has 17 or 18, and is made and decoded in half the time."""
-
-SIZES = {"train": 1024, "val": 64}
-"""Videos a split, the same number of every class."""
 
 MOTIONS = ("left", "right", "up", "down", "approaching", "receding", "clockwise", "counterclockwise")
 LOOKS = ("checkered", "squares")
@@ -64,42 +47,6 @@ _CORNER = {"checkered": 1.0, "squares": 1.25}  # how far a look reaches, in radi
 _GROUND, _DARK = (80, 105, 135), (130, 60, 50)
 _LIGHT = {"checkered": (225, 215, 140), "squares": (225, 200, 205)}
 _NOISE = 3  # largest noise, in grey levels of 255
-
-
-@dataclass(frozen=True)
-class Video:
-    """One video of a split: what it shows and the seed of everything else."""
-
-    split: str
-    index: int
-
-    @property
-    def label(self) -> int:
-        return self.index % len(CLASSES)
-
-    @property
-    def motion(self) -> str:
-        return MOTIONS[self.label // len(LOOKS)]
-
-    @property
-    def look(self) -> str:
-        return LOOKS[self.label % len(LOOKS)]
-
-    @property
-    def path(self) -> str:
-        """Relative to the root of the set."""
-        return f"{self.split}/{CLASSES[self.label]}/{self.index:05d}.mp4"
-
-    @property
-    def seed(self) -> tuple[int, int]:
-        return (sorted(SIZES).index(self.split), self.index)
-
-
-def videos(split: str) -> list[Video]:
-    """Every video of a split, in the order of its label file. ValueError on an unknown split."""
-    if split not in SIZES:
-        raise ValueError(f"no split {split!r}: choose from {', '.join(sorted(SIZES))}")
-    return [Video(split, index) for index in range(SIZES[split])]
 
 
 def render(
@@ -180,101 +127,14 @@ def _near(colour: tuple[int, int, int], rng: np.random.Generator, spread: int = 
     return np.array(colour) + rng.uniform(-spread, spread, size=3)
 
 
-def generate(root: Path, split: str, workers: int = 2, report: Callable[[str], None] | None = None) -> Path:
-    """Make what is missing of a split under `root`; returns its label file, `root`/<split>.txt.
-
-    Every file appears whole or not at all and the label file comes last, so an interrupted generation resumes where
-    it was. A label file that is there is kept as it is: it may have been corrected. Before it comes
-    `root`/<split>.edition, which says what `edition_of` does and is rewritten if that has changed. ValueError
-    where `root` holds another version of the set; RuntimeError where a worker failed (its traceback is on stderr).
-    """
-    wanted = videos(split)
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, not {workers}")
-    root = root.absolute()
-    _stamp(root)
-    missing = [video for video in wanted if not (root / video.path).exists()]
-    if missing:
-        if report:
-            report(f"making {len(missing)} of {len(wanted)} {split} videos in {root}")
-        _share_out(root, missing, workers)
-    edition = edition_of(root, split)
-    if report and edition != VERSION:
-        report(f"the {split} videos are {edition}; values measured on them are marked")
-    said = root / f"{split}.edition"
-    if not said.exists() or said.read_bytes() != f"{edition}\n".encode():
-        _write(said, edition + "\n")
-    labels = root / f"{split}.txt"
-    if not labels.exists():
-        _write(labels, "".join(f"{video.path} {video.label}\n" for video in wanted))
-    return labels
+def pixels(video: Video) -> np.ndarray:
+    """The frames of one video of the set."""
+    motion, look = CLASSES[video.label].split("-")
+    return render(motion, look, video.seed, frames=FRAMES[video.split])
 
 
-def edition_of(root: Path, split: str) -> str:
-    """The version of the set where all videos of a split are byte for byte those that the package names; where others
-    were made, by another encoder say, the version, how many, and a digest of them all."""
-    known = set(DIGESTS.read_text().splitlines())
-    found = {one.path: hashlib.sha256((root / one.path).read_bytes()).hexdigest() for one in videos(split)}
-    others = sum(f"{digest}  {path}" not in known for path, digest in found.items())
-    if not others:
-        return VERSION
-    whole = hashlib.sha256("".join(found.values()).encode()).hexdigest()
-    return f"{VERSION} with {others} of {len(found)} videos other than the package's (sha256 {whole[:12]})"
-
-
-def _stamp(root: Path) -> None:
-    """Mark `root` with the version of the set, so that two versions never mix in one folder."""
-    root.mkdir(parents=True, exist_ok=True)
-    stamp = root / "VERSION"
-    if not stamp.exists():
-        _write(stamp, VERSION + "\n")
-    elif (found := stamp.read_text().strip()) != VERSION:
-        raise ValueError(f"{root} holds {found}, and this is {VERSION}: choose another folder or delete it")
-
-
-def _write(file: Path, text: str) -> None:
-    with replacing(file) as beside:
-        beside.write_text(text)
-
-
-def _share_out(root: Path, missing: list[Video], workers: int) -> None:
-    # Fixed shares rather than a queue: the videos cost the same, and nothing is left waiting on a queue
-    # when the parent is killed.
-    context = multiprocessing.get_context("spawn")
-    shares = [missing[k::workers] for k in range(min(workers, len(missing)))]
-    processes = [context.Process(target=_make, args=(root, share, os.getpid())) for share in shares]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    if failed := [process.exitcode for process in processes if process.exitcode]:
-        raise RuntimeError(f"{len(failed)} of {len(processes)} workers failed (exit codes {failed})")
-
-
-def _make(root: Path, share: list[Video], parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, and that ends this one
-    for video in share:
-        if os.getppid() != parent:
-            return
-        encode(render(video.motion, video.look, video.seed, frames=FRAMES[video.split]), root / video.path)
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.data.demo", description="Generate the demo videos.")
-    parser.add_argument("root", type=Path, help="folder of the set; existing files are kept")
-    parser.add_argument("--split", choices=sorted(SIZES), action="append", help="default: val")
-    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
-    options = parser.parse_args(argv)
-    try:
-        for split in options.split or ["val"]:
-            print(generate(options.root, split, options.workers, report=print))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+SET = GeneratedSet("demo-4", CLASSES, {"train": 1024, "val": 64}, "jobs.data.demo")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(SET.main())

@@ -11,13 +11,14 @@ X264 = "cpu-independent=1"
 """x264's parameter without which its decisions depend on the processor, and on its memory addresses."""
 
 
-def encode(frames: np.ndarray, file: Path, rate: int = 25) -> None:
-    """Write uint8 frames (F, H, W, 3), H and W even, `rate` a second, beside `file` first and renamed when whole."""
+def encode(frames: np.ndarray, file: Path, rate: int = 25, crf: int = 23) -> None:
+    """Write uint8 frames (F, H, W, 3), H and W even, `rate` a second, beside `file` first and renamed when whole. crf:
+    x264's constant rate factor, smaller is better."""
     import av
 
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as beside, av.open(str(beside), "w", format="mp4") as container:
-        options = {"crf": "23", "preset": "veryfast", "threads": "1", "x264-params": X264}
+        options = {"crf": str(crf), "preset": "veryfast", "threads": "1", "x264-params": X264}
         stream = container.add_stream("libx264", rate=Fraction(rate), options=options)
         stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
         for frame in frames:

@@ -57,7 +57,7 @@ def test_generated_videos_that_were_replaced_are_measured_anew_and_those_of_anot
     profile.write_text(
         small.read_text().replace('sampling = "kinetics"', 'sampling = "kinetics"\nprepare = "jobs.data.demo"')
     )
-    for video in demo.videos("val"):
+    for video in demo.SET.videos("val"):
         (tmp_path / video.path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / video.path).write_bytes(b"made")
     listed = (tmp_path / "val.txt").read_text()
@@ -78,14 +78,14 @@ def test_generated_videos_that_were_replaced_are_measured_anew_and_those_of_anot
     job = Planner(load_profile(str(profile)), tmp_path / "runs").job([cell])
     put_record(tmp_path / "runs", cell, id=job.record_id(cell), settings=job.settings(cell))
     assert done() == 1
-    (tmp_path / demo.videos("val")[5].path).write_bytes(b"replaced")
+    (tmp_path / demo.SET.videos("val")[5].path).write_bytes(b"replaced")
     assert done() == 0
     assert (tmp_path / "val.txt").read_text() == listed, "a list that is there may have been corrected"
 
     (tmp_path / "VERSION").write_text("demo-0\n")
     assert sweep.main(arguments) == 2
     printed = capfd.readouterr()
-    assert f"{tmp_path} holds demo-0, and this is {demo.VERSION}" in printed.err
+    assert f"{tmp_path} holds demo-0, and this is {demo.SET.version}" in printed.err
     assert "done already" not in printed.out
 
 

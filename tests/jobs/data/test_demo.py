@@ -12,7 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from jobs.data import demo, encoding
+from jobs.data import demo, encoding, generated
 
 
 @pytest.fixture
@@ -20,26 +20,26 @@ def small(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A val split of 18 videos, made in this process; returns the paths made, in order."""
     made: list[str] = []
 
-    def share_out(root: Path, missing: list[demo.Video], workers: int) -> None:
+    def share_out(module: str, root: Path, missing: list[generated.Video], workers: int) -> None:
         made.extend(video.path for video in missing)
-        demo._make(root, missing, os.getppid())
+        generated.make(module, root, missing, os.getppid())
 
-    monkeypatch.setitem(demo.SIZES, "val", 18)
-    monkeypatch.setattr(demo, "_share_out", share_out)
+    monkeypatch.setitem(demo.SET.sizes, "val", 18)
+    monkeypatch.setattr(generated, "share_out", share_out)
     return made
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_classes_are_balanced(split: str) -> None:
-    counts = collections.Counter(video.label for video in demo.videos(split))
+    counts = collections.Counter(video.label for video in demo.SET.videos(split))
     assert len(counts) == len(demo.CLASSES) == 16
-    assert set(counts.values()) == {demo.SIZES[split] // 16}
-    for video in demo.videos(split):
-        assert demo.CLASSES[video.label] == f"{video.motion}-{video.look}"
+    assert set(counts.values()) == {demo.SET.sizes[split] // 16}
+    for video in demo.SET.videos(split):
+        assert video.path.split("/")[1] == demo.CLASSES[video.label]
 
 
 def test_no_two_videos_share_a_seed_or_a_path() -> None:
-    every = demo.videos("train") + demo.videos("val")
+    every = demo.SET.videos("train") + demo.SET.videos("val")
     assert len({video.seed for video in every}) == len({video.path for video in every}) == len(every)
 
 
@@ -117,14 +117,14 @@ def test_every_motion_moves_under_every_crop() -> None:
 
 
 def test_generated_files_decode_to_what_was_rendered(small: list[str], tmp_path: Path) -> None:
-    labels = demo.generate(tmp_path, "val")
+    labels = demo.SET.generate(tmp_path, "val")
     lines = labels.read_text().splitlines()
     assert len(lines) == 18
-    for line, video in zip(lines[:2], demo.videos("val"), strict=False):
+    for line, video in zip(lines[:2], demo.SET.videos("val"), strict=False):
         path, label = line.rsplit(" ", 1)
         assert (path, int(label)) == (video.path, video.label)
         assert path.split("/")[:2] == ["val", demo.CLASSES[video.label]]
-        frames = demo.render(video.motion, video.look, video.seed)
+        frames = demo.pixels(video)
         with av.open(str(tmp_path / path)) as container:
             assert container.streams.video[0].average_rate == demo.FPS
             decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -133,38 +133,38 @@ def test_generated_files_decode_to_what_was_rendered(small: list[str], tmp_path:
 
 
 def test_a_generation_that_was_cut_off_goes_on_without_redoing_anything(small: list[str], tmp_path: Path) -> None:
-    labels = demo.generate(tmp_path, "val")
+    labels = demo.SET.generate(tmp_path, "val")
     everything = list(small)
-    assert everything == [video.path for video in demo.videos("val")]
+    assert everything == [video.path for video in demo.SET.videos("val")]
     kept = {path: (tmp_path / path).stat() for path in everything[2:]}
     for path in everything[:2]:
         (tmp_path / path).unlink()
     labels.unlink()
 
     small.clear()
-    assert demo.generate(tmp_path, "val") == labels
+    assert demo.SET.generate(tmp_path, "val") == labels
     assert small == everything[:2]
     assert {path: (tmp_path / path).stat() for path in kept} == kept
     assert not list(tmp_path.rglob(".*"))
 
     small.clear()
-    demo.generate(tmp_path, "val")
+    demo.SET.generate(tmp_path, "val")
     assert small == []
 
 
 def test_the_package_names_every_file_and_they_come_out_so_wherever_they_are_made(tmp_path: Path) -> None:
     """In folders and environments of different lengths, by one process and by two."""
-    known = [line.split("  ") for line in demo.DIGESTS.read_text().splitlines()]
-    assert [path for _, path in known] == [one.path for split in ("val", "train") for one in demo.videos(split)]
-    code = "import sys; from jobs.data import demo; demo.SIZES |= {'val': 6}; "
-    code += "demo.generate(__import__('pathlib').Path(sys.argv[1]), 'val', workers=int(sys.argv[2]))"
+    known = [line.split("  ") for line in demo.SET.digests.read_text().splitlines()]
+    assert [path for _, path in known] == [one.path for split in ("val", "train") for one in demo.SET.videos(split)]
+    code = "import sys; from jobs.data import demo; demo.SET.sizes.update(val=6); "
+    code += "demo.SET.generate(__import__('pathlib').Path(sys.argv[1]), 'val', workers=int(sys.argv[2]))"
     for number, folder in enumerate(("a", "a folder with a much longer name/" * 3)):
         environment = os.environ | {"FILLER": "x" * 7001 * number, "PYTHONPATH": str(Path(demo.__file__).parents[2])}
         root = tmp_path / folder
         subprocess.run([sys.executable, "-c", code, str(root), str(number + 1)], env=environment, check=True)
         for digest, path in known[:6]:
             assert hashlib.sha256((root / path).read_bytes()).hexdigest() == digest
-        assert (root / "val.edition").read_text() == f"{demo.VERSION}\n"
+        assert (root / "val.edition").read_text() == f"{demo.SET.version}\n"
 
 
 def test_a_set_that_comes_out_otherwise_is_used_and_said(
@@ -172,25 +172,25 @@ def test_a_set_that_comes_out_otherwise_is_used_and_said(
 ) -> None:
     monkeypatch.setattr(encoding, "X264", "cpu-independent=1:crf=30")
     said: list[str] = []
-    assert demo.generate(tmp_path, "val", report=said.append).exists()
+    assert demo.SET.generate(tmp_path, "val", report=said.append).exists()
     edition = (tmp_path / "val.edition").read_text()
     assert re.fullmatch(r"demo-4 with 18 of 18 videos other than the package's \(sha256 [0-9a-f]{12}\)\n", edition)
     assert said[-1] == f"the val videos are {edition.strip()}; values measured on them are marked"
 
 
 def test_a_video_that_was_replaced_is_said_and_a_corrected_list_kept(small: list[str], tmp_path: Path) -> None:
-    labels = demo.generate(tmp_path, "val")
+    labels = demo.SET.generate(tmp_path, "val")
     lines = labels.read_text().splitlines(keepends=True)
     labels.write_text("".join(lines[1:]))
     first, second = (tmp_path / path for path in small[:2])
     first.write_bytes(second.read_bytes())
     said: list[str] = []
-    demo.generate(tmp_path, "val", report=said.append)
+    demo.SET.generate(tmp_path, "val", report=said.append)
     assert (tmp_path / "val.edition").read_text().startswith("demo-4 with 1 of 18 videos other than the package's")
     assert len(said) == 1
     assert labels.read_text() == "".join(lines[1:])
     first.unlink()
-    demo.generate(tmp_path, "val")
+    demo.SET.generate(tmp_path, "val")
     assert (tmp_path / "val.edition").read_text() == "demo-4\n"
 
 
@@ -203,27 +203,27 @@ def test_a_half_written_video_never_gets_its_name(tmp_path: Path, monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", broken)
         with pytest.raises(OSError, match="disk full"):
-            demo.encode(frames, tmp_path / "a.mp4")
+            encoding.encode(frames, tmp_path / "a.mp4")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_worker_processes_make_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(demo.SIZES, "val", 3)
-    labels = demo.generate(tmp_path, "val", workers=2)
+    monkeypatch.setitem(demo.SET.sizes, "val", 3)
+    labels = demo.SET.generate(tmp_path, "val", workers=2)
     assert all((tmp_path / line.split()[0]).stat().st_size > 4000 for line in labels.read_text().splitlines())
 
 
 def test_a_folder_of_another_version_is_refused(small: list[str], tmp_path: Path) -> None:
     (tmp_path / "VERSION").write_text("demo-0\n")
     with pytest.raises(ValueError, match="demo-0"):
-        demo.generate(tmp_path, "val")
+        demo.SET.generate(tmp_path, "val")
     assert small == []
 
 
 def test_wrong_usage_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="train, val"):
-        demo.generate(tmp_path, "test")
-    assert demo.main([str(tmp_path), "--workers", "0"]) == 2
+        demo.SET.generate(tmp_path, "test")
+    assert demo.SET.main([str(tmp_path), "--workers", "0"]) == 2
     assert capsys.readouterr().err == "error: workers must be at least 1, not 0\n"
 
 
