@@ -46,7 +46,7 @@ def _problems(table: Table, planner: Planner) -> list[str]:
     found: dict[str, None] = {}
     for entry in table.entries:
         try:
-            planner.job([measured_cell(entry.cell, planner.profile)[0]])
+            planner.job([measured_cell(entry.cell, planner.profile, table.name)[0]])
         except (ValueError, OSError) as error:
             found[f"{table.name}: {error}"] = None
     return list(found)

@@ -45,8 +45,8 @@ class Plan:
         return sum(not cell.record for cell in self.cells)
 
 
-def measured_cell(cell: Cell, profile: Profile) -> tuple[Cell, str]:
-    """The cell that this profile measures for a table's cell, spelled canonically, and a note on what was rounded.
+def measured_cell(cell: Cell, profile: Profile, table: str) -> tuple[Cell, str]:
+    """The cell that this profile measures for one of a table, spelled canonically, and a note on what was rounded.
 
     ValueError where a name or a setting is not valid.
     """
@@ -56,10 +56,12 @@ def measured_cell(cell: Cell, profile: Profile) -> tuple[Cell, str]:
     if not itself and cell.model in profile.stand_in.models:
         model = profile.stand_in.models[cell.model]
         reduction, rounded = cells.stand_in(cell.reduction, cell.model, model)
-    dataset = profile.stand_in.datasets.get(cell.dataset, cell.dataset)
+    instead = profile.stand_in.datasets
+    dataset = instead.get(f"{table}/{cell.dataset}") or instead.get(cell.dataset, cell.dataset)
     if cell.views:
         cells.parse_views(cell.views)
-    note = "; ".join(filter(None, [cells.became(cell.reduction, cell.model), rounded]))
+    counted = f"counted of {model} on {dataset}" if not itself and METRICS[cell.metric].kind == "cost" else ""
+    note = "; ".join(filter(None, [cells.became(cell.reduction, cell.model), rounded, counted]))
     return Cell(model, reduction, dataset, cell.views, cell.metric), note
 
 
@@ -82,7 +84,7 @@ def make_plan(
         for entry in table.entries:
             place = f"{table.name}, row {entry.row!r}, column {entry.column!r}"
             try:
-                cell, note = measured_cell(entry.cell, planner.profile)
+                cell, note = measured_cell(entry.cell, planner.profile, table.name)
                 if cell not in ids:
                     job = planner.job([cell])
                     ids[cell] = "" if _unfinishable(job, cell) else job.record_id(cell)

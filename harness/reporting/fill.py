@@ -34,7 +34,7 @@ def view_table(
     measured: dict[Cell, tuple[Cell, str]] = {}
     for declared in table.entries:
         try:
-            measured[declared.cell] = measured_cell(declared.cell, profile)
+            measured[declared.cell] = measured_cell(declared.cell, profile, table.name)
         except ValueError as error:
             raise ValueError(f"{table.name}, row {declared.row!r}, column {declared.column!r}: {error}") from None
     present = Present(profile, runs.absolute())

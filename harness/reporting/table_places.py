@@ -68,7 +68,7 @@ def places_of(table: Table, profile: Profile, best: Mapping[CellKey, Record]) ->
     places = []
     for entry in table.entries:
         wanted = replace(entry.cell, reduction=canonical(entry.cell.reduction, entry.cell.model))
-        cell, rounded = measured_cell(entry.cell, profile)
+        cell, rounded = measured_cell(entry.cell, profile, table.name)
         found = published.get((entry.row, entry.column))
         printed = found.value if found else None
         places.append(Place(wanted, cell, best.get(cell_key(cell)), printed, entry.inferred, rounded))

@@ -64,7 +64,7 @@ def _ground(rng: np.random.Generator) -> np.ndarray:
         ground += ripple[..., None] * rng.uniform(-14, 14, size=3)
     for _ in range(6):
         grey = rng.uniform(40, 200) + rng.uniform(-25, 25, size=3)
-        ground += (grey - ground) * _disc(*rng.uniform(0, SIDE, size=2), rng.uniform(2.5, 5))
+        ground += (grey - ground) * _disc(rng.uniform(0, SIDE), rng.uniform(0, SIDE), rng.uniform(2.5, 5))
     return ground
 
 

@@ -175,8 +175,11 @@ def test_a_dry_run_shows_jobs_and_changes_nothing(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "name a table: figure1, figure2, table1"),
-        (["table9"], "unknown table 'table9'; valid tables: figure1, figure2, table1, table2, table3, or your"),
+        ([], "name a table: figure1, figure2, methods, table1"),
+        (
+            ["table9"],
+            "unknown table 'table9'; valid tables: figure1, figure2, methods, table1, table2, table3, or your",
+        ),
         (["nowhere.toml"], "cannot read table nowhere.toml: No such file or directory"),
         (["bad.toml"], "table bad.toml: "),
         (["table2", "--profile", "cluster"], "unknown profile 'cluster'; valid profiles: demo, v100, or your own TOML"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from harness.planning.plan import Plan, make_plan, measured_cell
 from harness.planning.planner import Planner
+from harness.profiles import load_profile
 from harness.tables import load_table
 from jobs.spec.cells import Cell
 from jobs.spec.jobs import digest
@@ -43,7 +44,7 @@ def planner(tmp_path_factory: pytest.TempPathFactory) -> Planner:
 
 
 def measured(wanted: list[Cell], planner: Planner) -> set[Cell]:
-    return {measured_cell(cell, planner.profile)[0] for cell in wanted}
+    return {measured_cell(cell, planner.profile, "")[0] for cell in wanted}
 
 
 def planned(plan: Plan) -> Counter[Cell]:
@@ -188,15 +189,34 @@ def test_equal_reductions_share_a_record(tmp_path: Path) -> None:
 
 def test_stand_ins_scale_r_but_not_for_gflops(tmp_path: Path) -> None:
     profile = small_profile(tmp_path)
-    assert measured_cell(Cell("vit_large", "sta:r=64", "k400", "5x3", "top1"), profile) == (
+    assert measured_cell(Cell("vit_large", "sta:r=64", "k400", "5x3", "top1"), profile, "table1") == (
         Cell("vit_demo", "sta:r=16", "motion", "5x3", "top1"),
         "",
     )
-    cell, note = measured_cell(Cell("vit_large", "sta:r=74,at=1-13", "k400", "5x3", "top1"), profile)
+    cell, note = measured_cell(Cell("vit_large", "sta:r=74,at=1-13", "k400", "5x3", "top1"), profile, "table3")
     assert cell.reduction == "sta:r=18,at=1-7"
     assert "18.5" in note
     real = Cell("vit_large", "sta:r=64", "", "", "gflops")
-    assert measured_cell(real, profile) == (real, "")
+    assert measured_cell(real, profile, "") == (real, "")
+
+
+def test_a_table_may_have_a_stand_in_of_its_own() -> None:
+    profile = load_profile("demo")
+    cell = Cell("vit_large", "sta:r=64", "k400", "5x3", "top1")
+    assert measured_cell(cell, profile, "methods")[0].dataset == "glimpse"
+    assert measured_cell(cell, profile, "table2")[0].dataset == "motion"
+
+
+def test_what_is_asked_for_by_cost_is_shown_as_what_it_became() -> None:
+    cell, note = measured_cell(
+        Cell("vit_large", "tome:gflops=sta:r=64", "", "", "gflops"), load_profile("demo"), "mine"
+    )
+    assert cell.reduction == "tome:r=59"
+    assert note == "tome:gflops=sta:r=64 is tome:r=59, 306.9 GFLOPs"
+    rlt = Cell("vit_large", "rlt", "k400", "5x3", "gflops")
+    assert measured_cell(rlt, load_profile("demo"), "mine")[1] == "counted of vit_demo on motion"
+    cell, note = measured_cell(rlt, load_profile("v100"), "mine")
+    assert (cell.model, note) == ("vit_large", "")
 
 
 def test_tasks_never_outnumber_blocks_of_videos_that_are_listed(tmp_path: Path) -> None:
@@ -226,7 +246,7 @@ import json, sys
 from pathlib import Path
 from harness.planning.plan import make_plan
 from harness.planning.planner import Planner
-from harness.profiles import load_profile
+from harness.profiles import load_profile, load_profile
 from harness.tables import load_table
 plan = make_plan([load_table("table2"), load_table("table3")], Planner(load_profile(sys.argv[1]), Path("runs")), ())
 print(json.dumps([[cell.record for cell in plan.cells], [job.id for job in plan.jobs]]))
