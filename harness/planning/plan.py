@@ -60,7 +60,8 @@ def measured_cell(cell: Cell, profile: Profile, table: str) -> tuple[Cell, str]:
     dataset = instead.get(f"{table}/{cell.dataset}") or instead.get(cell.dataset, cell.dataset)
     if cell.views:
         cells.parse_views(cell.views)
-    counted = f"counted of {model} on {dataset}" if not itself and METRICS[cell.metric].kind == "cost" else ""
+    other = METRICS[cell.metric].kind == "cost" and model != cell.model
+    counted = f"counted of {model} on {dataset}" if other else ""
     note = "; ".join(filter(None, [cells.became(cell.reduction, cell.model), rounded, counted]))
     return Cell(model, reduction, dataset, cell.views, cell.metric), note
 

@@ -246,7 +246,7 @@ import json, sys
 from pathlib import Path
 from harness.planning.plan import make_plan
 from harness.planning.planner import Planner
-from harness.profiles import load_profile, load_profile
+from harness.profiles import load_profile
 from harness.tables import load_table
 plan = make_plan([load_table("table2"), load_table("table3")], Planner(load_profile(sys.argv[1]), Path("runs")), ())
 print(json.dumps([[cell.record for cell in plan.cells], [job.id for job in plan.jobs]]))
