@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.reduction._base import Place
 from models.stages import Event
 from models.vit import VisionTransformer
 
@@ -16,6 +17,8 @@ class Stage:
 
     block: int
     """The block, counted from 1, at which it ran."""
+    place: Place
+    """Where in it: before, between attention and MLP, or after."""
     slots: int
     """The time slots that it found, those of the clip joined in pairs by each stage before; 1 where a method knows of
     none."""
@@ -66,7 +69,7 @@ def trace(model: VisionTransformer, video: Tensor) -> tuple[Tensor, list[Stage]]
             for name, values in event.maps.items():
                 maps[name][rows] = _follow(before[rows], values.float().cpu(), torch.nan)
         slots = model.reduction.slots(number, arch)
-        stages.append(Stage(own[0].block, slots, before, held.clone(), list(sizes), maps))
+        stages.append(Stage(own[0].block, model.reduction.place, slots, before, held.clone(), list(sizes), maps))
     return logits, stages
 
 

@@ -1,10 +1,10 @@
-"""A clip that plays: its frames, and beside them the same with the patches of dropped tokens in white."""
+"""A clip that plays: its frames, and beside them the same as the stages leave them."""
 
 from pathlib import Path
 
 import numpy as np
 
-from jobs.figures.shown import Shown, whiten
+from jobs.figures.shown import Shown, paint
 from results.files import replacing
 
 FRAME_MS = 200
@@ -20,8 +20,8 @@ def animate(shown: Shown, file: Path) -> None:
 
     size = max(1, min(SIDE, shown.frames.shape[1]) // shown.columns)
     side, font = size * shown.columns, ImageFont.load_default(14)
-    titles = ["frames", *(f"stage {number}" for number in range(1, len(shown.stages) + 1))]
-    panels = [shown.frames, *(whiten(shown, stage) for stage in shown.stages)]
+    titles = ["frames", *(f"stage {stage.number}" for stage in shown.stages)]
+    panels = [shown.frames, *(paint(shown, stage) for stage in shown.stages)]
     pictures = []
     for number in range(len(shown.frames)):
         canvas = Image.new("RGB", (len(panels) * (side + GAP) - GAP, LABEL + side), "white")

@@ -17,7 +17,8 @@ LEVELS = 99
 
 
 def page_data(shown: Shown) -> dict[str, Any]:
-    """Plain data: the frames as JPEG in base64, `kept` as a 0 or 1 a patch, maps in whole numbers from 0 to LEVELS."""
+    """Plain data: the frames as JPEG in base64, `kept` as a 0 or 1 a patch, maps in whole numbers from 0 to LEVELS;
+    where tokens were merged, `groups` has for each patch a number of `colours`, from 1 on, or 0."""
     numbers, frames = shown.numbers[:: shown.tubelet], shown.frames[:: shown.tubelet]
     return {
         "video": shown.video,
@@ -26,13 +27,18 @@ def page_data(shown: Shown) -> dict[str, Any]:
         "rows": shown.columns,
         "columns": shown.columns,
         "slots": [{"frame": n, "jpeg": _jpeg(frame)} for n, frame in zip(numbers, frames, strict=True)],
-        "stages": [_stage(stage) for stage in shown.stages],
+        "stages": [_stage(shown, stage) for stage in shown.stages],
     }
 
 
-def _stage(stage: ShownStage) -> dict[str, Any]:
+def _stage(shown: Shown, stage: ShownStage) -> dict[str, Any]:
     maps = {name: [_levels(slot) for slot in values] for name, values in stage.maps.items()}
-    return {
+    groups = stage.groups
+    merged = {"groups": groups.tolist(), "colours": [bytes(one).hex() for one in shown.colours(groups)[1:]]}
+    return (merged if groups.any() else {}) | {
+        "number": stage.number,
+        "where": stage.where,
+        "left": stage.left,
         "block": stage.block,
         "kept": ["".join("01"[int(patch)] for patch in slot) for slot in stage.kept],
         "maps": maps,

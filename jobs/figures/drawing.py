@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.figures.shown import Shown, ShownStage, whiten
+from jobs.figures.shown import Shown, ShownStage, paint
 from results.files import replacing
 
 if TYPE_CHECKING:
@@ -39,17 +39,18 @@ class Row:
 
 
 def token_rows(shown: Shown) -> list[Row]:
-    """The frames, one a slot, and for each stage the same with the patches of dropped tokens in white."""
-    share = [f"stage {n}\nafter block {one.block}\n{_percent(one)} left" for n, one in enumerate(shown.stages, 1)]
-    pictures = [whiten(shown, stage)[:: shown.tubelet] for stage in shown.stages]
+    """The frames, one a slot, and for each stage the same with the patches of dropped tokens in white, those of merged
+    ones in one colour."""
+    share = [f"stage {one.number}\n{one.where}\n{_percent(one)} left" for one in shown.stages]
+    pictures = [paint(shown, stage)[:: shown.tubelet] for stage in shown.stages]
     return [_frame_row(shown), *(Row(label, row) for label, row in zip(share, pictures, strict=True))]
 
 
 def heat_rows(shown: Shown) -> list[Row]:
     """The frames, and for each stage a row a map: what the choice rested on, in colours."""
     rows = [_frame_row(shown)]
-    for number, stage in enumerate(shown.stages, 1):
-        rows += [Row(f"stage {number}\n{name}", _heat(shown, values)) for name, values in stage.maps.items()]
+    for stage in shown.stages:
+        rows += [Row(f"stage {stage.number}\n{name}", _heat(shown, values)) for name, values in stage.maps.items()]
     return rows
 
 
@@ -126,7 +127,7 @@ def _margin(labels: Sequence[str]) -> int:
 
 
 def _percent(stage: ShownStage) -> str:
-    return f"{100 * stage.kept.mean():.0f} %"
+    return f"{100 * stage.left / stage.held.size:.0f} %"
 
 
 def _heat(shown: Shown, values: np.ndarray) -> np.ndarray:

@@ -185,11 +185,13 @@ def _figure(job: Visualize, model: VisionTransformer, item: Item, clip: Clip, fo
 
 
 def _write_places(file: Path, clip: Clip, stages: Sequence[Stage]) -> None:
-    """The frames' numbers and of each stage the places (models/tracing.py) seen and kept, and the maps as they are."""
+    """The frames' numbers and of each stage the places (models/tracing.py) seen and kept, the token that holds each
+    place after it (−1: none), and the maps as they are."""
     arrays: dict[str, Any] = {"frames": np.array(clip.numbers)}
     for number, stage in enumerate(stages, 1):
         seen = stage.seen()
-        parts = {"seen": seen, "kept": stage.kept()} | {name: values[0][seen] for name, values in stage.maps.items()}
+        parts = {"seen": seen, "kept": stage.kept(), "token": stage.after[0]}
+        parts |= {name: values[0][seen] for name, values in stage.maps.items()}
         arrays |= {f"stage{number}_{name}": values.cpu().numpy() for name, values in parts.items()}
     with replacing(file) as temporary, open(temporary, "wb") as content:
         np.savez_compressed(content, **arrays)

@@ -99,3 +99,20 @@ def test_a_damaged_frame_is_named_and_the_rest_goes_on(open_page: Open, tmp_path
     page.locator("figure.tokens .slot").fill("2")
     expect(said).to_contain_text("slot 2 of 8 (frame 15): 41 of 49 patches kept")
     expect(said).not_to_contain_text("damaged")
+
+
+def test_merged_tokens_have_one_colour_with_lines_around_them(open_page: Open, tmp_path: Path, shot: Shot) -> None:
+    groups = [0] * 49
+    for place, group in ((0, 1), (1, 1), (7, 1), (24, 2)):
+        groups[place] = group
+    merged = {"groups": [groups] * 8, "colours": ["a03020", "2040c0"], "left": 40, "number": 6, "where": "in block 6"}
+    stage = {"block": 6, "kept": ["1" * 48 + "0"] * 8, "maps": {}} | merged
+    page = open_figure(open_page, tmp_path, CONTENT | {"stages": [stage]})
+    for patch, colour in ((0, (0xA0, 0x30, 0x20)), (7, (0xA0, 0x30, 0x20)), (24, (0x20, 0x40, 0xC0)), (48, WHITE)):
+        wait_for_colour(page, patch, colour)
+    said = "stage 6 in block 6, slot 1 of 8 (frame 5): 48 of 49 patches kept, those of the clip merged into 40 tokens"
+    expect(page.locator("figure.tokens output")).to_have_text(said)
+    shot(page, "figure-merged")
+    page.emulate_media(media="print")
+    expect(page.locator(".strip")).to_contain_text("Stage 6 in block 6: 384 of 392 patches kept, merged into 40 tokens")
+    assert page.locator(".strip path.merged").count() == 16

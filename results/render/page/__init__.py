@@ -18,7 +18,7 @@ from results.render.page.content import Page as Page
 from results.render.page.data import COPIED, payload
 from results.render.page.facts import gather
 from results.render.page.layout import LONG, lay_out_tables
-from results.render.page.strip import cover
+from results.render.page.strip import cover, merged, said
 
 if TYPE_CHECKING:
     from results.render.plot import Plot
@@ -50,6 +50,8 @@ def render_page(page: Page) -> str:
         tall=TALL,
         long=LONG,
         cover=cover,
+        merged=merged,
+        said=said,
         state=STATE if page.live else "",
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
         script=_script(),

@@ -1,6 +1,7 @@
 """Whether a figure's page.json, which may come from elsewhere, can be drawn as it is."""
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,6 +37,18 @@ def _problem(content: Mapping[str, Any]) -> str:
             return "a stage has not one value a patch and slot"
         if not all(set(slot) <= {"0", "1"} for slot in kept):
             return "what a stage keeps is not said in 0 and 1"
+        groups, colours = stage.get("groups", []), stage.get("colours", [])
+        if groups and (len(groups) != len(slots) or {len(slot) for slot in groups} != {rows * columns}):
+            return "the groups of merged tokens have not one number a patch and slot"
+        if not all(type(one) is int and 0 <= one <= len(colours) for slot in groups for one in slot):
+            return "a group of merged tokens has no colour"
+        if not all(isinstance(one, str) and re.fullmatch("[0-9a-f]{6}", one) for one in colours):
+            return "a colour is not said in six digits"
+        if (
+            not all(isinstance(stage.get(name, ""), str) for name in ("where",))
+            or type(stage.get("left", 0)) is not int
+        ):
+            return "where a stage ran, or how much it left, is not what it should be"
         if not all(value is None or _is_level(value) for values in maps for slot in values for value in slot):
             return f"a map holds other values than numbers from 0 to {HIGHEST} and null"
     return ""

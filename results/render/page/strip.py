@@ -1,7 +1,26 @@
 """The frames of a figure after each stage, as pictures that need no script: for paper, and for readers without one."""
 
 import re
+from collections.abc import Mapping
 from itertools import groupby
+from typing import Any
+
+
+def merged(stage: Mapping[str, Any], slot: int, columns: int) -> list[tuple[str, str]]:
+    """Return of each merged token of a slot its colour and the SVG path over its patches."""
+    if not stage.get("groups"):
+        return []
+    groups = stage["groups"][slot]
+    masks = {one: "".join("0" if other == one else "1" for other in groups) for one in sorted(set(groups) - {0})}
+    return [(stage["colours"][one - 1], cover(mask, columns)) for one, mask in masks.items()]
+
+
+def said(stage: Mapping[str, Any], number: int) -> str:
+    """Return what a stage left, in words."""
+    patches = "".join(stage["kept"])
+    where = stage.get("where") or f"after block {stage['block']}"
+    text = f"Stage {stage.get('number', number)} {where}: {patches.count('1')} of {len(patches)} patches kept"
+    return text + (f", merged into {stage['left']} tokens" if stage.get("groups") else "")
 
 
 def cover(kept: str, columns: int) -> str:

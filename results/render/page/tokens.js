@@ -44,6 +44,7 @@ async function drawFigure(figure) {
   pen.fillRect(0, 0, canvas.width, canvas.height);
   if (image) pen.drawImage(image, 0, 0, canvas.width, canvas.height);
   paintPatches(pen, content.columns, size, values ? values.map(colourOf) : coversOf(content.stages[stage], slot));
+  if (!values) drawEdges(pen, content.columns, size, groupsOf(content.stages[stage], slot));
 }
 
 function valuesOfMap(stage, map, slot) {
@@ -62,7 +63,26 @@ function paintPatches(pen, columns, size, colours) {
 
 function coversOf(stage, slot) {
   // Without a stage nothing drops any.
-  return stage ? [...stage.kept[slot]].map((one) => (one === "1" ? "" : "#ffffff")) : [];
+  if (!stage) return [];
+  const groups = groupsOf(stage, slot);
+  return [...stage.kept[slot]].map((one, patch) => (one !== "1" ? "#ffffff" : groups[patch] ? `#${stage.colours[groups[patch] - 1]}` : ""));
+}
+
+// For each patch the number of the merged token that holds it, 0 of all others; empty where none was merged.
+function groupsOf(stage, slot) {
+  return stage && stage.groups ? stage.groups[slot] : [];
+}
+
+// Lines where another token begins.
+function drawEdges(pen, columns, size, groups) {
+  pen.fillStyle = "#141414";
+  for (const [patch, group] of groups.entries()) {
+    const [left, top] = [(patch % columns) * size, Math.floor(patch / columns) * size];
+    const right = (patch + 1) % columns ? groups[patch + 1] : group;
+    const below = patch + columns < groups.length ? groups[patch + columns] : group;
+    if (right !== group) pen.fillRect(left + size - 1, top, 2, size);
+    if (below !== group) pen.fillRect(left, top + size - 1, size, 2);
+  }
 }
 
 function colourOf(value) {
@@ -77,9 +97,10 @@ function sayFigure(content, stage, slot) {
   const all = content.rows * content.columns;
   const where = `slot ${slot + 1} of ${content.slots.length} (frame ${content.slots[slot].frame})`;
   if (!content.stages.length) return `no stage, ${where}: ${all} of ${all} patches kept`;
-  const { block, kept } = content.stages[stage];
-  const left = [...kept[slot]].filter((one) => one === "1").length;
-  return `stage ${stage + 1} after block ${block}, ${where}: ${left} of ${all} patches kept`;
+  const { block, kept, groups, left, number = stage + 1, where: place = `after block ${block}` } = content.stages[stage];
+  const whole = [...kept[slot]].filter((one) => one === "1").length;
+  const merged = groups ? `, those of the clip merged into ${left} tokens` : "";
+  return `stage ${number} ${place}, ${where}: ${whole} of ${all} patches kept${merged}`;
 }
 
 function sayMap(kept, map, values) {
