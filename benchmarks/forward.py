@@ -1,7 +1,7 @@
-"""Forward passes beside the machine's own matrix products, and STA's share of a forward pass.
+"""Forward passes beside the machine's own matrix products, and a reduction's share of a forward pass.
 
     python -m benchmarks.forward [--dtype fp32,bf16] [--batch 1] [--device cuda] [--model vit_base] [--blocks N]
-                                 [--cpu-time]
+                                 [--reductions none sta:r=48 tome:r=65 rlt:tau=0.1] [--cpu-time]
 
 Each repeat times a forward pass, the bare matrix products of the same shapes, and one large square product, one after
 the other, so that whatever else the machine does weighs on all three; ratios are medians over the pairs.
@@ -23,7 +23,8 @@ from tabulate import tabulate
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from models.catalog import architecture
+from models import count_flops
+from models.catalog import Architecture, architecture
 from models.reduction._base import Place
 from models.stages import Stages
 from models.tokens import Tokens
@@ -120,16 +121,32 @@ def timed_stages(device: str) -> Iterator[list[float]]:
         yield spent
 
 
-def measure(model: VisionTransformer, clips: Tensor, repeats: int) -> list[str]:
-    """One row of the table, from `repeats` rounds."""
+def clips_that_repeat(batch: int, arch: Architecture, share: float = 0.36) -> Tensor:
+    """Clips of noise of which RLT keeps `share` of the tokens: the first slot, and the patches that do not stand
+    still."""
+    clips = torch.randn(batch, 3, arch.frames, arch.image, arch.image)
+    still = round(arch.tokens_per_slot * (1 - share) * arch.slots / (arch.slots - 1))
+    columns = arch.image // arch.patch
+    for place in range(still):
+        rows, cols = (slice(k * arch.patch, (k + 1) * arch.patch) for k in divmod(place, columns))
+        clips[:, :, 1:, rows, cols] = clips[:, :, :1, rows, cols]
+    return clips
+
+
+def measure(model: VisionTransformer, clips: Tensor, repeats: int, plain: str) -> list[str]:
+    """One row of the table, from `repeats` rounds; `plain` is the reduction that it is compared with."""
     device, dtype = str(clips.device), clips.dtype
     with ProductShapes() as recorded:
         model(clips)
     forward_work = sum(b * m * k * n for b, m, k, n in recorded.shapes)
     own, (large, large_work) = products(recorded.shapes, dtype, device), square(dtype, device)
     own()
-    times: dict[str, list[float]] = {"forward": [], "own": [], "large": [], "stages": []}
+    times: dict[str, list[float]] = {"forward": [], "own": [], "large": [], "stages": [], "plain": []}
+    reduction = str(model.reduction)
     for _ in range(repeats):
+        model.set_reduction(plain)
+        times["plain"].append(seconds(lambda: model(clips), device))
+        model.set_reduction(reduction)
         before = seconds(large, device)
         with timed_stages(device) as stages:
             times["forward"].append(seconds(lambda: model(clips), device))
@@ -140,6 +157,8 @@ def measure(model: VisionTransformer, clips: Tensor, repeats: int) -> list[str]:
     to_own = median(o / f for o, f in zip(times["own"], forward, strict=True))
     to_large = median(forward_work / f / (large_work / s) for s, f in zip(times["large"], forward, strict=True))
     share = median(s / f for s, f in zip(times["stages"], forward, strict=True))
+    faster = median(p / f for p, f in zip(times["plain"], forward, strict=True))
+    fewer = _work(model, plain, clips) / _work(model, reduction, clips)
     return [
         f"{median(forward):.3f}",
         f"{giga / median(forward):.1f}",
@@ -148,14 +167,28 @@ def measure(model: VisionTransformer, clips: Tensor, repeats: int) -> list[str]:
         f"{large_work / 1e9 / median(times['large']):.1f}",
         f"{to_large:.2f}",
         f"{100 * share:.2f} %",
+        f"{fewer:.2f}",
+        f"{faster:.2f}",
+        f"{faster / fewer:.2f}",
     ]
+
+
+def _work(model: VisionTransformer, reduction: str, clips: Tensor) -> int:
+    """Multiply-adds of the first clip under a reduction."""
+    model.set_reduction(reduction)
+    return count_flops(model, clip=clips[:1] if model.reduction.by_content else None)
 
 
 LEGEND = """rates: 10⁹ multiply-adds a second, of matrix products alone
 own products: the bare products of the forward pass's shapes; large square: one product of two square matrices
 of own, of large: the forward pass's rate as a share of those, timed beside it; the aims, 0.9 in fp32 and 0.75 in bf16,
-are of own products, the most this machine gives for these shapes. Weights and clips have the dtype; no autocast."""
-HEADERS = ["", "forward s", "rate", "own products", "of own", "large square", "of large", "reduction's share"]
+are of own products, the most this machine gives for these shapes. Weights and clips have the dtype; no autocast.
+fewer FLOPs, faster: against the first reduction, timed in turn with it; clips are noise, and for reductions by content
+such that RLT keeps 36 % of the tokens"""
+HEADERS = [
+    "", "forward s", "rate", "own products", "of own", "large square", "of large", "reduction's share", "fewer FLOPs",
+    "faster", "of that",
+]  # fmt: skip
 
 
 @torch.inference_mode()
@@ -180,7 +213,8 @@ def main() -> None:
         clips = torch.randn(options.batch, 3, arch.frames, arch.image, arch.image).to(options.device, DTYPES[name])
         for reduction in options.reductions:
             model.set_reduction(reduction)
-            rows.append([f"{name} {reduction}", *measure(model, clips, options.repeats)])
+            given = clips_that_repeat(options.batch, arch).to(clips) if model.reduction.by_content else clips
+            rows.append([f"{name} {reduction}", *measure(model, given, options.repeats, options.reductions[0])])
     blocks = f"{arch.depth} of {architecture(options.model).depth} blocks"
     threads = "CPU time of 1 thread" if options.cpu_time else f"{torch.get_num_threads()} threads"
     where = f"{options.device}, {threads}, torch {torch.__version__}"

@@ -6,6 +6,7 @@ of attention count; LayerNorm counts 5 an element; activations, softmax and addi
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -53,7 +54,7 @@ def count_flops(model: VisionTransformer, with_fvcore: bool = False, clip: Tenso
 def forward_counted(model: VisionTransformer, clips: Tensor) -> tuple[Tensor, list[int]]:
     """One forward pass of clips (B, 3, F, H, W): their logits, and the multiply-adds of each by how many tokens its
     blocks found."""
-    reduction, arch = model.reduction, model.arch
+    reduction, arch = model.reduction, replace(model.arch, num_classes=model.num_classes)
     left: list[dict[int, int]] = [{} for _ in clips]
 
     def observe(event: Event) -> None:

@@ -89,6 +89,8 @@ class Reduction:
     """Whether the tokens that are left are pooled by size, Σ size·x / Σ size, rather than by their plain mean."""
     by_content: ClassVar[bool] = False
     """Whether how many tokens stay hangs on what a clip shows."""
+    near_ties: ClassVar[bool] = False
+    """Whether its choices hang on the order of many nearly equal scores, which another kernel or machine may change."""
     dial: ClassVar[str] = ""
     """The setting by which a cost is chosen; empty: there is none."""
 

@@ -23,6 +23,7 @@ class PiToMe(Reduction):
     place: ClassVar[Place] = "between"
     needs: ClassVar[tuple[Need, ...]] = ("keys",)
     by_size: ClassVar[bool] = True
+    near_ties: ClassVar[bool] = True
 
     dial: ClassVar[str] = "ratio"
 

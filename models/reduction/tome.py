@@ -19,6 +19,7 @@ class ToMe(Reduction):
     place: ClassVar[Place] = "between"
     needs: ClassVar[tuple[Need, ...]] = ("keys",)
     by_size: ClassVar[bool] = True
+    near_ties: ClassVar[bool] = True
 
     dial: ClassVar[str] = "r"
 
