@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import models
-from jobs.data import demo
+from jobs.data import demo, glimpse
 from models import create_model, load_checkpoint
 
 WEIGHTS = Path(models.__file__).parent / "weights" / "vit_demo.safetensors"
@@ -47,3 +47,12 @@ def test_the_shipped_weights_fit_the_model_and_name_their_data() -> None:
     assert how["data"]["set"] == demo.SET.version
     assert how["classes"] == list(demo.CLASSES)
     assert how["top1_5x3"] >= 92
+
+
+def test_the_weights_for_glimpse_fit_the_model_and_name_their_data() -> None:
+    weights = WEIGHTS.with_name("vit_glimpse.safetensors")
+    load_checkpoint(create_model("vit_demo", num_classes=len(glimpse.CLASSES)), weights)
+    how = json.loads(weights.with_suffix(".json").read_text())
+    assert how["data"]["set"] == glimpse.SET.version
+    assert how["classes"] == list(glimpse.CLASSES)
+    assert how["top1_5x3"] == 100 * 403 / 512

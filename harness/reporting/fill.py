@@ -8,6 +8,7 @@ from harness.planning.present import Present
 from harness.planning.text import command
 from harness.profiles import Launch, Profile
 from harness.reporting.departures import departures, differences, meant
+from harness.reporting.near_ties import near_ties
 from harness.reporting.training_notes import TIMES, training_notes
 from harness.running.queue import fraction, look_up, state_of
 from harness.running.retries import ENDED_BADLY, interrupted, why, wordless
@@ -60,7 +61,7 @@ def view_table(
     used = [record for _, record in shown]
     standing_in = {wanted: cell for wanted, (cell, _) in measured.items()}
     stand_ins = _stand_ins(standing_in, {item.metric for item in published.values()})
-    counted, unlike = _counted(used), differences(used) + _editions(used)
+    counted, unlike = _counted(used) + near_ties(used), differences(used) + _editions(used)
     notes = stand_ins + training_notes(shown) + _figures(used, runs) + departures(used, present)
     notes += counted + _left_out(used) + unlike + _provenance(used)
     notes += _unknown(used, present)

@@ -55,8 +55,9 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
     """Accuracy against the cost of the same model and reduction, a line for each model, method, dataset and views."""
     records: dict[tuple[str, str], Record] = {}
     printed: dict[tuple[str, str], float] = {}
+    others = [place for place in places if place.wanted.metric == cost and _counted_of_another(place)]
     for place in places:
-        if place.wanted.metric == cost and place.record:
+        if place.wanted.metric == cost and place.record and place not in others:
             records.setdefault(_what(place), place.record)
         if place.wanted.metric == cost and place.printed is not None:
             printed.setdefault(_what(place), place.printed)
@@ -96,9 +97,16 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
         notes.append(f"{'; '.join(other)}: compare the shapes of the lines, not their levels")
         if cost == "gflops":
             notes.append("GFLOPs are those of the paper's models, not of what stands in for them")
+        if others and (named := dict.fromkeys(place.wanted.reduction for place in others)):
+            notes.append(f"left out: {', '.join(named)}, which was counted of what stands in")
     notes += marked_notes(points)
     title = f"{METRICS[metric].axis.removesuffix(' (%)')} against {METRICS[cost].axis}"
     return Plot(name, title, METRICS[cost].axis, METRICS[metric].axis, tuple(series), tuple(notes))
+
+
+def _counted_of_another(place: Place) -> bool:
+    """Whether a cost was counted of the model that stands in, while those beside it are of the paper's model."""
+    return METRICS[place.cell.metric].kind == "cost" and place.cell.model != place.wanted.model
 
 
 def _lines(places: Iterable[Place], *kinds: Callable[[Place], Point | None]) -> list[Series]:

@@ -1,0 +1,22 @@
+"""What a report says of methods whose choices hang on the order of nearly equal scores."""
+
+from collections.abc import Iterable
+
+from models.reduction import method_of
+from results.metrics import METRICS
+from results.records import Record
+
+MEASURED = "of 512 videos of the demo up to 7 answers changed in float32 (python -m benchmarks.near_ties)"
+"""By how much the same weights and clips differed between threads, batch sizes, and fused and explicit attention."""
+
+
+def near_ties(records: Iterable[Record]) -> list[str]:
+    """A line that names the methods among accuracies of which another kernel or machine may merge other tokens."""
+    found: dict[str, None] = {}
+    for record in records:
+        if METRICS[record.cell["metric"]].kind == "accuracy" and method_of(record.cell["reduction"]).near_ties:
+            found[record.cell["reduction"].partition(":")[0]] = None
+    if not found:
+        return []
+    why = "tokens by scores that are nearly equal, which other threads, batch sizes and kernels order otherwise"
+    return [f"{' and '.join(sorted(found))} merge {why}: {MEASURED}"]
