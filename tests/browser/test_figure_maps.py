@@ -26,10 +26,10 @@ LOWEST, HIGHEST = (0x00, 0x22, 0x4E), (0xFE, 0xE8, 0x38)
 ABSENT, WHITE = (235, 235, 235), (255, 255, 255)
 
 
-def open_figure(open_page: Open, folder: Path, content: dict[str, Any]) -> Page:
+def open_figure(open_page: Open, folder: Path, content: dict[str, Any], **settings: Any) -> Page:
     file, shown = folder / "report.html", replace(figures()[0], content=content)
     file.write_text(render_page(make_page(figures=[shown])), encoding="utf-8")
-    return open_page(file.as_uri())
+    return open_page(file.as_uri(), **settings)
 
 
 def wait_for_colour(page: Page, patch: int, wanted: tuple[int, ...]) -> None:
@@ -107,7 +107,8 @@ def test_merged_tokens_have_one_colour_with_lines_around_them(open_page: Open, t
         groups[place] = group
     merged = {"groups": [groups] * 8, "colours": ["a03020", "2040c0"], "left": 40, "number": 6, "where": "in block 6"}
     stage = {"block": 6, "kept": ["1" * 48 + "0"] * 8, "maps": {}} | merged
-    page = open_figure(open_page, tmp_path, CONTENT | {"stages": [stage]})
+    # A window of its own, since it is printed below.
+    page = open_figure(open_page, tmp_path, CONTENT | {"stages": [stage]}, viewport={"width": 1280, "height": 900})
     for patch, colour in ((0, (0xA0, 0x30, 0x20)), (7, (0xA0, 0x30, 0x20)), (24, (0x20, 0x40, 0xC0)), (48, WHITE)):
         wait_for_colour(page, patch, colour)
     said = "stage 6 in block 6, slot 1 of 8 (frame 5): 48 of 49 patches kept, those of the clip merged into 40 tokens"
