@@ -27,12 +27,13 @@ class RLT(Reduction):
     def choose(self, seen: Seen) -> Choice:
         assert seen.pixels is not None
         import torch
-        import torch.nn.functional as F
 
         arch, clips = seen.arch, seen.pixels.unflatten(2, (seen.arch.slots, -1))
         # The last frame of a slot against the first of the slot before; those between are not looked at.
         change = (clips[:, :, 1:, -1] - clips[:, :, :-1, 0]).abs().mean(dim=1)
-        moved = F.avg_pool2d(change, arch.patch).flatten(2) > self.tau
+        rows = arch.image // arch.patch
+        patches = change.unflatten(3, (rows, arch.patch)).unflatten(2, (rows, arch.patch))
+        moved = patches.mean(dim=(3, 5)).flatten(2) > self.tau
         first = moved.new_ones(len(clips), 1, arch.tokens_per_slot)
         return Choice(torch.cat((first, moved), 1).flatten(1))
 

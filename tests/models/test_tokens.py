@@ -199,3 +199,12 @@ def test_a_reduction_can_be_switched_to_and_fro(demo):
 def test_create_model_takes_every_method():
     for reduction in METHODS:
         assert create_model("vit_demo", reduction)(uneven()).shape == (4, 16)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("reduction", METHODS)
+def test_short_clips_down_to_one_slot(demo, reduction):
+    reduced(demo, reduction)
+    for frames in (2, 4, 8):
+        demo.set_frames(frames)
+        assert demo(torch.randn(2, 3, frames, 56, 56)).isfinite().all()
