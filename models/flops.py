@@ -45,9 +45,11 @@ def count_flops(model: VisionTransformer, with_fvcore: bool = False, clip: Tenso
         tensors = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
     training = model.training
     model.eval()  # stochastic depth would ask for random numbers, and skips no products
-    with torch.no_grad(), FlopCounterMode(display=False) as products, _Layers(products, clip is None) as layers:
-        functional_call(model, tensors, empty if clip is None else clip)
-    model.train(training)
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as products, _Layers(products, clip is None) as layers:
+            functional_call(model, tensors, empty if clip is None else clip)
+    finally:
+        model.train(training)
     return layers.total + products.get_total_flops() // 2  # torch counts a multiply-add as two
 
 

@@ -40,25 +40,33 @@ def _with_imports(file: Path) -> set[Path]:
         one = open_files.pop()
         if one not in found:
             found.add(one)
-            beside = [one.parent / f"{name}.py" for name in _imported(one, one.stat().st_mtime_ns)]
-            open_files += [path for path in beside if path.is_file()]
+            beside = [one.parent / name for name in _imported(one, one.stat().st_mtime_ns)]
+            sources = [source for path in beside for source in (path.with_suffix(".py"), path / "__init__.py")]
+            open_files += [source.resolve() for source in sources if source.is_file()]
     return found
 
 
 @cache
 def _imported(file: Path, changed: int) -> tuple[str, ...]:
-    """The last parts of the names of all modules that a file imports."""
+    """Paths, from a file's folder, of what it imports and of the packages around that, be they there or not."""
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):
         return ()
-    names: list[str] = []
+    found: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            names = [(0, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names += [node.module or "", *(alias.name for alias in node.names)]
-    return tuple(dict.fromkeys(name.rpartition(".")[2] for name in names if name))
+            module = f"{node.module}." if node.module else ""
+            names = [(node.level, module + alias.name) for alias in node.names]
+        else:
+            continue
+        for level, name in names:
+            parts, above = name.split("."), "../" * max(level - 1, 0)
+            found += [above + "/".join(parts[:k]) for k in range(1, len(parts) + 1)]
+            found += parts[-2:]  # of a package of which the file is a part
+    return tuple(dict.fromkeys(found))
 
 
 def fault(error: Exception, file: Path, line: int = 0) -> ValueError:

@@ -56,7 +56,7 @@ def trace(model: VisionTransformer, video: Tensor) -> tuple[Tensor, list[Stage]]
         logits = model(video)
     finally:
         model.observer = None
-    held = torch.arange(arch.slots * arch.tokens_per_slot, device=video.device).repeat(len(video), 1)
+    held = torch.arange(arch.slots * arch.tokens_per_slot).repeat(len(video), 1)
     sizes: list[Tensor | None] = [None] * len(video)
     stages = []
     for number in sorted({event.stage for event in events}):
@@ -64,7 +64,7 @@ def trace(model: VisionTransformer, video: Tensor) -> tuple[Tensor, list[Stage]]
         before, maps = held.clone(), {name: torch.full(held.shape, torch.nan) for name in own[0].maps}
         for event in own:
             rows = slice(event.clip, event.clip + len(event.moves))
-            held[rows] = _follow(before[rows], event.moves, -1)
+            held[rows] = _follow(before[rows], event.moves.cpu(), -1)
             sizes[rows] = event.sizes
             for name, values in event.maps.items():
                 maps[name][rows] = _follow(before[rows], values.float().cpu(), torch.nan)
@@ -75,7 +75,6 @@ def trace(model: VisionTransformer, video: Tensor) -> tuple[Tensor, list[Stage]]
 
 def _follow(held: Tensor, values: Tensor, without: float) -> Tensor:
     """(B, P) of each place the value (B, N) of the token that holds it."""
-    held = held.to(values.device)
     return torch.where(held < 0, without, values.gather(1, held.clamp_min(0)))
 
 

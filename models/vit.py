@@ -69,7 +69,7 @@ class VisionTransformer(nn.Module):
         """Switch to the reduction that `text` names, as `sta:r=48` or `tome:gflops=308`; ValueError where it does not
         fit this model."""
         self.reduction: Reduction = reduction_on(text, self.arch)
-        self._unchecked = not self.patch_embed.proj.weight.is_meta
+        self._unchecked = True
 
     def set_frames(self, frames: int, slot: int = 0) -> None:
         """Take clips of `frames` frames, with the positions of a whole clip from its time slot `slot` on.
@@ -108,11 +108,11 @@ class VisionTransformer(nn.Module):
         first, count = self._first_slot * arch.tokens_per_slot, arch.slots * arch.tokens_per_slot
         x = x + self.positions[:, first : first + count]
         x = x.to(self.patch_embed.proj.weight.dtype)  # DeepSpeed converts parameters alone, not the positions
-        stages = Stages(self.reduction, arch, video, self.observer, self._unchecked)
+        stages = Stages(self.reduction, arch, video, self.observer, self._unchecked and not video.is_meta)
         tokens = stages.run("before", 1, Tokens(x))
         for number, factors in enumerate(self._factors(x, branches), 1):
             tokens = self._block(number, tokens, factors, stages)
-        if self._unchecked:
+        if stages.check:
             self._unchecked = False
         return self.head(self.fc_norm(tokens.pooled(count if self.reduction.by_size else 0)))
 

@@ -8,7 +8,7 @@ from harness.profiles import Profile
 from harness.tables import Table
 from jobs.spec import cells
 from jobs.spec.cells import Cell, job_kind
-from jobs.spec.jobs import Job, Train
+from jobs.spec.jobs import END_TO_END, Job, Train
 from results.metrics import METRICS
 from results.progress import JobProgress
 
@@ -174,7 +174,7 @@ def _groups(cells: Iterable[Cell], fuse: bool) -> list[list[Cell]]:
         elif kind in ("evaluate", "visualize"):
             key = (kind, cell.model, cell.dataset)
         elif kind == "measure":
-            key = (kind, cell.model, cell.reduction, cell.dataset, cell.views)
+            key = (kind, cell.model, cell.reduction, cell.dataset, cell.views, str(cell.metric == END_TO_END))
         else:
             key = (kind,)
         shared.setdefault(key, []).append(cell)

@@ -18,6 +18,10 @@ from jobs.spec.sources import Checkpoint as Checkpoint
 from jobs.spec.sources import Dataset as Dataset
 
 PRECISIONS = ("fp32", "fp16", "bf16")
+END_TO_END = "clips_per_s_e2e"
+"""The timing in which reading and decoding count."""
+MOST_CLIPS = 512
+"""Real clips that a timing takes forward, unless a batch is larger; it then begins anew with the first."""
 WARM_UP_MIN, WARM_UP_MAX = 10, 50
 """Warm-up iterations of a timing: at least, and at most (the reference code's number)."""
 
@@ -137,7 +141,9 @@ class Measure(Job):
         }
         if self.dataset:
             settings |= {"dataset": asdict(self.dataset)}
-        if self.end_to_end:
+            if cell.metric != END_TO_END:
+                settings |= {"clips": self.clips}
+        if cell.metric == END_TO_END:
             settings |= {"block": self.block, "decoders": self.decoders}
         if self.checkpoint.path:
             settings |= {"checkpoint": asdict(self.checkpoint)}
@@ -145,8 +151,15 @@ class Measure(Job):
 
     @property
     def end_to_end(self) -> bool:
-        """Whether reading and decoding count."""
-        return self.cells[0].metric == "clips_per_s_e2e"
+        """Whether reading and decoding count; such a cell shares its job with none."""
+        found = END_TO_END in (cell.metric for cell in self.cells)
+        assert not found or len(self.cells) == 1
+        return found
+
+    @property
+    def clips(self) -> int:
+        """Clips of the dataset that are taken where their content counts, at most."""
+        return min(max(MOST_CLIPS, self.batch_size), self.samples * self.batch_size)
 
     def batch_of(self, metric: str) -> int:
         """Clips in a forward pass that answers `metric`."""

@@ -53,7 +53,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _load(key: str, file: Path | None, point: EntryPoint | None) -> None:
-    if key in _loaded:
+    if key in _loaded or (file and _is_imported(file)):
         return
     before = {"model": set(ARCHITECTURES), "metric": set(METRICS), "reduction": set(REGISTRY)}
     try:
@@ -71,6 +71,13 @@ def _load(key: str, file: Path | None, point: EntryPoint | None) -> None:
     for kind, names in (("model", ARCHITECTURES), ("metric", METRICS)):
         for name in set(names) - before[kind]:
             _origins[kind, name] = file or Path(str(sys.modules[key.partition(":")[0]].__file__))
+
+
+def _is_imported(file: Path) -> bool:
+    """Whether another plugin has imported the file already, by its name."""
+    module = sys.modules.get(file.stem)
+    found = getattr(module, "__file__", None)
+    return found is not None and Path(found).resolve() == file
 
 
 def _run(file: Path) -> None:

@@ -46,7 +46,7 @@ def sample_clips(job: Evaluate, wanted: int, task: Task, skipped: list[dict[str,
     videos = min(len(items), wanted)
     request = clip_request(job.dataset, arch, (grid,))
     order = [items[k * len(items) // videos] for k in range(videos)]
-    found: list[Tensor] = []
+    rounds: list[list[Tensor]] = [[] for _ in range(-(-wanted // videos))]
     with DecodePool(job.decoders, job.decode_timeout_s, ahead=job.block) as pool:
         for item, video in pool.read((item, item.file, request) for item in order):
             task.check_stop()
@@ -54,10 +54,11 @@ def sample_clips(job: Evaluate, wanted: int, task: Task, skipped: list[dict[str,
                 skipped.append({"video": item.path, "reason": str(video)})
                 check_tolerance(skipped, len(order), job.tolerance)
                 continue
-            frames = torch.from_numpy(video.frames)
-            found += [cut(frames, video, view, arch.image) for view in views_of_video(job, video, (grid,))[0]]
-            if len(found) >= wanted:
-                break
+            frames, (views, _) = torch.from_numpy(video.frames), views_of_video(job, video, (grid,))
+            number = len(rounds[0])  # another view of each video, so that all are among the clips
+            for k, taken in enumerate(rounds[: len(views)]):
+                taken.append(cut(frames, video, views[(number + k) % len(views)], arch.image))
+    found = [clip for taken in rounds for clip in taken]
     if not found:
         raise ValueError(f"{Path(job.dataset.labels)} has no video that can be read")
     whole = min(wanted, len(found)) // job.batch_size * job.batch_size

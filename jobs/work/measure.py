@@ -30,8 +30,6 @@ from results.records import Record
 from results.spread import spread, spread_flags
 
 GIB = 2**30
-CLIPS = 512
-"""Real clips that a timing takes forward, at most; it then begins anew with the first."""
 
 
 def run(job: Measure, task: Task) -> None:
@@ -83,8 +81,7 @@ class _Forward:
         self.device = device
         if job.dataset:
             check_unchanged(task.runs, job.dataset, job.checkpoint)
-            wanted = min(max(CLIPS, job.batch_size), job.samples * job.batch_size)
-            self.clips = sample_clips(job.evaluation(), wanted, task, skipped)
+            self.clips = sample_clips(job.evaluation(), job.clips, task, skipped)
         else:
             shape = job.batch_size, 3, arch.frames, arch.image, arch.image
             self.clips = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(device)

@@ -48,7 +48,8 @@ def methods() -> list[str]:
 def source_digest(name: str) -> str:
     """A short digest of a method's file and what it imports beside it: a changed method is measured again."""
     if name in REGISTRY:
-        return digest_of(file_of(REGISTRY[name]))
+        bases = [one for one in REGISTRY[name].__mro__ if issubclass(one, Reduction) and one is not Reduction]
+        return "-".join(dict.fromkeys(digest_of(file_of(one)) for one in bases))
     found = find_spec(f"{__name__}.{name}")
     assert found is not None
     assert found.origin is not None

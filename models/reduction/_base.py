@@ -184,8 +184,8 @@ def _check_plugin(method: type[Reduction]) -> None:
     name, known = method.name, REGISTRY.get(method.name)
     if (PACKAGE / "reduction" / f"{name}.py").exists():
         raise Misuse(f"{name!r} is the name of a built-in reduction; give the file, or `name`, another")
-    if known and file_of(known) != file_of(method):
-        raise Misuse(f"{name!r} is the name of the reduction in {file_of(known)}; give one of them another")
+    if known and (file_of(known) != file_of(method) or known.__qualname__ != method.__qualname__):
+        raise Misuse(f"{name!r} is the name of the reduction in {file_of(known)}; give one of them another `name`")
     if not re.fullmatch("[A-Za-z][A-Za-z0-9_-]*", name):
         raise Misuse(f"{name!r} cannot be the name of a reduction: letters, digits, - and _, a letter first")
     for base in reversed(method.__mro__[1:]):

@@ -77,9 +77,9 @@ class ToMe(Reduction):
     def fit(self, source: Architecture, target: Architecture) -> tuple[Reduction, str]:
         share = target.slots * target.tokens_per_slot / (source.slots * source.tokens_per_slot)
         if isinstance(self.r, tuple):
-            listed = tuple(r * share for r in self.r[: target.depth])
-            shorter = replace(self, r=tuple(map(round, listed)))
-            return shorter, "" if shorter.r == listed else f"{self} scales to {shorter}, rounded"
+            listed = tuple(r * share for r in self.r)
+            shorter = replace(self, r=tuple(map(round, listed[: target.depth])))
+            return shorter, "" if shorter.r == listed else f"{self} scales to {shorter}, rounded or cut to its blocks"
         exact = self.r * share * source.depth / target.depth
         fitted = replace(self, r=round(exact))
         return fitted, "" if exact == fitted.r else f"r = {self.r} scales to {exact:g}, rounded to {fitted.r}"

@@ -67,10 +67,10 @@ class VidTLDR(Reduction):
 
     def fit(self, source: Architecture, target: Architecture) -> tuple[Reduction, str]:
         share = target.slots * target.tokens_per_slot / (source.slots * source.tokens_per_slot)
-        exact = tuple(r if r < 1 else r * share for r in self.r[: target.depth])
-        fitted = replace(self, r=tuple(r if r < 1 else round(r) for r in exact))
-        note = "" if fitted.r == exact else f"{self} scales to {fitted}, rounded"
-        return fitted, note
+        exact = tuple(r if r < 1 else r * share for r in self.r)
+        rounded = tuple(r if r < 1 else float(round(r * share)) for r in self.r)
+        fitted = replace(self, r=rounded[: target.depth])
+        return fitted, "" if fitted.r == exact else f"{self} scales to {fitted}, rounded or cut to its blocks"
 
     def canonical(self, arch: Architecture) -> str:
         return str(self) if self.stages(arch.depth) else "none"

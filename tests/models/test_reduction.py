@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 from dataclasses import replace
 
@@ -205,3 +206,16 @@ def test_what_a_method_imports_beside_it_is_in_its_digest(tmp_path):
     assert digest_of(tmp_path / "mine.py") != before
     (tmp_path / "other.py").write_text("x = 1")
     assert digest_of(tmp_path / "mine.py") == digest_of(tmp_path / "mine.py")
+
+
+def test_a_list_is_scaled_by_what_each_was() -> None:
+    """A count that becomes less than one is none, and not a share; what is cut is said."""
+    small = dataclasses.replace(DEMO, depth=4)
+    for text, fitted, noted in (
+        ("vidtldr:r=400-200", "vidtldr:r=100-50", False),
+        ("vidtldr:r=2-0.25", "vidtldr:r=0-0.25", True),
+        ("vidtldr:r=0.2-0.2-0.2-0.2-0.2", "vidtldr:r=0.2-0.2-0.2-0.2", True),
+        ("tome:r=40-40-40-40-40", "tome:r=10-10-10-10", True),
+    ):
+        found, note = parse(text).fit(BASE, small)
+        assert (str(found), bool(note)) == (fitted, noted), text

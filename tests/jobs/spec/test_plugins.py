@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_used_is_named_with_its_line(tmp_path: Path, name:
 def test_two_files_of_one_name(tmp_path: Path) -> None:
     first, second = (put(tmp_path / folder / "mine.py", HEAD + KEEP) for folder in ("a", "b"))
     load_plugins([first, first])
-    assert f"'mine' is the name of the reduction in {first}; give one of them another" in refusal(second)
+    assert f"'mine' is the name of the reduction in {first}; give one of them another `name`" in refusal(second)
 
 
 def test_a_path_without_plugins(tmp_path: Path) -> None:
@@ -255,3 +255,45 @@ def test_a_wrong_choice_of_another_kind(tmp_path: Path, decision: str, message: 
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         create_model("vit_demo", "free")(torch.randn(2, 3, 16, 56, 56))
     assert f"{file}, line 17: {message}" in str(caught.value)
+
+
+def test_packages_beside_a_file_are_in_its_digest(tmp_path: Path) -> None:
+    put(tmp_path / "helpers" / "__init__.py", "")
+    inner = put(tmp_path / "helpers" / "inner.py", "x = 1\n")
+    load_plugins([put(tmp_path / "mine.py", f"from helpers.inner import x\n{HEAD}{KEEP}")])
+    before = source_digest("mine")
+    put(inner, "x = 12\n")
+    assert source_digest("mine") != before
+
+
+def test_a_method_built_on_another_file_has_that_in_its_digest(tmp_path: Path) -> None:
+    load_plugins([put(tmp_path / "mine.py", HEAD.replace("Staged)", "STA)").replace(
+        "Staged, register", "register\nfrom models.reduction.sta import STA") + KEEP)])  # fmt: skip
+    assert source_digest("sta") in source_digest("mine")
+
+
+def test_one_file_of_a_folder_may_import_another(tmp_path: Path) -> None:
+    model = 'from models.catalog import *\n\nTINY = 3\nregister_model("vit_mine", Architecture(24, 2, 2))\n'
+    put(tmp_path / "zmodel.py", model)
+    put(tmp_path / "amethod.py", f"from zmodel import TINY\n{HEAD}{KEEP}")
+    load_plugins([tmp_path])
+    assert {"vit_mine"} <= set(ARCHITECTURES)
+    assert "amethod" in methods()
+
+
+def test_two_methods_in_one_file_need_names(tmp_path: Path) -> None:
+    second = KEEP + "\n\n\n@register\nclass Other(Mine):\n    pass\n"
+    file = put(tmp_path / "mine.py", HEAD + second)
+    assert f"'mine' is the name of the reduction in {file}; give one of them another `name`" in refusal(file)
+    named = put(tmp_path / "two.py", HEAD + second.replace("    pass", '    name = "other"'))
+    load_plugins([named])
+    assert {"two", "other"} <= set(methods())
+
+
+def test_a_model_of_a_users_method_can_be_counted_before_it_ever_ran(tmp_path: Path) -> None:
+    """As a training does at its end."""
+    load_plugins([put(tmp_path / "mine.py", HEAD + KEEP)])
+    model = create_model("vit_demo", "mine:r=12")
+    assert count_flops(model) == count_flops(create_model("vit_demo", "random:r=12"))
+    with torch.inference_mode():
+        model(torch.randn(1, 3, 16, 56, 56))
