@@ -46,14 +46,16 @@ def methods() -> list[str]:
 
 
 def source_digest(name: str) -> str:
-    """A short digest of a method's file and what it imports beside it: a changed method is measured again."""
-    if name in REGISTRY:
-        bases = [one for one in REGISTRY[name].__mro__ if issubclass(one, Reduction) and one is not Reduction]
-        return "-".join(dict.fromkeys(digest_of(file_of(one)) for one in bases))
-    found = find_spec(f"{__name__}.{name}")
-    assert found is not None
-    assert found.origin is not None
-    return digest_of(Path(found.origin))
+    """A short digest of a method's file, of those of methods it is built on, and of what these import beside them: a
+    changed method is measured again."""
+    try:
+        bases = [one for one in registered(name).__mro__ if issubclass(one, Reduction) and one is not Reduction]
+    except ValueError:  # that it cannot be loaded is said where it is asked for
+        found = find_spec(f"{__name__}.{name}")
+        assert found is not None
+        assert found.origin is not None
+        return digest_of(Path(found.origin))
+    return "-".join(dict.fromkeys(digest_of(file_of(one)) for one in bases))
 
 
 def registered(name: str) -> type[Reduction]:
