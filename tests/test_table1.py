@@ -53,6 +53,9 @@ def test_a_sweep_killed_in_a_training_fills_every_cell_when_told_again(tmp_path:
             assert driver.poll() is None
             assert time.monotonic() < until
             time.sleep(0.02)
+        while not any("loss" in job.text for job in read_progress(runs)):  # its word of a step comes after the step
+            assert time.monotonic() < until
+            time.sleep(0.02)
         driver.kill()
     (training,) = [job for job in read_progress(runs) if job.state == "running" and job.job["kind"] == "train"]
     assert "loss" in training.text
