@@ -22,8 +22,9 @@ import numpy as np
 import tabulate
 
 from jobs.data.encoding import X264
+from jobs.spec.blocks import split
 from jobs.spec.cells import Cell
-from jobs.spec.jobs import Dataset, Evaluate, split
+from jobs.spec.jobs import Dataset, Evaluate
 from jobs.spec.sources import NO_WEIGHTS
 
 GRIDS = ("2x3", "4x3", "6x3", "8x3", "16x3")

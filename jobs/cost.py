@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from jobs.spec.blocks import split
 from jobs.spec.cells import parse_views
-from jobs.spec.jobs import WARM_UP_MAX, Evaluate, Measure, Train, split
+from jobs.spec.jobs import WARM_UP_MAX, Evaluate, Measure, Train
 from jobs.training.restarts import KEPT
 from models.catalog import architecture
 from models.reduction import parse

@@ -5,7 +5,6 @@ that the planner can find out without running anything whether a value is alread
 record ids, so that the same work asked for again finds the folder of the first attempt.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -299,13 +298,3 @@ class Visualize(Job):
 def shown_videos(video: str, videos: int) -> str:
     """Which videos a figure shows, as its record says it."""
     return video or f"{videos} of its label file"
-
-
-def split(count: int, size: int) -> list[tuple[int, int]]:
-    """The blocks (start, end) that `count` videos are cut into; they do not depend on how many tasks share them."""
-    return [(start, min(start + size, count)) for start in range(0, count, size)]
-
-
-def share(blocks: Sequence[tuple[int, int]], task: int, tasks: int) -> list[tuple[int, int]]:
-    """The blocks of one of `tasks` tasks: without padding or duplicates, and none left out."""
-    return list(blocks[task::tasks])

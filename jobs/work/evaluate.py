@@ -22,8 +22,9 @@ from jobs.data.tolerance import TooManyUnreadable, check_tolerance
 from jobs.data.views import View
 from jobs.node.device import autocast, normalise, pick_device, ready_model
 from jobs.node.task import Task
+from jobs.spec.blocks import share, split
 from jobs.spec.cells import Cell
-from jobs.spec.jobs import Checkpoint, Dataset, Evaluate, Job, share, split
+from jobs.spec.jobs import Checkpoint, Dataset, Evaluate, Job
 from jobs.spec.sources import NO_WEIGHTS
 from jobs.work.clips import clip_request, cut, views_of_video
 from jobs.work.scores import Block, BlockStore, Totals, ViewScores, total

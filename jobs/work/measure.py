@@ -17,8 +17,9 @@ from jobs.data.labels import read_labels
 from jobs.data.tolerance import check_tolerance
 from jobs.node.device import autocast, check_gpu, normalise, pick_device, ready_model
 from jobs.node.task import Task
+from jobs.spec.blocks import split
 from jobs.spec.cells import Cell
-from jobs.spec.jobs import Measure, split
+from jobs.spec.jobs import Measure
 from jobs.work.clips import sample_clips
 from jobs.work.evaluate import Scorer, check_unchanged, unreadable
 from jobs.work.timing import attention_kernel, peak_memory, stable_warm_up, timed_forward

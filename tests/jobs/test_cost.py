@@ -10,8 +10,9 @@ import pytest
 
 from jobs import cost
 from jobs.data.views import distinct_views
+from jobs.spec.blocks import split
 from jobs.spec.cells import Cell
-from jobs.spec.jobs import Dataset, Evaluate, Measure, split
+from jobs.spec.jobs import Dataset, Evaluate, Measure
 from jobs.spec.sources import NO_WEIGHTS
 from jobs.training.report import TrainingReport
 from jobs.work.scores import Block, BlockStore, ViewScores

@@ -18,8 +18,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from jobs.spec.blocks import split
 from jobs.spec.cells import Cell
-from jobs.spec.jobs import Evaluate, split
+from jobs.spec.jobs import Evaluate
 from jobs.spec.wire import to_dict
 from jobs.work.scores import Block, BlockStore
 from models import create_model, load_checkpoint
