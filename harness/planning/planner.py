@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.planning.lanes import lanes
 from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
 from jobs.spec import jobs
+from jobs.spec.blocks import split
 from jobs.spec.cells import Cell, by_content, check_short_clips, job_kind
 from jobs.spec.jobs import Checkpoint, Count, Evaluate, Job, Measure, Train, Visualize
 from jobs.spec.sources import NO_WEIGHTS, edition_of
@@ -77,7 +78,7 @@ class Planner:
             return 1
         tasks = self.profile.launch.tasks or lanes(self.profile.launch)
         videos = self.videos[job.dataset.name]
-        blocks = len(jobs.split(min(videos, self.limit or videos), job.block))
+        blocks = len(split(min(videos, self.limit or videos), job.block))
         return min(tasks, blocks) if videos else tasks
 
     def _evaluate(self, cells: tuple[Cell, ...], model: str, dataset: jobs.Dataset, checkpoint: Checkpoint) -> Evaluate:
