@@ -151,7 +151,7 @@ class Reduction:
 
     def canonical(self, arch: Architecture) -> str:
         """The one spelling of this reduction on `arch`, so that equal reductions share their records."""
-        return str(self)
+        return str(self) if self.stages(arch.depth) else "none"
 
     def settings(self) -> dict[str, Any]:
         """The settings that are not their defaults, in the order in which they are written."""

@@ -84,9 +84,6 @@ class PiToMe(Reduction):
         fitted = replace(self, ratio=max(round(self.ratio ** (source.depth / target.depth), 4), 0.5))
         return fitted, f"ratio = {self.ratio:g} over {source.depth} blocks is {fitted.ratio:g} over {target.depth}"
 
-    def canonical(self, arch: Architecture) -> str:
-        return str(self) if self.ratio < 1 else "none"
-
 
 def _between(cosine: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Of all cosines (B, N, N) those of the tokens at positions a (B, A) to those at b (B, B')."""

@@ -84,9 +84,6 @@ class ToMe(Reduction):
         fitted = replace(self, r=round(exact))
         return fitted, "" if exact == fitted.r else f"r = {self.r} scales to {exact:g}, rounded to {fitted.r}"
 
-    def canonical(self, arch: Architecture) -> str:
-        return str(self) if self.stages(arch.depth) else "none"
-
     def _merges(self, count: int, stage: int, arch: Architecture) -> int:
         block = self.stages(arch.depth)[stage - 1]
         return min(self.schedule(arch.depth)[block - 1], count // 2)

@@ -72,9 +72,6 @@ class VidTLDR(Reduction):
         fitted = replace(self, r=rounded[: target.depth])
         return fitted, "" if fitted.r == exact else f"{self} scales to {fitted}, rounded or cut to its blocks"
 
-    def canonical(self, arch: Architecture) -> str:
-        return str(self) if self.stages(arch.depth) else "none"
-
 
 def saliency(attention: Tensor) -> Tensor:
     """(B, N, N) probabilities → (B, N) in [0, 1]: how sharply a token attends; 0 for background (section 3.2)."""
