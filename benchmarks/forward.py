@@ -24,11 +24,12 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from models import count_flops
-from models.catalog import Architecture, architecture
+from models.architecture import Architecture
+from models.catalog import architecture
 from models.reduction._base import Place
 from models.stages import Stages
 from models.tokens import Tokens
-from models.vit import VisionTransformer
+from models.video_model import VideoModel
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -133,7 +134,7 @@ def clips_that_repeat(batch: int, arch: Architecture, share: float = 0.36) -> Te
     return clips
 
 
-def measure(model: VisionTransformer, clips: Tensor, repeats: int, plain: str) -> list[str]:
+def measure(model: VideoModel, clips: Tensor, repeats: int, plain: str) -> list[str]:
     """One row of the table, from `repeats` rounds; `plain` is the reduction that it is compared with."""
     device, dtype = str(clips.device), clips.dtype
     with ProductShapes() as recorded:
@@ -173,7 +174,7 @@ def measure(model: VisionTransformer, clips: Tensor, repeats: int, plain: str) -
     ]
 
 
-def _work(model: VisionTransformer, reduction: str, clips: Tensor) -> int:
+def _work(model: VideoModel, reduction: str, clips: Tensor) -> int:
     """Multiply-adds of the first clip under a reduction."""
     model.set_reduction(reduction)
     return count_flops(model, clip=clips[:1] if model.reduction.by_content else None)
@@ -209,7 +210,7 @@ def main() -> None:
     arch = replace(arch, depth=options.blocks or arch.depth)
     rows = []
     for name in options.dtype.split(","):
-        model = VisionTransformer(arch, arch.num_classes).to(options.device, DTYPES[name]).eval()
+        model = VideoModel(arch, arch.num_classes).to(options.device, DTYPES[name]).eval()
         clips = torch.randn(options.batch, 3, arch.frames, arch.image, arch.image).to(options.device, DTYPES[name])
         for reduction in options.reductions:
             model.set_reduction(reduction)

@@ -22,7 +22,7 @@ from jobs.data import glimpse
 from jobs.data.reader import ClipRequest, read_video
 from jobs.node.device import normalise
 from models import create_model, load_checkpoint
-from models.vit import VisionTransformer
+from models.video_model import VideoModel
 
 WEIGHTS = Path(models.__file__).parent / "weights" / "vit_glimpse.safetensors"
 WAYS = list(itertools.product((1, 2), (1, 16), (SDPBackend.FLASH_ATTENTION, SDPBackend.MATH)))
@@ -38,7 +38,7 @@ def read_clips(root: Path) -> tuple[Tensor, Tensor]:
 
 
 @torch.inference_mode()
-def logits_of(model: VisionTransformer, clips: Tensor, threads: int, batch: int, kernel: SDPBackend) -> Tensor:
+def logits_of(model: VideoModel, clips: Tensor, threads: int, batch: int, kernel: SDPBackend) -> Tensor:
     torch.set_num_threads(threads)
     with sdpa_kernel(kernel):
         return torch.cat([model(part) for part in clips.split(batch)])

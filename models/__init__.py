@@ -8,16 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.checkpoints import CheckpointError, load_checkpoint, load_pretrained
+    from models.checkpoints import load_checkpoint, load_pretrained
     from models.flops import count_flops
-    from models.vit import create_model
+    from models.video_model import create_model
 
 __all__ = ["CheckpointError", "count_flops", "create_model", "load_checkpoint", "load_pretrained"]
 
 _HOME = {
-    "CheckpointError": "models.checkpoints",
+    "CheckpointError": "models.weights_reader",
     "count_flops": "models.flops",
-    "create_model": "models.vit",
+    "create_model": "models.video_model",
     "load_checkpoint": "models.checkpoints",
     "load_pretrained": "models.checkpoints",
 }

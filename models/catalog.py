@@ -1,48 +1,45 @@
-"""The architectures by name and their shapes. Imports no torch: planning a sweep needs only these numbers."""
+"""The architectures by name: two families and their sizes. Imports no torch: planning a sweep needs only these numbers.
+
+A further family is a subclass of `Architecture` and entries here, and a file in models/ that has its network.
+"""
+
+from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from models.architecture import Architecture, Level
 from models.plugin_code import Misuse
+
+if TYPE_CHECKING:
+    from models.video_model import VideoModel
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """Shape of a VideoMAE-style ViT: a clip is cut into tubelets, grouped into time slots."""
+class ViT(Architecture):
+    """A ViT as VideoMAE fine-tunes it: all tokens of a clip are one sequence, from the first block to the last."""
 
-    dim: int
-    """Embedding width C."""
-    depth: int
-    """Number of transformer blocks L."""
-    heads: int
-    """Attention heads; each is dim / heads wide."""
-    image: int = 224
-    """Side of a frame, in pixels."""
-    patch: int = 16
-    """Side of a patch, in pixels."""
-    frames: int = 16
-    """Frames of a clip."""
-    tubelet: int = 2
-    """Frames that one token spans."""
-    num_classes: int = 400
-    """Classes of the head unless the dataset says otherwise (Kinetics-400)."""
+    # VideoMAE's mean pooling starts the last norm and the head untrained. Of a pre-trained file, its decoder and the
+    # encoder's last norm have no use.
+    new: ClassVar[tuple[str, ...]] = ("fc_norm", "head")
+    unused: ClassVar[tuple[str, ...]] = ("decoder", "encoder_to_decoder", "mask_token", "norm")
+
+    @classmethod
+    def of(cls, dim: int, depth: int, heads: int, **settings: Any) -> Self:
+        """A ViT of `depth` blocks."""
+        return cls((Level(dim, depth, heads),), **settings)
 
     @property
-    def slots(self) -> int:
-        """Time slots T."""
-        return self.frames // self.tubelet
+    def dim(self) -> int:
+        """Embedding width C."""
+        return self.levels[0].dim
 
     @property
-    def tokens_per_slot(self) -> int:
-        """Tokens N of one time slot."""
-        return (self.image // self.patch) ** 2
-
-    @property
-    def shape(self) -> str:
-        """In a few words: width, blocks and heads, and the clips that it takes."""
-        heads = "1 head" if self.heads == 1 else f"{self.heads} heads"
-        return f"{self.dim} wide, {self.depth} blocks, {heads}, clips of {self.frames} × {self.image}²"
+    def heads(self) -> int:
+        """Attention heads."""
+        return self.levels[0].heads
 
     @property
     def _inputs(self) -> int:
@@ -50,25 +47,116 @@ class Architecture:
         return 3 * self.tubelet * self.patch**2
 
     def parameters(self, num_classes: int) -> int:
-        """How many weights the model has, a head of `num_classes` classes included."""
-        block = 12 * self.dim**2 + 12 * self.dim
-        return (self._inputs + 1) * self.dim + self.depth * block + 2 * self.dim + (self.dim + 1) * num_classes
+        c = self.dim
+        return (self._inputs + 1) * c + self.depth * (12 * c**2 + 12 * c) + 2 * c + (c + 1) * num_classes
 
     def multiply_adds(self, tokens: Sequence[tuple[int, int]]) -> int:
-        """What one clip costs whose blocks' attention and MLP work on so many tokens each, as models/flops.py counts; a
-        reduction's own products come on top."""
         n, c = self.slots * self.tokens_per_slot, self.dim
         blocks = sum(4 * a * c**2 + 2 * a**2 * c + 5 * a * c + 8 * m * c**2 + 5 * m * c for a, m in tokens)
         return n * self._inputs * c + blocks + 5 * c + c * self.num_classes
 
+    def network(self, num_classes: int) -> VideoModel:
+        from models.vit import VisionTransformer
 
-ARCHITECTURES = {
-    "vit_small": Architecture(384, 12, 6),
-    "vit_base": Architecture(768, 12, 12),
-    "vit_large": Architecture(1024, 24, 16),
-    "vit_huge": Architecture(1280, 32, 16),
+        return VisionTransformer(self, num_classes)
+
+
+@dataclass(frozen=True)
+class VideoSwin(Architecture):
+    """A Video Swin Transformer (Liu et al., CVPR 2022): attention in windows, 2 × 2 patches merged between levels.
+
+    Reductions on it follow STA's paper (Ding et al., ICCV 2023), whose code for it was not published; models/swin.py
+    says what is open there, and how it is decided here.
+    """
+
+    patch: int = 4
+    frames: int = 32
+    stride: int = 2
+    sampling: str = "video_swin"
+    window: tuple[int, int, int] = (8, 7, 7)
+    """Slots, rows and columns of a window."""
+
+    on_grid: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, dim: int, depths: tuple[int, ...], heads: tuple[int, ...], **settings: Any) -> Self:
+        """A Swin whose first level is `dim` wide; the width doubles from level to level."""
+        sizes = zip(depths, heads, strict=True)
+        return cls(tuple(Level(dim * 2**k, depth, number) for k, (depth, number) in enumerate(sizes)), **settings)
+
+    @property
+    def reducing(self) -> tuple[int, ...]:
+        return tuple(self.starts)[1:]
+
+    def dropped(self, r: int, stage: int) -> int:
+        # r, 1.5·r/4 and 2·r/16, rounded down, as STA's paper says for three; a further one in the same way.
+        return r * (stage + 1) // (2 * 4 ** (stage - 1))
+
+    def grid(self, level: int) -> tuple[int, int, int]:
+        """Slots, rows and columns of a level, counted from 1."""
+        return self.slots, self.side(level), self.side(level)
+
+    @property
+    def positions(self) -> int:
+        """Relative positions in a window: the rows of a block's table of biases."""
+        t, h, w = self.window
+        return (2 * t - 1) * (2 * h - 1) * (2 * w - 1)
+
+    def parameters(self, num_classes: int) -> int:
+        first, last = self.levels[0].dim, self.levels[-1].dim
+        total = (3 * self.tubelet * self.patch**2 + 3) * first + 2 * last + (last + 1) * num_classes
+        for level in self.levels:
+            c = level.dim
+            total += level.depth * (12 * c**2 + 13 * c + self.positions * level.heads)
+        return total + sum(8 * level.dim**2 + 8 * level.dim for level in self.levels[:-1])
+
+    def multiply_adds(self, tokens: Sequence[tuple[int, int]]) -> int:
+        first, last = self.levels[0].dim, self.levels[-1].dim
+        total = (3 * self.tubelet * self.patch**2 + 5) * self.slots * self.tokens_per_slot * first
+        counts = iter(tokens)
+        for number, level in enumerate(self.levels, 1):
+            c, grid = level.dim, self.grid(number)
+            if number > 1:
+                total += grid[0] * grid[1] * grid[2] * (10 * c + 2 * c**2)  # of 4 × c / 2 numbers, merged into c
+            inside = positions = 1
+            for length, most in zip(grid, self.window, strict=True):
+                side = min(length, most)
+                inside, positions = inside * side, positions * -(-length // side) * side
+            for _ in range(level.depth):
+                a, m = next(counts)
+                # Both products of attention run at all positions of all windows, the linear layers on what is left.
+                total += 4 * a * c**2 + 2 * positions * inside * c + 5 * a * c + 8 * m * c**2 + 5 * m * c
+        return total + 5 * tokens[-1][1] * last + last * self.num_classes
+
+    def network(self, num_classes: int) -> VideoModel:
+        from models.swin import SwinTransformer
+
+        return SwinTransformer(self, num_classes)
+
+    def faults(self) -> list[str]:
+        found = super().faults()
+        if min(self.window) < 1:
+            found.append(f"window = {self.window}: its sides are at least 1")
+        return found
+
+
+_SWINS = {
+    "swin3d_t": VideoSwin.of(96, (2, 2, 6, 2), (3, 6, 12, 24)),
+    "swin3d_s": VideoSwin.of(96, (2, 2, 18, 2), (3, 6, 12, 24)),
+    "swin3d_b": VideoSwin.of(128, (2, 2, 18, 2), (4, 8, 16, 32)),
+}
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "vit_small": ViT.of(384, 12, 6),
+    "vit_base": ViT.of(768, 12, 12),
+    "vit_large": ViT.of(1024, 24, 16),
+    "vit_huge": ViT.of(1280, 32, 16),
     # 8 slots of 7 × 7 tokens: a quarter of a ViT's 14 × 14, so that r / 4 drops the paper's fractions.
-    "vit_demo": Architecture(40, 12, 1, image=56, patch=8, num_classes=16),
+    "vit_demo": ViT.of(40, 12, 1, image=56, patch=8, num_classes=16),
+    **_SWINS,
+    **{f"{name}_w16": replace(arch, window=(16, 7, 7)) for name, arch in _SWINS.items()},
+    # 8 slots of 28 × 28 tokens: a quarter of the others', so that r1 / 4 drops the paper's fractions.
+    "swin_demo": VideoSwin.of(16, (2, 2, 2, 2), (1, 2, 4, 8), image=56, patch=2, frames=16, num_classes=16),
 }
 
 
@@ -85,11 +173,8 @@ def register_model(name: str, arch: Architecture) -> None:
         raise Misuse(f"{name!r} is the name of a model that there is; give yours another")
     if not re.fullmatch("[A-Za-z][A-Za-z0-9_-]*", name):
         raise Misuse(f"{name!r} cannot be the name of a model: letters, digits, - and _, a letter first")
-    for what, whole, part in (
-        ("dim", arch.dim, "heads"), ("image", arch.image, "patch"), ("frames", arch.frames, "tubelet"),
-    ):  # fmt: skip
-        if whole < 1 or getattr(arch, part) < 1 or whole % getattr(arch, part):
-            raise Misuse(f"model {name}: {what} = {whole} is no multiple of {part} = {getattr(arch, part)}")
-    if arch.depth < 1 or arch.num_classes < 1:
-        raise Misuse(f"model {name}: depth and num_classes must be at least 1")
+    if not isinstance(arch, Architecture) or type(arch) is Architecture:
+        raise Misuse(f"model {name}: give a ViT, a VideoSwin, or a family of your own, not {arch!r:.60}")
+    if faults := arch.faults():
+        raise Misuse(f"model {name}: {'; '.join(faults)}")
     ARCHITECTURES[name] = arch

@@ -19,10 +19,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.stages import Event
-from models.vit import VisionTransformer
+from models.video_model import VideoModel
 
 
-def count_flops(model: VisionTransformer, with_fvcore: bool = False, clip: Tensor | None = None) -> int:
+def count_flops(model: VideoModel, with_fvcore: bool = False, clip: Tensor | None = None) -> int:
     """Multiply-adds of one clip through `model` with its present reduction.
 
     The model runs on the meta device, so only shapes are computed: it may itself have been made under
@@ -53,7 +53,7 @@ def count_flops(model: VisionTransformer, with_fvcore: bool = False, clip: Tenso
     return layers.total + products.get_total_flops() // 2  # torch counts a multiply-add as two
 
 
-def forward_counted(model: VisionTransformer, clips: Tensor) -> tuple[Tensor, list[int]]:
+def forward_counted(model: VideoModel, clips: Tensor) -> tuple[Tensor, list[int]]:
     """One forward pass of clips (B, 3, F, H, W): their logits, and the multiply-adds of each by how many tokens its
     blocks found."""
     reduction, arch = model.reduction, replace(model.arch, num_classes=model.num_classes)
@@ -128,7 +128,7 @@ class _Layers(TorchFunctionMode):
         return out
 
 
-def _fvcore(model: VisionTransformer, clip: Tensor) -> int:
+def _fvcore(model: VideoModel, clip: Tensor) -> int:
     def attention(inputs: list[Any], outputs: list[Any]) -> int:
         query, key, value = (tensor.type().sizes() for tensor in inputs[:3])
         return prod(query) * key[-2] + prod(query[:-1]) * prod(value[-2:])

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.catalog import Architecture
+from models.architecture import Architecture
 from models.layers import Asked
 from models.plugin_code import is_plugin
 from models.reduction import Choice, Reduction, Seen
@@ -52,11 +52,11 @@ class Stages:
 
     def acts(self, place: Place, block: int) -> bool:
         """Whether a stage runs there; blocks count from 1."""
-        return self.reduction.place == place and block in self.reduction.stages(self.arch.depth)
+        return self.reduction.placed(self.arch) == place and block in self.reduction.blocks(self.arch)
 
     def asks(self, block: int) -> tuple[str, ...]:
         """What a block's attention has to hand over."""
-        found = self.reduction.place != "before" and block in self.reduction.stages(self.arch.depth)
+        found = self.reduction.placed(self.arch) != "before" and block in self.reduction.blocks(self.arch)
         return self.reduction.needs if found else ()
 
     def run(self, place: Place, block: int, tokens: Tokens, asked: Sequence[Asked] = ({},)) -> Tokens:
@@ -76,13 +76,24 @@ class Stages:
             after += left
         return join(after)
 
+    def keep(self, block: int, x: Tensor, keys: Tensor) -> Tensor:
+        """(B, M) positions of the tokens that stay of those on a grid, (B, N, C), before a block at which a stage runs.
+        keys: (B, N, D)."""
+        with torch.no_grad(), _full_precision(x.device.type):
+            seen = self._seen(block, Tokens(x), {"keys": keys[:, None]}, self.clips)
+            choice = self._choose(seen)
+        assert choice is not None
+        if self.observer:
+            self._report(seen, choice, apply(Tokens(x), choice), 0)
+        return choice.kept
+
     def _seen(self, block: int, tokens: Tokens, asked: Asked, clips: Tensor) -> Seen:
         # What stays is decided in at least float32, also under mixed precision.
         dtype = torch.promote_types(tokens.x.dtype, torch.float32)
         means: dict[str, Any] = {name: of_heads.to(dtype).mean(1) for name, of_heads in asked.items()}
         if "pixels" in self.reduction.needs:
             means["pixels"] = clips.to(torch.promote_types(clips.dtype, torch.float32))
-        stage = self.reduction.stages(self.arch.depth).index(block) + 1
+        stage = self.reduction.blocks(self.arch).index(block) + 1
         return Seen(self.arch, stage, block, tokens.x.to(dtype), tokens.sizes, **means)
 
     def _choose(self, seen: Seen) -> Choice | None:

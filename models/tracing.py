@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.reduction._base import Place
 from models.stages import Event
-from models.vit import VisionTransformer
+from models.video_model import VideoModel
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Stage:
         return int(self.after[clip].max()) + 1
 
 
-def trace(model: VisionTransformer, video: Tensor) -> tuple[Tensor, list[Stage]]:
+def trace(model: VideoModel, video: Tensor) -> tuple[Tensor, list[Stage]]:
     """One forward pass of clips (B, 3, T, H, W): its logits (B, classes), and the stages that ran in it.
 
     Nothing is chosen for the sake of the trace: each token carries its place along through the model's own choices.

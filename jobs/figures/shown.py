@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.catalog import Architecture
+from models.architecture import Architecture
 from models.tracing import Stage
 
 WHITE, EDGE = 255, 20

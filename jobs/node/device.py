@@ -8,7 +8,7 @@ from torch import Tensor
 
 from jobs.node.gpu_code import missing_code
 from models import create_model, load_checkpoint
-from models.vit import VisionTransformer
+from models.video_model import VideoModel
 
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 # ImageNet's statistics, which VideoMAE normalises with (protocol: section "Evaluation").
@@ -42,7 +42,7 @@ def check_gpu(gpus: int) -> None:
 
 def ready_model(
     name: str, num_classes: int, device: torch.device, checkpoint: str = "", stride: int | None = None
-) -> VisionTransformer:
+) -> VideoModel:
     """The model on `device`, for inference, with the weights in `checkpoint` if one is given; `stride` is as in
     `load_checkpoint`."""
     model = create_model(name, num_classes=num_classes)

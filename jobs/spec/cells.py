@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from jobs.spec.plugins import plugin_digest
 from models.catalog import ARCHITECTURES, architecture
-from models.reduction import is_by_cost, method_of, methods, parse, reduction_on, source_digest
+from models.reduction import check, is_by_cost, method_of, methods, parse, reduction_on, source_digest
 from results.metrics import MEASURES, METRICS
 
 
@@ -69,7 +69,7 @@ def stand_in(reduction: str, model: str, instead: str) -> tuple[str, str]:
     """`reduction` of `model` carried over to the model run `instead`, and a note where that could not be exact."""
     target = architecture(instead)
     fitted, note = parse(canonical(reduction, model)).fit(architecture(model), target)
-    fitted.check(target)
+    check(fitted, target)
     return fitted.canonical(target), note
 
 
@@ -92,7 +92,7 @@ def check_short_clips(reduction: str, model: str, frames: int) -> None:
     if frames > arch.frames or frames % arch.tubelet:
         raise ValueError(f"clips of {frames} frames; those of {model} have up to {arch.frames}, in {arch.tubelet}s")
     try:
-        parse(reduction).check(replace(arch, frames=frames))
+        check(parse(reduction), replace(arch, frames=frames))
     except ValueError as error:
         raise ValueError(f"clips of {frames} frames: {error}") from None
 

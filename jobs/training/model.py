@@ -4,10 +4,10 @@ import torch
 
 from jobs.spec.jobs import Train
 from models import create_model, load_pretrained
-from models.vit import VisionTransformer
+from models.video_model import VideoModel
 
 
-def prepare_model(job: Train) -> VisionTransformer:
+def prepare_model(job: Train) -> VideoModel:
     """The model as its training begins, on the CPU: from scratch by the recipe's seed, or from the job's start."""
     recipe = job.recipe
     torch.manual_seed(recipe.seed)

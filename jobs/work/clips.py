@@ -13,7 +13,8 @@ from jobs.data.tolerance import check_tolerance
 from jobs.data.views import View, distinct_views
 from jobs.node.task import Task
 from jobs.spec.jobs import Dataset, Evaluate
-from models.catalog import Architecture, architecture
+from models.architecture import Architecture
+from models.catalog import architecture
 
 
 def clip_request(dataset: Dataset, arch: Architecture, grids: tuple[str, ...]) -> ClipRequest:

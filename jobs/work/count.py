@@ -7,7 +7,7 @@ import torch
 from jobs.node.task import Task
 from jobs.spec.jobs import Count
 from models import count_flops, create_model
-from models.vit import VisionTransformer
+from models.video_model import VideoModel
 from results.metrics import METRICS
 from results.records import Record
 
@@ -16,7 +16,7 @@ _SOURCES = {"meta": "torch's counter on the meta device", "fvcore": "fvcore on r
 
 def run(job: Count, task: Task) -> None:
     """Count every cell of the job."""
-    made: dict[str, VisionTransformer] = {}
+    made: dict[str, VideoModel] = {}
     for number, cell in enumerate(job.cells):
         task.check_stop()
         started, began = task.now(), time.perf_counter()

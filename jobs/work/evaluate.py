@@ -33,7 +33,7 @@ from models.catalog import architecture
 from models.flops import forward_counted
 from models.plugin_code import file_of, is_plugin, line_of, own
 from models.reduction import method_of
-from models.vit import VisionTransformer
+from models.video_model import VideoModel
 from results.digests import content_sha256
 from results.metrics import METRICS
 from results.records import Record
@@ -169,7 +169,7 @@ class Scorer:
         return scores, np.array(costs, np.int64)
 
 
-def check_count(model: VisionTransformer, clip: Tensor, multiply_adds: int) -> None:
+def check_count(model: VideoModel, clip: Tensor, multiply_adds: int) -> None:
     """ValueError where a clip's multiply-adds, by its numbers of tokens, are not what a forward pass takes."""
     counted = count_flops(model, clip=clip)
     if counted != multiply_adds:

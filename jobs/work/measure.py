@@ -25,7 +25,7 @@ from jobs.work.evaluate import Scorer, check_unchanged, unreadable
 from jobs.work.timing import attention_kernel, peak_memory, stable_warm_up, timed_forward
 from models.catalog import architecture
 from models.plugin_code import Misuse, fault, file_of, line_of
-from models.vit import VisionTransformer
+from models.video_model import VideoModel
 from results.metrics import MEASURES, METRICS
 from results.records import Record
 from results.spread import spread, spread_flags
@@ -77,7 +77,7 @@ class _Forward:
         device, arch = pick_device(), architecture(cell.model)
         classes = job.dataset.num_classes if job.dataset else arch.num_classes
         stride = job.dataset.clip_stride if job.dataset else None
-        self.model: VisionTransformer = ready_model(cell.model, classes, device, job.checkpoint.path, stride)
+        self.model: VideoModel = ready_model(cell.model, classes, device, job.checkpoint.path, stride)
         self.model.set_reduction(cell.reduction)
         self.device = device
         if job.dataset:

@@ -23,9 +23,10 @@ from jobs.spec.cells import Cell
 from jobs.spec.jobs import Visualize
 from jobs.work.clips import clip_request, cut
 from jobs.work.evaluate import check_finite, check_unchanged
-from models.catalog import Architecture, architecture
+from models.architecture import Architecture
+from models.catalog import architecture
 from models.tracing import Stage, trace
-from models.vit import VisionTransformer
+from models.video_model import VideoModel
 from results.digests import content_sha256
 from results.files import private_folder, replacing, write_json
 from results.metrics import METRICS
@@ -138,7 +139,7 @@ def read(job: Visualize, file: str, pool: DecodePool[Request, Video]) -> Clip | 
 
 
 @torch.inference_mode()
-def look(job: Visualize, model: VisionTransformer, clip: Clip) -> tuple[torch.Tensor, list[Stage]]:
+def look(job: Visualize, model: VideoModel, clip: Clip) -> tuple[torch.Tensor, list[Stage]]:
     """The softmax (classes,) of the clip, and the stages that ran on the way. ValueError where it is no numbers."""
     device = next(model.parameters()).device
     with autocast(job.precision, device):
@@ -148,7 +149,7 @@ def look(job: Visualize, model: VisionTransformer, clip: Clip) -> tuple[torch.Te
     return scores, stages
 
 
-def _figure(job: Visualize, model: VisionTransformer, item: Item, clip: Clip, folder: Path) -> dict[str, Any]:
+def _figure(job: Visualize, model: VideoModel, item: Item, clip: Clip, folder: Path) -> dict[str, Any]:
     """Draw what the model, as it is set, does with the clip; returns what the record says of it."""
     arch, reduction = architecture(job.model), model.reduction.canonical(architecture(job.model))
     scores, stages = look(job, model, clip)

@@ -13,7 +13,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import get_type_hints
 
-from models.catalog import Architecture
+from models.architecture import Architecture
 from models.plugin_code import digest_of, file_of, is_plugin
 from models.reduction._base import REGISTRY, Choice, Reduction, Seen, register
 from models.reduction._by_cost import at_cost, is_by_cost
@@ -25,6 +25,7 @@ __all__ = [
     "Reduction",
     "Seen",
     "Staged",
+    "check",
     "is_by_cost",
     "method_of",
     "methods",
@@ -83,11 +84,30 @@ def method_of(text: str) -> type[Reduction]:
 def reduction_on(text: str, arch: Architecture) -> Reduction:
     """The reduction that `text` names on a model, by its settings or by its cost, as `tome:gflops=308`; ValueError
     saying what is wrong and what would be valid."""
+    _check_method(method_of(text), arch)
     if is_by_cost(text.strip()):
-        return at_cost(text.strip(), arch, method_of(text), parse)
+        return at_cost(text.strip(), arch, method_of(text), parse, check)
     reduction = parse(text)
-    reduction.check(arch)
+    check(reduction, arch)
     return reduction
+
+
+def check(reduction: Reduction, arch: Architecture) -> None:
+    """ValueError where a reduction cannot run on a model, with the reason and what would be valid."""
+    _check_method(type(reduction), arch)
+    reduction.check(arch)
+
+
+def _check_method(method: type[Reduction], arch: Architecture) -> None:
+    def fits(one: type[Reduction]) -> bool:
+        return issubclass(one, Staged) or one.stages is Reduction.stages
+
+    if arch.on_grid and not fits(method):
+        can = ", ".join(name for name in methods() if fits(registered(name)))
+        raise ValueError(
+            f"{method.name} cannot run on a model whose tokens stay on a grid, as those of a Video Swin Transformer; "
+            f"there a method can only choose which tokens of each slot stay; those that do: {can}"
+        )
 
 
 @cache

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from models.catalog import Architecture
+from models.architecture import Architecture
 from models.plugin_code import PACKAGE, Misuse, file_of, is_plugin, line_of
 from models.reduction._settings import spelled
 
@@ -52,7 +52,8 @@ class Seen:
     sizes: Tensor | None
     """(B, N) how much each token weighs after merges; None before the first."""
     keys: Tensor | None = None
-    """(B, N, C / heads) of the block's attention, averaged over heads; so are queries and values."""
+    """(B, N, C / heads) of the block's attention, averaged over heads; so are queries and values. On a grid, of the
+    block before, averaged over the tokens merged since."""
     queries: Tensor | None = None
     values: Tensor | None = None
     attention: Tensor | None = None
@@ -108,6 +109,14 @@ class Reduction:
         """The blocks, counted from 1 and ascending, in each of which one stage runs."""
         return ()
 
+    def blocks(self, arch: Architecture) -> tuple[int, ...]:
+        """The blocks of `arch`, counted from 1, at which its stages run."""
+        return self.stages(arch.depth)
+
+    def placed(self, arch: Architecture) -> Place:
+        """Where at these blocks."""
+        return self.place
+
     def check(self, arch: Architecture) -> None:
         """Raise ValueError where this reduction cannot run on `arch`."""
 
@@ -151,7 +160,7 @@ class Reduction:
 
     def canonical(self, arch: Architecture) -> str:
         """The one spelling of this reduction on `arch`, so that equal reductions share their records."""
-        return str(self) if self.stages(arch.depth) else "none"
+        return str(self) if self.blocks(arch) else "none"
 
     def settings(self) -> dict[str, Any]:
         """The settings that are not their defaults, in the order in which they are written."""
@@ -164,10 +173,10 @@ class Reduction:
 
     def _walk(self, arch: Architecture, left: Left | None) -> tuple[list[tuple[int, int]], int] | None:
         """The tokens of each block's attention and MLP, and the multiply-adds of the stages' own products."""
-        stages, count, own = self.stages(arch.depth), arch.slots * arch.tokens_per_slot, 0
+        stages, place, count, own = self.blocks(arch), self.placed(arch), 0, 0
         counts = []
         for block in range(1, arch.depth + 1):
-            found = count
+            found = count = arch.starts.get(block, count)
             if block in stages:
                 stage = stages.index(block) + 1
                 after = left(found, stage) if left else self.left(found, stage, arch)
@@ -175,7 +184,7 @@ class Reduction:
                     return None
                 own += self.products(found, stage, arch)
                 count = after
-            counts.append((count if self.place == "before" else found, found if self.place == "after" else count))
+            counts.append((count if place == "before" else found, found if place == "after" else count))
         return counts, own
 
 

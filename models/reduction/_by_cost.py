@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from models.catalog import Architecture
+from models.architecture import Architecture
 from models.reduction._base import Reduction
 
 KEY = "gflops="
@@ -16,7 +16,13 @@ def is_by_cost(text: str) -> bool:
     return bool(_BUDGET.fullmatch(text))
 
 
-def at_cost(text: str, arch: Architecture, method: type[Reduction], parse: Callable[[str], Reduction]) -> Reduction:
+def at_cost(
+    text: str,
+    arch: Architecture,
+    method: type[Reduction],
+    parse: Callable[[str], Reduction],
+    check: Callable[[Reduction, Architecture], None],
+) -> Reduction:
     """The one of a method's settings whose GFLOPs on `arch` come nearest to what is asked for, and are not above it.
 
     The budget is a number, or a reduction, which stands last. ValueError where there is none, or the method's cost
@@ -39,7 +45,7 @@ def at_cost(text: str, arch: Architecture, method: type[Reduction], parse: Calla
             raise ValueError(
                 f"{text!r}: after gflops= stands a number or a reduction, which is last: {error}"
             ) from None
-        other.check(arch)
+        check(other, arch)
         cost = other.multiply_adds(arch)
         if cost is None:
             raise ValueError(f"{text!r}: what {other} costs depends on what clips show")
@@ -49,6 +55,6 @@ def at_cost(text: str, arch: Architecture, method: type[Reduction], parse: Calla
         reduction = parse(f"{others}{method.dial}={value}")
         cost = reduction.multiply_adds(arch)
         if cost is not None and cost <= most:
-            reduction.check(arch)
+            check(reduction, arch)
             return reduction
     raise ValueError(f"{text!r}: no {method.dial} of {name} costs as little on this model")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from models.catalog import Architecture
+from models.architecture import Architecture
 from models.plugin_code import Misuse
-from models.reduction._base import Choice, Need, Reduction, Seen
+from models.reduction._base import Choice, Need, Place, Reduction, Seen
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +20,9 @@ class Staged(Reduction):
 
     T halves and N becomes 2(N − r), so stages drop 8r, 4r, 2r … tokens. Stages sit after blocks 1, 1 + L//3 and
     1 + 2L//3 unless `at` names others (for ViT-H that is 1, 11, 22, as in the reference code).
+
+    On a grid (Video Swin) they sit before the first blocks of all levels but one, each on the whole grid of its level;
+    slots are not joined, and the architecture says how many tokens a stage drops where the first drops r.
     """
 
     needs: ClassVar[tuple[Need, ...]] = ("keys",)
@@ -31,7 +34,7 @@ class Staged(Reduction):
 
     @classmethod
     def dialled(cls, arch: Architecture) -> Iterable[str]:
-        return map(str, range(arch.tokens_per_slot // 2 + 1))
+        return map(str, range((_most(arch) if arch.on_grid else arch.tokens_per_slot // 2) + 1))
 
     def __post_init__(self) -> None:
         if self.at is not None and (list(self.at) != sorted(set(self.at)) or not self.at or self.at[0] < 1):
@@ -55,8 +58,9 @@ class Staged(Reduction):
         import torch
 
         tokens, keys = self._by_slot(seen)
-        kept = self.keep(tokens, keys, seen.stage)
-        shape = *tokens.shape[:2], tokens.shape[2] - self.r
+        acting = self._at(seen)
+        kept = acting.keep(tokens, keys, seen.stage)
+        shape = *tokens.shape[:2], tokens.shape[2] - acting.r
         if not isinstance(kept, torch.Tensor) or kept.shape != shape:
             returned = (
                 f"the shape {tuple(kept.shape)}" if isinstance(kept, torch.Tensor) else f"a {type(kept).__name__}"
@@ -68,18 +72,29 @@ class Staged(Reduction):
     def maps(self, seen: Seen, choice: Choice) -> dict[str, Tensor]:
         tokens, keys = self._by_slot(seen)
         kept = choice.kept.unflatten(1, (tokens.shape[1], -1)) % tokens.shape[2]
-        return {name: one.flatten(1) for name, one in self.slot_maps(tokens, keys, seen.stage, kept).items()}
+        maps = self._at(seen).slot_maps(tokens, keys, seen.stage, kept)
+        return {name: one.flatten(1) for name, one in maps.items()}
 
     def stages(self, depth: int) -> tuple[int, ...]:
         return self.at or (1, 1 + depth // 3, 1 + 2 * depth // 3)
 
+    def blocks(self, arch: Architecture) -> tuple[int, ...]:
+        return arch.reducing if arch.on_grid else self.stages(arch.depth)
+
+    def placed(self, arch: Architecture) -> Place:
+        return "before" if arch.on_grid else self.place
+
     def slots(self, stage: int, arch: Architecture) -> int:
-        return max(arch.slots >> (stage - 1), 1)  # those of the clip, joined in pairs by each stage before
+        joined = 0 if arch.on_grid else stage - 1  # in pairs, by each stage before
+        return max(arch.slots >> joined, 1)
 
     def left(self, count: int, stage: int, arch: Architecture) -> int:
-        return count - self.slots(stage, arch) * self.r
+        return count - self.slots(stage, arch) * arch.dropped(self.r, stage)
 
     def check(self, arch: Architecture) -> None:
+        if arch.on_grid:
+            self._check_on_grid(arch)
+            return
         count = arch.slots * arch.tokens_per_slot
         for stage, block in enumerate(self.stages(arch.depth), 1):
             slots = self.slots(stage, arch)
@@ -114,6 +129,22 @@ class Staged(Reduction):
         at = found.pop("at", None)  # written last
         return found | ({"at": at} if at else {})
 
+    def _check_on_grid(self, arch: Architecture) -> None:
+        if self.at is not None:
+            blocks = ", ".join(map(str, arch.reducing))
+            raise ValueError(f"{self}: at is for a ViT; in this model stages run before blocks {blocks}")
+        if set(self.needs) - {"keys", "pixels"}:
+            needs = ", ".join(self.needs)
+            raise ValueError(f"{self} goes by {needs}; in this model there are keys only")
+        if self.r > _most(arch):
+            grids = ", ".join(f"{arch.side(k)}²" for k in range(2, len(arch.levels) + 1))
+            raise ValueError(f"{self}: r is at most {_most(arch)}, so that a token is left of each grid, {grids}")
+
+    def _at(self, seen: Seen) -> Self:
+        """The same with the r of a stage."""
+        r = seen.arch.dropped(self.r, seen.stage)
+        return self if r == self.r else replace(self, r=r)
+
     def _by_slot(self, seen: Seen) -> tuple[Tensor, Tensor]:
         """(B, T, N, C) tokens, and their keys, L2-normalised."""
         import torch.nn.functional as F
@@ -121,3 +152,13 @@ class Staged(Reduction):
         assert seen.keys is not None
         slots = self.slots(seen.stage, seen.arch)
         return seen.tokens.unflatten(1, (slots, -1)), F.normalize(seen.keys, dim=-1).unflatten(1, (slots, -1))
+
+
+def _most(arch: Architecture) -> int:
+    """The largest r with which each stage on a grid leaves a token of every slot."""
+    sides = [arch.side(level) for level in range(2, len(arch.levels) + 1)]
+
+    def fits(r: int) -> bool:
+        return all(arch.dropped(r, stage) < side**2 for stage, side in enumerate(sides, 1))
+
+    return max(filter(fits, range(arch.tokens_per_slot + 1)), default=0)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from models.catalog import Architecture
+from models.architecture import Architecture
 from models.reduction._base import Choice, Need, Place, Reduction, Seen, register
 from models.reduction._matching import match, unit
 
@@ -72,7 +72,7 @@ class PiToMe(Reduction):
         return count - int(count - count * self.ratio)
 
     def products(self, count: int, stage: int, arch: Architecture) -> int:
-        return count * count * arch.dim // arch.heads
+        return count * count * arch.head_width
 
     def check(self, arch: Architecture) -> None:
         if not 0.5 <= self.ratio <= 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from models.catalog import Architecture
+from models.architecture import Architecture
 from models.reduction._base import Choice, Need, Place, Reduction, Seen, register
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.catalog import Architecture
+from models.architecture import Architecture
 from models.reduction._base import register
 from models.reduction._staged import Staged
 
@@ -33,10 +33,10 @@ class STA(Staged):
         return {"importance": importance, "score": scores}
 
     def products(self, count: int, stage: int, arch: Architecture) -> int:
-        slots = self.slots(stage, arch)
-        tokens, width = count // slots, arch.dim // arch.heads
+        slots, r = self.slots(stage, arch), arch.dropped(self.r, stage)
+        tokens, width = count // slots, arch.head_width
         # Even tokens with odd ones in the first slot; then similarities and what they spread, from slot to slot.
-        pairs = tokens * (tokens + max(slots - 2, 0) * (tokens - self.r)) if slots > 1 else 0
+        pairs = tokens * (tokens + max(slots - 2, 0) * (tokens - r)) if slots > 1 else 0
         return (tokens + 1) // 2 * (tokens // 2) * width + pairs * (width + 1)
 
     def _visit(

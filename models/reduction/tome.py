@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from models.catalog import Architecture
+from models.architecture import Architecture
 from models.reduction._base import Choice, Need, Place, Reduction, Seen, register
 from models.reduction._matching import even_to_odd, match, pairs
 
@@ -64,7 +64,7 @@ class ToMe(Reduction):
         return count - self._merges(count, stage, arch)
 
     def products(self, count: int, stage: int, arch: Architecture) -> int:
-        return pairs(count) * arch.dim // arch.heads
+        return pairs(count) * arch.head_width
 
     def check(self, arch: Architecture) -> None:
         if isinstance(self.r, tuple) and self.decreasing:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from models.catalog import Architecture
+from models.architecture import Architecture
 from models.reduction._base import Choice, Need, Place, Reduction, Seen, register
 from models.reduction._matching import even_to_odd, match, pairs
 
@@ -57,7 +57,7 @@ class VidTLDR(Reduction):
         return count - min(int(r * count if r < 1 else r), count // 2)
 
     def products(self, count: int, stage: int, arch: Architecture) -> int:
-        return pairs(count) * arch.dim
+        return pairs(count) * arch.levels[0].dim
 
     def check(self, arch: Architecture) -> None:
         if len(self.r) > arch.depth:

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from models import create_model
-from models.catalog import ARCHITECTURES, Architecture
+from models.catalog import ARCHITECTURES, ViT
 from models.tracing import trace
 from tests.models import golden, literal
 
-TINY = Architecture(32, 4, 2, image=32, patch=8, frames=8, num_classes=5)
+TINY = ViT.of(32, 4, 2, image=32, patch=8, frames=8, num_classes=5)
 
 
 def likest(a, b, cosine):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models import create_model
-from models.catalog import ARCHITECTURES, Architecture
+from models.catalog import ARCHITECTURES, ViT
 from models.reduction.sta import STA
 from models.vit import sinusoid
 from tests.models import golden
@@ -13,7 +13,7 @@ from tests.models import golden
 
 @pytest.fixture
 def tiny(monkeypatch):
-    monkeypatch.setitem(ARCHITECTURES, "vit_tiny", Architecture(32, 3, 2, image=32, patch=8, num_classes=5))
+    monkeypatch.setitem(ARCHITECTURES, "vit_tiny", ViT.of(32, 3, 2, image=32, patch=8, num_classes=5))
     model = create_model("vit_tiny")
     model.load_state_dict(golden.weights("vit_tiny"))
     return model.eval()

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from models import CheckpointError
-from models.catalog import Architecture
+from models.catalog import ViT
 from models.vit import VisionTransformer
 
-TINY = Architecture(32, 2, 2, image=16, patch=8, frames=4, num_classes=5)
+TINY = ViT.of(32, 2, 2, image=16, patch=8, frames=4, num_classes=5)
 
 
 def hugging_face_config(transformers: Any, **settings: Any) -> Any:

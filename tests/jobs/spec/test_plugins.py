@@ -104,10 +104,10 @@ def test_a_changed_file_is_other_code(tmp_path: Path) -> None:
 
 def test_a_model_and_a_metric_of_ones_own(tmp_path: Path) -> None:
     text = """
-from models.catalog import Architecture, register_model
+from models.catalog import ViT, register_model
 from results.metrics import Metric, register_metric
 
-register_model("vit_mine", Architecture(24, 2, 2, image=16, patch=8, frames=4, num_classes=3))
+register_model("vit_mine", ViT.of(24, 2, 2, image=16, patch=8, frames=4, num_classes=3))
 
 
 @register_metric("largest", Metric("largest logit", "", "timing", "measure"))
@@ -153,12 +153,12 @@ def test_what_an_installed_package_registers(tmp_path: Path, monkeypatch: pytest
         ),
         (
             "mine",
-            'from models.catalog import *\n\nregister_model("vit_base", Architecture(8, 1, 1))\n',
+            'from models.catalog import *\n\nregister_model("vit_base", ViT.of(8, 1, 1))\n',
             "line 3: 'vit_base' is the name of a model that there is; give yours another",
         ),
         (
             "mine",
-            'from models.catalog import *\n\nregister_model("vit_odd", Architecture(8, 1, 3))\n',
+            'from models.catalog import *\n\nregister_model("vit_odd", ViT.of(8, 1, 3))\n',
             "line 3: model vit_odd: dim = 8 is no multiple of heads = 3",
         ),
         (
@@ -273,7 +273,7 @@ def test_a_method_built_on_another_file_has_that_in_its_digest(tmp_path: Path) -
 
 
 def test_one_file_of_a_folder_may_import_another(tmp_path: Path) -> None:
-    model = 'from models.catalog import *\n\nTINY = 3\nregister_model("vit_mine", Architecture(24, 2, 2))\n'
+    model = 'from models.catalog import *\n\nTINY = 3\nregister_model("vit_mine", ViT.of(24, 2, 2))\n'
     put(tmp_path / "zmodel.py", model)
     put(tmp_path / "amethod.py", f"from zmodel import TINY\n{HEAD}{KEEP}")
     load_plugins([tmp_path])

@@ -1,0 +1,242 @@
+"""The Video Swin Transformer (Liu et al., CVPR 2022), and on it reductions that keep some tokens of each slot.
+
+Parameter names are torchvision's. One set of weights serves every reduction.
+
+STA on it (Ding et al., ICCV 2023) has no public code. What the paper leaves open is decided so that the printed GFLOPs
+come out, and marked "Open" below.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.catalog import VideoSwin
+from models.stages import Stages
+from models.swin_weights import published
+from models.video_model import VideoModel, initialise
+from models.windows import Grid, nearness, relative_positions, windows
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Which of a grid's positions have a token left."""
+
+    grid: Grid
+    at: Tensor | None = None
+    """(B, M) the positions of the tokens that are left; None: all, in their order."""
+    source: Tensor | None = None
+    """(B, N) for each position the index of the token that stands for it: its own, or the nearest in its slot."""
+
+    def fill(self, x: Tensor) -> Tensor:
+        """Tokens (B, M, C) on all positions of the grid: (B, T, H, W, C)."""
+        filled = x if self.source is None else _rows(x, self.source)
+        return filled.unflatten(1, self.grid)
+
+
+class PatchEmbed(nn.Module):
+    """Cuts a clip (B, 3, T, H, W) into tubelets: (B, slots, rows, columns, C)."""
+
+    def __init__(self, arch: VideoSwin) -> None:
+        super().__init__()
+        size, dim = (arch.tubelet, arch.patch, arch.patch), arch.levels[0].dim
+        self.proj = nn.Conv3d(3, dim, size, size)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, video: Tensor) -> Tensor:
+        return self.norm(self.proj(video).permute(0, 2, 3, 4, 1).contiguous())
+
+
+class PatchMerging(nn.Module):
+    """Merges 2 × 2 positions of a slot into one, twice as wide; odd sides are padded with zeros."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+        self.norm = nn.LayerNorm(4 * dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, H, W, C) → (B, T, H/2, W/2, 2C)."""
+        return self.reduction(self.norm(torch.cat(_quarters(x), -1)))
+
+
+class WindowAttention(nn.Module):
+    """Multi-head self-attention in windows, with a bias for each relative position."""
+
+    index: Tensor
+    """(P, P) for two positions of a window the row of the table of biases."""
+
+    def __init__(self, dim: int, heads: int, window: Grid) -> None:
+        super().__init__()
+        self.heads = heads
+        index = relative_positions(window)
+        self.relative_position_bias_table = nn.Parameter(torch.empty(int(index.max()) + 1, heads))
+        self.register_buffer("index", torch.tensor(index), persistent=False)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, kept: Kept, window: Grid, shifted: bool) -> tuple[Tensor, Tensor]:
+        """Tokens (B, M, C) that are left → the same, and their keys (B, M, D), averaged over heads.
+
+        A position without a token takes query, key and value of the nearest that is left in its slot, and counts as a
+        token of its own, with the bias and the mask of its place; its output is dropped. Open: nearest by squared
+        distance of row and column, of equals the lowest position.
+        """
+        batch, count, dim = x.shape
+        cut = windows(kept.grid, window, shifted)
+        found, inside = cut.order.shape
+        qkv = self.qkv(x)
+        keys = qkv[..., dim : 2 * dim].unflatten(-1, (self.heads, -1))
+        clip = torch.arange(batch, device=x.device)[:, None]
+        order = torch.tensor(cut.order.ravel(), device=x.device)
+        rows = _of_positions(kept, order, count) + clip * count  # (B, W·P)
+        tokens = qkv.flatten(0, 1)
+        if (cut.order == len(cut.place)).any():
+            # Padding is zeros before the linear layer, and its bias after it.
+            tokens = torch.cat((tokens, self.qkv.bias[None].to(tokens.dtype)))
+            rows = torch.where(order == len(cut.place), batch * count, rows)
+        # Windows first, clips second: windows of one mask lie together, whatever the number of clips.
+        rows = rows.unflatten(1, (found, inside)).transpose(0, 1).reshape(-1)
+        parts = tokens.index_select(0, rows).view(found * batch, inside, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        bias = self.relative_position_bias_table[self.index[:inside, :inside]].permute(2, 0, 1)
+        mixed = []
+        for first, end, see in cut.groups:
+            q, k, v = parts[:, first * batch : end * batch]
+            masked = bias
+            if see is not None:
+                masked = bias.masked_fill(torch.tensor(~see, device=x.device), -torch.inf)
+            attention = F.scaled_dot_product_attention(q, k, v, attn_mask=masked[None].to(q.dtype))
+            mixed.append(attention.transpose(1, 2).flatten(0, 1).flatten(1))
+        place = torch.tensor(cut.place, device=x.device)
+        place = place[None].expand(batch, -1) if kept.at is None else place[kept.at]
+        back = (place // inside * batch + clip) * inside + place % inside
+        return self.proj(torch.cat(mixed).index_select(0, back.flatten()).unflatten(0, (batch, count))), keys.mean(2)
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block, on the tokens that are left."""
+
+    def __init__(self, dim: int, heads: int, window: Grid) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = WindowAttention(dim, heads, window)
+        self.norm2 = nn.LayerNorm(dim)
+        # torchvision's numbers; its dropout, 2 and 4, has a rate of 0.
+        self.mlp = nn.ModuleDict({"0": nn.Linear(dim, 4 * dim), "3": nn.Linear(4 * dim, dim)})
+
+    def forward(
+        self, x: Tensor, kept: Kept, window: Grid, shifted: bool, factors: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(B, M, C) → the same, and the keys of attention (B, M, D). factors: (B, 2) by which the branches are
+        multiplied."""
+        of_attention, of_mlp = (None, None) if factors is None else factors[:, :, None, None].unbind(1)
+        branch, keys = self.attn(self.norm1(x), kept, window, shifted)
+        x = x + (branch if of_attention is None else branch * of_attention)
+        branch = self.mlp["3"](F.gelu(self.mlp["0"](self.norm2(x))))
+        return x + (branch if of_mlp is None else branch * of_mlp), keys
+
+
+class SwinTransformer(VideoModel):
+    """The network. A stage of a reduction runs before the first block of each level but the first, on the whole grid of
+    the level: positions without a token are filled before 2 × 2 are merged (Open)."""
+
+    arch: VideoSwin
+    _whole: VideoSwin
+
+    def __init__(self, arch: VideoSwin, num_classes: int) -> None:
+        super().__init__(arch, num_classes)
+        self.patch_embed = PatchEmbed(arch)
+        features: list[nn.Module] = []
+        for number, level in enumerate(arch.levels):
+            if number:
+                features.append(PatchMerging(arch.levels[number - 1].dim))
+            features.append(nn.ModuleList(Block(level.dim, level.heads, arch.window) for _ in range(level.depth)))
+        self.features = nn.ModuleList(features)
+        self.norm = nn.LayerNorm(arch.levels[-1].dim)
+        self.head = nn.Linear(arch.levels[-1].dim, num_classes)
+        self.apply(initialise)
+        for module in self.modules():
+            if isinstance(module, WindowAttention):
+                nn.init.trunc_normal_(module.relative_position_bias_table, std=0.02)
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        return {
+            "stem": r"^patch_embed\.",
+            "blocks": [(r"^features\.(\d+)\.(\d+)\.", None), (r"^features\.(\d+)\.[rn]", None), (r"^norm", (99999,))],
+        }
+
+    def no_weight_decay(self) -> set[str]:
+        return {name for name, _ in self.named_parameters() if name.endswith("relative_position_bias_table")}
+
+    def fine_tuned(self, path: Path, stride: int | None) -> dict[str, Tensor]:
+        return published(path, self._whole, torch.tensor(relative_positions(self._whole.window)))
+
+    def _logits(self, video: Tensor, stages: Stages, branches: Tensor | None) -> Tensor:
+        embedded = self.patch_embed(video)
+        x, kept = embedded.flatten(1, 3), Kept(self.arch.grid(1))
+        factors = iter(self._factors(x, branches))
+        keys, number = x, 0
+        for blocks in self.features:
+            if isinstance(blocks, PatchMerging):
+                x, kept = self._merge(blocks, x, keys, kept, stages, number + 1)
+                continue
+            assert isinstance(blocks, nn.ModuleList)
+            for place, block in enumerate(blocks):
+                x, keys = self._run(block, x, kept, self.arch.window, place % 2 == 1, next(factors))
+                number += 1
+        # Open: the mean of the tokens that are left, not of the filled grid.
+        return self.head(self.norm(x).mean(1))
+
+    def _merge(
+        self, merging: PatchMerging, x: Tensor, keys: Tensor, kept: Kept, stages: Stages, block: int
+    ) -> tuple[Tensor, Kept]:
+        """The tokens (B, M, C) of the next level, before its first block `block`, where a stage may run.
+
+        Open: a stage goes by the keys of the block before, averaged over heads and over the positions merged into one.
+        """
+        merged = merging(kept.fill(x))
+        x, grid = merged.flatten(1, 3), merged.shape[1:4]
+        kept_all = Kept((grid[0], grid[1], grid[2]))
+        if not stages.acts("before", block):
+            return x, kept_all
+        mean = torch.stack(_quarters(kept.fill(keys.detach()))).mean(0)
+        at = stages.keep(block, x, mean.flatten(1, 3))
+        return _rows(x, at), replace(kept_all, at=at, source=_nearest(at, kept_all.grid))
+
+
+def _quarters(x: Tensor) -> list[Tensor]:
+    """Of (B, T, H, W, C) the positions of each 2 × 2, in the order (0, 0), (1, 0), (0, 1), (1, 1) of row and column."""
+    x = F.pad(x, (0, 0, 0, x.shape[3] % 2, 0, x.shape[2] % 2))
+    return [x[:, :, row::2, column::2] for column in (0, 1) for row in (0, 1)]
+
+
+def _rows(x: Tensor, at: Tensor) -> Tensor:
+    """(B, M, C) of (B, N, C) at the positions (B, M)."""
+    first = torch.arange(len(x), device=x.device)[:, None] * x.shape[1]
+    return x.flatten(0, 1).index_select(0, (at + first).flatten()).unflatten(0, at.shape)
+
+
+def _of_positions(kept: Kept, order: Tensor, count: int) -> Tensor:
+    """For places that hold positions (P,), or padding, the index of the token that stands for it: (B, P) or (1, P)."""
+    inside = order.clamp_max(kept.grid[0] * kept.grid[1] * kept.grid[2] - 1)
+    return inside[None] if kept.source is None else kept.source[:, inside]
+
+
+def _nearest(at: Tensor, grid: Grid) -> Tensor:
+    """(B, N) for each position the index of its token, or of the nearest that is left in its slot; `at` (B, M) are the
+    positions of those, equally many in each slot."""
+    slots, count = grid[0], grid[1] * grid[2]
+    own = at.unflatten(1, (slots, -1)) % count  # (B, T, K), in any order
+    index = torch.arange(at.shape[1], device=at.device).view(slots, -1).expand(own.shape)
+    source = own.new_full((*own.shape[:2], count), -1).scatter(2, own, index)
+    gone = count - own.shape[2]
+    if gone:
+        order = source.lt(0).to(torch.int8).argsort(dim=2, descending=True, stable=True)
+        dropped = order[..., :gone]
+        near = torch.tensor(nearness(grid[1]), device=at.device)
+        nearest = near[dropped[..., :, None], own[..., None, :]].amin(-1) % count
+        source = source.scatter(2, dropped, source.gather(2, nearest))
+    return source.flatten(1)

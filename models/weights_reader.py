@@ -1,0 +1,77 @@
+"""Reads the tensors of a weights file. Nothing that a file holds is ever executed."""
+
+import argparse
+import re
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+UNDER = ("module", "model", "state_dict")
+"""Under one of which training scripts store the state dict: VideoMAE's under the first two, OpenMMLab's the last."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read or does not fit the model."""
+
+
+def state_dict(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors that a file holds, and the command line that it says they were made by. CheckpointError where there
+    are none."""
+    content = _read(file)
+    if isinstance(content, dict):
+        said = content.get("args", {})
+        said = vars(said) if isinstance(said, argparse.Namespace) else said
+        inner = next((content[key] for key in UNDER if isinstance(content.get(key), dict)), content)
+        if inner and all(isinstance(tensor, Tensor) for tensor in inner.values()):
+            return dict(inner), said if isinstance(said, dict) else {}
+        content = list(map(str, inner))
+    places = f"neither bare nor under {', '.join(UNDER[:-1])} or {UNDER[-1]}"
+    raise CheckpointError(f"{file} holds no state dict, {places}: {str(content)[:80]}")
+
+
+def _is_safetensors(start: bytes, file: Path) -> bool:
+    """Whether a file begins as safetensors do, whatever it is called: the length of a JSON object, and that."""
+    return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= file.stat().st_size - 8
+
+
+def _read(file: Path) -> Any:
+    """What a file holds, its tensors on the CPU and not copied into memory where the format allows that."""
+    if not file.is_file():
+        raise CheckpointError(f"there is no checkpoint at {file}")
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(32)
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read: {error.strerror}") from error
+    if not start:
+        raise CheckpointError(f"{file} is empty")
+    if re.match(rb"\s*<(!doctype|html|\?xml)", start, re.IGNORECASE):
+        raise CheckpointError(f"{file} is a web page, not a checkpoint; download the file itself")
+    if start.startswith(b"version https://git-lfs"):
+        raise CheckpointError(f"{file} is only a pointer left by Git LFS; `git lfs pull` fetches the weights")
+    try:
+        if _is_safetensors(start, file):
+            return load_file(file)
+        # VideoMAE's scripts store their command line too, as a Namespace: an object that runs nothing.
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Given a path, PyTorch goes by its suffix too.
+            mapped = zipfile.is_zipfile(file) and file.suffix != ".safetensors"
+            with file.open("rb") as stream:
+                return torch.load(file if mapped else stream, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # a damaged file can make the readers raise anything
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+            raise CheckpointError(f"{file} cannot be read: {error}") from error
+        refused = re.search(r"GLOBAL (\S+)", str(error))
+        if refused:
+            raise CheckpointError(
+                f"{file} holds an object ({refused[1]}), and loading that could run code; save the state dict alone"
+            ) from error
+        raise CheckpointError(
+            f"{file} is damaged or not a checkpoint ({type(error).__name__} while reading)"
+        ) from error
