@@ -210,7 +210,7 @@ def test_what_a_method_imports_beside_it_is_in_its_digest(tmp_path):
 
 def test_a_list_is_scaled_by_what_each_was() -> None:
     """A count that becomes less than one is none, and not a share; what is cut is said."""
-    small = dataclasses.replace(DEMO, depth=4)
+    small = dataclasses.replace(DEMO, levels=(dataclasses.replace(DEMO.levels[0], depth=4),))
     for text, fitted, noted in (
         ("vidtldr:r=400-200", "vidtldr:r=100-50", False),
         ("vidtldr:r=2-0.25", "vidtldr:r=0-0.25", True),
