@@ -24,6 +24,7 @@ from jobs.data.pool import DecodePool
 from jobs.data.reader import Unreadable
 from jobs.data.samples import SampleRequest
 from jobs.spec.recipe import Recipe
+from jobs.spec.sampling import sampling
 
 GRAIN = 9
 SIDE, CLIP, STRIDE, BRANCHES = 224, 16, 4, 24  # ViT-B's
@@ -87,9 +88,7 @@ def _request(copies: int, number: int) -> SampleRequest:
     return SampleRequest.by(
         recipe,
         seeds=tuple((recipe.seed, 0, number, copy) for copy in range(copies)),
-        sampling="kinetics",
-        stride=STRIDE,
-        frames=CLIP,
+        sampling=sampling("videomae", "kinetics", CLIP, STRIDE),
         side=SIDE,
         branches=BRANCHES,
     )

@@ -21,7 +21,9 @@ import models
 from jobs.data import glimpse
 from jobs.data.reader import ClipRequest, read_video
 from jobs.node.device import normalise
+from jobs.spec.sampling import sampling
 from models import create_model, load_checkpoint
+from models.catalog import architecture
 from models.video_model import VideoModel
 
 WEIGHTS = Path(models.__file__).parent / "weights" / "vit_glimpse.safetensors"
@@ -32,9 +34,9 @@ def read_clips(root: Path) -> tuple[Tensor, Tensor]:
     """The only clip of each val video, normalised, and the labels."""
     glimpse.SET.generate(root, "val")
     videos = glimpse.SET.videos("val")
-    request = ClipRequest("kinetics", ("1x1",), glimpse.SIDE, 16, glimpse.STRIDE)
+    request = ClipRequest(sampling("videomae", "kinetics", 16, glimpse.STRIDE), ("1x1",), glimpse.SIDE)
     frames = [torch.from_numpy(read_video(root / video.path, request).frames) for video in videos]
-    return normalise(torch.stack(frames)), torch.tensor([video.label for video in videos])
+    return normalise(torch.stack(frames), architecture("vit_demo")), torch.tensor([video.label for video in videos])
 
 
 @torch.inference_mode()

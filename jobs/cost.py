@@ -28,15 +28,15 @@ def multiply_adds(model: str, reduction: str, frames: int = 0) -> int | None:
 
 def forwards_a_video(job: Evaluate) -> dict[str, int]:
     """By reduction, the distinct views of a typical video."""
-    from jobs.data.views import distinct_views
+    from jobs.data.views import distinct_views, resized
+    from jobs.spec.sampling import sampling
 
     frames, height, width = TYPICAL
     arch, dataset = architecture(job.model), job.dataset
-    height, width = arch.image, width * arch.image // height
+    way = sampling(arch.sampling, dataset.sampling, arch.frames, dataset.stride)
+    size = resized(way, height, width, arch.image)
     return {
-        reduction: len(
-            distinct_views(dataset.sampling, frames, height, width, grids, arch.image, arch.frames, dataset.stride)[0]
-        )
+        reduction: len(distinct_views(way, frames, *size, grids, arch.image)[0])
         for reduction, grids in job.requests().items()
     }
 

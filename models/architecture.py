@@ -45,7 +45,7 @@ class Architecture:
     stride: int = 4
     """Every how many frames of a video a clip takes one, unless the dataset says otherwise."""
     sampling: str = "videomae"
-    """Whose way of taking views its published weights were tested with: a name in jobs/data/sampling.py."""
+    """Whose way of taking views its published weights were tested with: a name in jobs/spec/sampling.py."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """By which frames are normalised, of RGB from 0 to 1; ImageNet's."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)

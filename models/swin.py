@@ -197,9 +197,8 @@ class SwinTransformer(VideoModel):
 
         Open: a stage goes by the keys of the block before, averaged over heads and over the positions merged into one.
         """
-        merged = merging(kept.fill(x))
-        x, grid = merged.flatten(1, 3), merged.shape[1:4]
-        kept_all = Kept((grid[0], grid[1], grid[2]))
+        x = merging(kept.fill(x)).flatten(1, 3)
+        kept_all = Kept((kept.grid[0], -(-kept.grid[1] // 2), -(-kept.grid[2] // 2)))
         if not stages.acts("before", block):
             return x, kept_all
         mean = torch.stack(_quarters(kept.fill(keys.detach()))).mean(0)

@@ -10,9 +10,10 @@ from harness.planning.lanes import lanes
 from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
 from jobs.spec import jobs
 from jobs.spec.blocks import split
-from jobs.spec.cells import Cell, by_content, check_short_clips, job_kind
+from jobs.spec.cells import Cell, by_content, check_short_clips, check_views, job_kind, stride_of
 from jobs.spec.jobs import Checkpoint, Count, Evaluate, Job, Measure, Train, Visualize
 from jobs.spec.sources import NO_WEIGHTS, edition_of
+from models.catalog import architecture
 from models.weights_files import weights_files
 from results.digests import content_sha256
 
@@ -42,12 +43,15 @@ class Planner:
         ordered = tuple(sorted(cells, key=lambda cell: (cell.reduction, len(cell.views), cell.views, cell.metric)))
         first, evaluate, measure = ordered[0], self.profile.evaluate, self.profile.measure
         kind = job_kind(first)
+        for cell in ordered:
+            if cell.views:
+                check_views(cell, self._declared(cell.dataset).sampling)
         if kind == "count":
             return Count(ordered, measure.counter)
         if kind == "train":
             return self._train(ordered)
         if kind == "evaluate":
-            dataset = self.dataset(first.dataset)
+            dataset = self.dataset(first.dataset, first.model)
             return self._evaluate(ordered, first.model, dataset, self.checkpoint(first.model, first.dataset))
         if kind == "visualize":
             return self._visualize(ordered, first.model, first.dataset)
@@ -58,7 +62,7 @@ class Planner:
             samples=measure.samples,
             threads=self._threads(evaluate.decoders),
             gpus=self.profile.launch.gpus_per_task,
-            dataset=self.dataset(first.dataset) if first.dataset else None,
+            dataset=self.dataset(first.dataset, first.model) if first.dataset else None,
             checkpoint=self._weights_that_count(first),
             block=evaluate.block,
             decoders=evaluate.decoders,
@@ -101,9 +105,10 @@ class Planner:
 
     def _train(self, cells: tuple[Cell, ...]) -> Train:
         of, train = cells[0], self.profile.train
+        arch = architecture(of.model)
         # Which weights are evaluated is known when they are trained.
-        evaluate = self._evaluate((), of.model, self.dataset(of.dataset), NO_WEIGHTS)
-        dataset = self.dataset(of.dataset, "train")
+        evaluate = self._evaluate((), of.model, self.dataset(of.dataset, of.model), NO_WEIGHTS)
+        dataset = self.dataset(of.dataset, of.model, "train")
         recipe = train.recipe(self.profile.datasets[of.dataset].mirror)
         if 0 < (videos := self.videos[f"{of.dataset} train"]) < recipe.batch:
             raise ValueError(f"{dataset.labels} lists {videos} videos, fewer than train.batch, {recipe.batch}")
@@ -120,8 +125,8 @@ class Planner:
             model=of.model,
             reduction=of.reduction,
             start=self.start(of.model, of.dataset),
-            new=train.new,
-            unused=train.unused,
+            new=train.names(train.new, arch.new),
+            unused=train.names(train.unused, arch.unused),
             dataset=dataset,
             recipe=recipe,
             nodes=train.nodes,
@@ -146,7 +151,7 @@ class Planner:
             model=model,
             checkpoint=self.checkpoint(model, dataset),
             # The video that is given needs no others beside it.
-            dataset=self._described(dataset) if video else self.dataset(dataset),
+            dataset=self._described(dataset, model) if video else self.dataset(dataset, model),
             video=video,
             video_sha256=self.video_digest() if video else "",
             videos=profile.figures.videos,
@@ -189,7 +194,7 @@ class Planner:
             raise ValueError(f"profile {self.profile.name} has no dataset {name!r}; its datasets: {valid}")
         return self.profile.datasets[name]
 
-    def _dataset(self, name: str, split: str = "test") -> jobs.Dataset:
+    def _dataset(self, name: str, model: str, split: str = "test") -> jobs.Dataset:
         declared = self._declared(name)
         if split == "train" and not declared.train_labels:
             wanted = f"datasets.{name}.train_labels; set it to the label file of the training split"
@@ -203,7 +208,7 @@ class Planner:
                 self._miss(f"cannot read the label file of {name}, {labels}: {error.strerror}")
         listed = f"{name} train" if split == "train" else name
         self.videos[listed] = sum(1 for line in content.splitlines() if line.strip())
-        described = self._described(name)
+        described = self._described(name, model)
         return replace(
             described,
             labels=str(labels),
@@ -212,8 +217,8 @@ class Planner:
             edition=edition_of(labels) if declared.prepare else "",
         )
 
-    def _described(self, name: str) -> jobs.Dataset:
-        """A dataset without its files."""
+    def _described(self, name: str, model: str) -> jobs.Dataset:
+        """A dataset without its files, as `model` takes clips of it."""
         declared = self._declared(name)
         return jobs.Dataset(
             name=name,
@@ -222,7 +227,7 @@ class Planner:
             root="",
             num_classes=declared.num_classes,
             sampling=declared.sampling,
-            stride=declared.stride,
+            stride=stride_of(model, declared.stride),
         )
 
     def _checkpoint(self, model: str, dataset: str) -> Checkpoint:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
-from jobs.spec.cells import Cell, by_content, code_of, is_known, job_kind
+from jobs.spec.cells import Cell, by_content, code_of, is_known, job_kind, stride_of
 from jobs.spec.identity import inputs
 from jobs.spec.jobs import shown_videos
 from jobs.spec.sources import Checkpoint, edition_of
@@ -128,7 +128,7 @@ class Present:
             found["video_sha256"] = self._digest(video, [Path(video)])
         elif cell.metric == "tokens_kept":
             found["videos"] = shown_videos("", profile.figures.videos)
-        return found | self._of_dataset(dataset, "dataset", labels=not video)
+        return found | self._of_dataset(cell, dataset, "dataset", labels=not video)
 
     def _of_training(self, cell: Cell, dataset: Dataset | None) -> dict[str, Any]:
         profile, train = self.profile, self.profile.train
@@ -144,17 +144,16 @@ class Present:
             found["start.sha256"] = self._weights(start)
         if cell.metric == "top1_trained":
             found["evaluate.precision"] = profile.evaluate.precision
-            found |= self._of_dataset(dataset, "evaluate.dataset")
-        return found | self._of_dataset(dataset, "dataset", train=True)
+            found |= self._of_dataset(cell, dataset, "evaluate.dataset")
+        return found | self._of_dataset(cell, dataset, "dataset", train=True)
 
     def _of_dataset(
-        self, dataset: Dataset | None, name: str, labels: bool = True, train: bool = False
+        self, cell: Cell, dataset: Dataset | None, name: str, labels: bool = True, train: bool = False
     ) -> dict[str, Any]:
         if dataset is None:
             return {}
-        found: dict[str, Any] = {
-            f"{name}.{key}": getattr(dataset, key) for key in ("num_classes", "sampling", "stride")
-        }
+        found: dict[str, Any] = {f"{name}.{key}": getattr(dataset, key) for key in ("num_classes", "sampling")}
+        found[f"{name}.stride"] = stride_of(cell.model, dataset.stride)
         path = dataset.train_labels if train else dataset.labels
         if labels and path:
             found[f"{name}.labels_sha256"] = self._digest(path)

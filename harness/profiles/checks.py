@@ -96,10 +96,10 @@ def _wrong(profile: Profile) -> Iterator[str]:
     for name, dataset in profile.datasets.items():
         if dataset.sampling not in ("kinetics", "ssv2"):
             yield f"datasets.{name}.sampling must be kinetics or ssv2, not {dataset.sampling!r}"
-        if dataset.num_classes < 1 or dataset.stride < 1:
-            yield f"datasets.{name}: num_classes and stride must be at least 1"
-        if dataset.videos < 0 or dataset.train_videos < 0:
-            yield f"datasets.{name}: videos and train_videos must be at least 0"
+        if dataset.num_classes < 1:
+            yield f"datasets.{name}.num_classes must be at least 1"
+        if min(dataset.stride, dataset.videos, dataset.train_videos) < 0:
+            yield f"datasets.{name}: stride, videos and train_videos must be at least 0"
     for section in ("checkpoints", "pretrained"):
         for key in getattr(profile, section):
             if instead := profile.stand_in.models.get(key.partition("/")[0]):

@@ -1,11 +1,14 @@
 """The sections of a profile: every key that one may have, what it means and what it is unless set."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 from jobs.spec.recipe import Recipe
 
 SCRATCH = "scratch"
 """What stands for the weights of a training that begins with none."""
+FAMILY = "family"
+"""What stands for the parameters that a model's family starts afresh, or leaves unused."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +116,17 @@ class Train(Recipe):
     """Seconds after which a video counts as unreadable."""
     tolerance: float = 0.01
     """Share of unreadable training videos, 0 to 1, above which a job fails."""
-    new: tuple[str, ...] = ("fc_norm", "head")
-    """Parameters of the model that pre-trained weights need not have; names, or their beginnings up to a dot."""
-    unused: tuple[str, ...] = ("decoder", "encoder_to_decoder", "mask_token", "norm")
-    """Parameters of pre-trained weights, without their prefix `encoder.`, that the model has no use for: those of
-    VideoMAE's decoder, and the encoder's last norm, which its fine-tuning on the mean of all tokens drops."""
+    new: tuple[str, ...] = (FAMILY,)
+    """Parameters of the model that pre-trained weights need not have; names, or their beginnings up to a dot. `family`
+    stands for those of the model's family: fc_norm and head of a ViT, head of a Video Swin."""
+    unused: tuple[str, ...] = (FAMILY,)
+    """Parameters of pre-trained weights, without their prefix `encoder.`, that the model has no use for. `family`
+    stands, for a ViT, for those of VideoMAE's decoder and the encoder's last norm, which its fine-tuning on the mean of
+    all tokens drops."""
+
+    def names(self, listed: Sequence[str], of_family: Sequence[str]) -> tuple[str, ...]:
+        """`new` or `unused`, with those of a family in place of the word."""
+        return tuple(one for name in listed for one in (of_family if name == FAMILY else (name,)))
 
     def recipe(self, mirror: bool) -> Recipe:
         """What decides how a training ends; clips are mirrored only where that keeps their label (`mirror`)."""
@@ -144,8 +153,9 @@ class Dataset:
     num_classes: int
     sampling: str
     """`kinetics` (dense) or `ssv2` (segments)."""
-    stride: int = 4
-    """Every how many frames one is taken (dense sampling only)."""
+    stride: int = 0
+    """Every how many frames one is taken (dense sampling only); 0: as each model's published weights were tested, 4 of
+    a ViT and 2 of a Video Swin."""
     train_labels: str = ""
     """Label file of the training split; only trainings need it."""
     videos: int = 0

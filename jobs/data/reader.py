@@ -25,7 +25,8 @@ from typing import Protocol, Self
 import numpy as np
 
 from jobs.data.containers import REMUX, Container, NotRead, identify, shown_frames
-from jobs.data.views import frames_needed
+from jobs.data.views import frames_needed, resized
+from jobs.spec.sampling import Sampling
 
 # cv2 and decord are imported where they are used: a process that only asks decoders for videos loads neither, and
 # decord's own build of FFmpeg stays apart from torch's and PyAV's libraries, which it does not always get on with.
@@ -42,9 +43,8 @@ class LogLost(OSError):
 class Request(Protocol):
     """What to read of a video."""
 
-    @property
-    def short_side(self) -> int:
-        """Pixels of the shorter side after resizing."""
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """The height and width to which frames are resized."""
 
     def numbers(self, num_frames: int) -> list[int]:
         """The frames wanted of a video of `num_frames` frames, sorted, without repeats."""
@@ -54,14 +54,16 @@ class Request(Protocol):
 class ClipRequest:
     """The frames of every clip of the view grids, such as ("2x3", "16x3")."""
 
-    sampling: str
+    sampling: Sampling
     grids: tuple[str, ...]
     short_side: int
-    frames: int = 16
-    stride: int = 4
+    """Pixels of the shorter side after resizing."""
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        return resized(self.sampling, height, width, self.short_side)
 
     def numbers(self, num_frames: int) -> list[int]:
-        return frames_needed(self.sampling, num_frames, self.grids, self.frames, self.stride)
+        return frames_needed(self.sampling, num_frames, self.grids)
 
 
 @dataclass
@@ -79,7 +81,7 @@ class Video:
 
 
 def read_video(file: str | Path, request: Request) -> Video:
-    """Read the frames that `request` asks for, resized bilinearly; the other side is rounded down.
+    """Read the frames that `request` asks for, resized bilinearly.
 
     Only the resized frames wanted are kept in memory. Standard error of the whole process is redirected while reading,
     so this belongs in a separate process: see pool.py. Raises Unreadable, and LogLost.
@@ -129,7 +131,7 @@ def _read(
             frame = reader.next()
             log.check()
             if number in wanted:
-                frames[number] = _resized(frame.asnumpy(), request.short_side)
+                frames[number] = _resized(frame.asnumpy(), request)
             shown += 1
     except (decord.DECORDLimitReachedError, StopIteration):
         pass  # no more frames come
@@ -148,14 +150,16 @@ def _read(
     return shown, frames
 
 
-def _resized(frame: np.ndarray, short_side: int) -> np.ndarray:
+def _resized(frame: np.ndarray, request: Request) -> np.ndarray:
     import cv2
 
     height, width = frame.shape[:2]
     # Where FFmpeg pads the rows of a narrow frame to a multiple of its width, decord takes the padding for channels.
     frame = frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
-    size = width * short_side // min(height, width), height * short_side // min(height, width)
-    return frame if size == (width, height) else cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
+    rows, columns = request.size(height, width)
+    if (rows, columns) == (height, width):
+        return frame
+    return cv2.resize(frame, (columns, rows), interpolation=cv2.INTER_LINEAR)
 
 
 def _forget_variables() -> None:

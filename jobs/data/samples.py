@@ -12,8 +12,9 @@ import numpy as np
 
 from jobs.data.augment import augmented, erased, rand_augment
 from jobs.data.reader import read_video
-from jobs.data.views import training_frames
+from jobs.data.views import resized
 from jobs.spec.recipe import Recipe
+from jobs.spec.sampling import Sampling
 
 _TRIES = 10
 """How often a crop is drawn before the largest central one is taken (VideoMAE)."""
@@ -25,12 +26,7 @@ class SampleRequest:
 
     seeds: tuple[tuple[int, ...], ...]
     """All that is random about each clip; (seed, epoch, video, copy), say."""
-    sampling: str
-    """`kinetics` or `ssv2`, see views.training_frames."""
-    stride: int
-    """Every how many frames one is taken; kinetics only."""
-    frames: int
-    """Frames of a clip."""
+    sampling: Sampling
     side: int
     """Pixels of a clip's sides."""
     short_side: int
@@ -54,9 +50,7 @@ class SampleRequest:
         recipe: Recipe,
         *,
         seeds: tuple[tuple[int, ...], ...],
-        sampling: str,
-        stride: int,
-        frames: int,
+        sampling: Sampling,
         side: int,
         branches: int,
     ) -> Self:
@@ -64,8 +58,6 @@ class SampleRequest:
         return cls(
             seeds=seeds,
             sampling=sampling,
-            stride=stride,
-            frames=frames,
             side=side,
             short_side=recipe.short_side,
             crop_scale=recipe.crop_scale,
@@ -80,6 +72,10 @@ class SampleRequest:
         if self.randaugment:
             rand_augment(self.randaugment, self.side)  # raises here rather than for every video
 
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """The height and width to which frames are resized."""
+        return resized(self.sampling, height, width, self.short_side)
+
     def numbers(self, num_frames: int) -> list[int]:
         """The frames that any of the clips takes of a video of `num_frames` frames, sorted."""
         return sorted({number for seeds in self.seeds for number in self.draw(seeds, num_frames).numbers})
@@ -88,7 +84,7 @@ class SampleRequest:
         """Begin a clip with these seeds; the same again whenever asked."""
         rng = np.random.default_rng(seeds)
         branches = rng.random(self.branches, np.float32)
-        return Draw(branches, training_frames(self.sampling, num_frames, self.frames, self.stride, rng), rng)
+        return Draw(branches, self.sampling.random_clip(num_frames, rng), rng)
 
 
 @dataclass

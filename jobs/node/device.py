@@ -8,12 +8,10 @@ from torch import Tensor
 
 from jobs.node.gpu_code import missing_code
 from models import create_model, load_checkpoint
+from models.architecture import Architecture
 from models.video_model import VideoModel
 
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
-# ImageNet's statistics, which VideoMAE normalises with (protocol: section "Evaluation").
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
 
 
 def pick_device() -> torch.device:
@@ -56,7 +54,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return nullcontext() if precision == "fp32" else torch.autocast(device.type, _DTYPES[precision])
 
 
-def normalise(clips: Tensor) -> Tensor:
-    """uint8 clips (B, T, H, W, 3) → float (B, 3, T, H, W) with ImageNet's mean and standard deviation."""
-    mean, std = (clips.new_tensor(values, dtype=torch.float32) * 255 for values in (_MEAN, _STD))
+def normalise(clips: Tensor, arch: Architecture) -> Tensor:
+    """uint8 clips (B, T, H, W, 3) → float (B, 3, T, H, W), with the mean and the standard deviation of a model."""
+    mean, std = (clips.new_tensor(values, dtype=torch.float32) * 255 for values in (arch.mean, arch.std))
     return ((clips - mean) / std).permute(0, 4, 1, 2, 3)

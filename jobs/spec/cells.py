@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from jobs.spec.plugins import plugin_digest
+from jobs.spec.sampling import sampling
 from models.catalog import ARCHITECTURES, architecture
 from models.reduction import check, is_by_cost, method_of, methods, parse, reduction_on, source_digest
 from results.metrics import MEASURES, METRICS
@@ -95,6 +96,20 @@ def check_short_clips(reduction: str, model: str, frames: int) -> None:
         check(parse(reduction), replace(arch, frames=frames))
     except ValueError as error:
         raise ValueError(f"clips of {frames} frames: {error}") from None
+
+
+def stride_of(model: str, declared: int) -> int:
+    """Every how many frames of a video the clips of `model` take one, where a data set declares so many; 0: none."""
+    return declared or architecture(model).stride
+
+
+def check_views(cell: Cell, dataset: str) -> None:
+    """ValueError where views are not defined of a model on a data set that is sampled as `dataset` says."""
+    arch = architecture(cell.model)
+    try:
+        sampling(arch.sampling, dataset, arch.frames, arch.stride).check(parse_views(cell.views)[0])
+    except ValueError as error:
+        raise ValueError(f"{cell.model} on {cell.dataset}, views {cell.views}: {error}") from None
 
 
 def tokens_per_slot(model: str) -> int:

@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from timm.optim import param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
-from torch import nn
 
 from jobs.node.gang import Gang
 from jobs.spec.jobs import Train
 from jobs.spec.recipe import accumulation
+from models.video_model import VideoModel
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def make_engine(job: Train, model: nn.Module, gang: Gang) -> Any:
+def make_engine(job: Train, model: VideoModel, gang: Gang) -> Any:
     """DeepSpeed's engine around `model`; ValueError where the device cannot compute in the recipe's precision.
 
     AdamW is PyTorch's own: DeepSpeed's fused one must be compiled on the node, with a compiler that clusters may lack.
@@ -32,7 +32,9 @@ def make_engine(job: Train, model: nn.Module, gang: Gang) -> Any:
     recipe = job.recipe
     _check_precision(recipe.precision, gang.device)
     model.to(gang.device)
-    groups = param_groups_layer_decay(model, recipe.weight_decay, layer_decay=recipe.layer_decay)
+    groups = param_groups_layer_decay(
+        model, recipe.weight_decay, layer_decay=recipe.layer_decay, no_weight_decay_list=model.no_weight_decay()
+    )
     config = {
         "train_micro_batch_size_per_gpu": job.micro_batch * recipe.repeats,
         "gradient_accumulation_steps": accumulation(recipe.batch, job.processes, job.micro_batch),

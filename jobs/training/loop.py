@@ -25,6 +25,7 @@ from jobs.node.gang import Gang
 from jobs.node.task import Cancelled, Stopped, Task, cancel_file
 from jobs.spec.jobs import Train
 from jobs.spec.recipe import accumulation
+from jobs.spec.sampling import sampling
 from jobs.training.engine import DTYPES, make_engine, make_schedule, whole_weights
 from jobs.training.hours import Segment
 from jobs.training.mixing import Mixing
@@ -170,7 +171,7 @@ class Trainer:
     def _micro_step(self, batch: MicroBatch, number: int) -> Tensor:
         """Forward and backward over one micro-batch; its loss, on the device."""
         device, dtype = self.gang.device, DTYPES[self.job.recipe.precision]
-        clips = normalise(torch.from_numpy(batch.clips).to(device))
+        clips = normalise(torch.from_numpy(batch.clips).to(device), self.model.arch)
         labels = torch.from_numpy(batch.labels).to(device)
         clips, targets = self.mixing(clips, labels, (self.done, number, self.gang.rank))
         branches = torch.from_numpy(batch.branches).to(device)
@@ -196,9 +197,7 @@ class Trainer:
             return SampleRequest.by(
                 recipe,
                 seeds=seeds,
-                sampling=job.dataset.sampling,
-                stride=job.dataset.stride,
-                frames=frames,
+                sampling=sampling(arch.sampling, job.dataset.sampling, frames, job.dataset.stride),
                 side=arch.image,
                 branches=2 * arch.depth,
             )

@@ -13,21 +13,20 @@ from jobs.data.tolerance import check_tolerance
 from jobs.data.views import View, distinct_views
 from jobs.node.task import Task
 from jobs.spec.jobs import Dataset, Evaluate
+from jobs.spec.sampling import sampling
 from models.architecture import Architecture
 from models.catalog import architecture
 
 
 def clip_request(dataset: Dataset, arch: Architecture, grids: tuple[str, ...]) -> ClipRequest:
     """What the decoders need to know to read just the frames of `grids`."""
-    return ClipRequest(dataset.sampling, grids, arch.image, arch.frames, dataset.stride)
+    return ClipRequest(sampling(arch.sampling, dataset.sampling, arch.frames, dataset.stride), grids, arch.image)
 
 
 def views_of_video(job: Evaluate, video: Video, grids: tuple[str, ...]) -> tuple[list[View], dict[str, np.ndarray]]:
     """The distinct views of a video under `grids`, and for each grid which of them make it up."""
-    dataset, arch, (height, width) = job.dataset, architecture(job.model), video.frames.shape[1:3]
-    views, members = distinct_views(
-        dataset.sampling, video.num_frames, height, width, grids, arch.image, arch.frames, dataset.stride
-    )
+    (height, width), request = video.frames.shape[1:3], clip_request(job.dataset, architecture(job.model), grids)
+    views, members = distinct_views(request.sampling, video.num_frames, height, width, grids, request.short_side)
     return views, {grid: np.array(rows) for grid, rows in members.items()}
 
 

@@ -156,7 +156,7 @@ class Scorer:
                 for index, view in clips[start : start + self.job.batch_size]
             ]
             with autocast(self.job.precision, self.device):
-                taken = normalise(torch.stack(batch))
+                taken = normalise(torch.stack(batch), self.model.arch)
                 if count:
                     logits, multiply_adds = forward_counted(self.model, taken)
                     if not start:

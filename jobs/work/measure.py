@@ -124,7 +124,7 @@ class _Forward:
         return value
 
     def _ready(self, clips: Tensor) -> Tensor:
-        return normalise(clips.to(self.device)) if self.job.dataset else clips
+        return normalise(clips.to(self.device), self.model.arch) if self.job.dataset else clips
 
     def _time(self, batches: Iterator[Tensor]) -> tuple[list[float], list[float]]:
         step = timed_forward(self.model, self.job.precision)

@@ -54,13 +54,15 @@ def _decode(folder: Path, video: str, rank: int) -> dict[str, Any]:
     from jobs.data.encoding import encode
     from jobs.data.pool import DecodePool
     from jobs.data.reader import ClipRequest, Unreadable
+    from jobs.spec.sampling import sampling
 
     if not video:
         made = folder / f"video-{rank}.mp4"
         encode(render("left", "squares", (0,)), made)
     start = time.monotonic()
     with DecodePool(1, DECODE_S) as pool:
-        answer = pool.submit(video or str(made), ClipRequest("kinetics", ("1x1",), 224)).result()
+        request = ClipRequest(sampling("videomae", "kinetics", 16, 4), ("1x1",), 224)
+        answer = pool.submit(video or str(made), request).result()
     if isinstance(answer, Unreadable):
         raise ValueError(f"{video or 'a video made there'}: {answer}")
     return {"frames": answer.num_frames, "seconds": time.monotonic() - start}

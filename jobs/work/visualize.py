@@ -131,9 +131,7 @@ def read(job: Visualize, file: str, pool: DecodePool[Request, Video]) -> Clip | 
         if isinstance(video, Unreadable):
             return video
         height, width = video.frames.shape[1:3]
-        (view,) = views_of(
-            request.sampling, video.num_frames, height, width, GRID, side, request.frames, request.stride
-        )
+        (view,) = views_of(request.sampling, video.num_frames, height, width, GRID, side)
         pictures.append(cut(torch.from_numpy(video.frames), video, view, side))
     return Clip(view.frames, pictures[0], pictures[1].numpy())
 
@@ -143,7 +141,7 @@ def look(job: Visualize, model: VideoModel, clip: Clip) -> tuple[torch.Tensor, l
     """The softmax (classes,) of the clip, and the stages that ran on the way. ValueError where it is no numbers."""
     device = next(model.parameters()).device
     with autocast(job.precision, device):
-        logits, stages = trace(model, normalise(clip.taken[None].to(device)))
+        logits, stages = trace(model, normalise(clip.taken[None].to(device), model.arch))
     scores = logits[0].float().softmax(dim=-1)
     check_finite(scores.cpu().numpy(), job.model, model.reduction.canonical(model.arch), job.precision)
     return scores, stages

@@ -79,7 +79,7 @@ class Staged(Reduction):
         return self.at or (1, 1 + depth // 3, 1 + 2 * depth // 3)
 
     def blocks(self, arch: Architecture) -> tuple[int, ...]:
-        return arch.reducing if arch.on_grid else self.stages(arch.depth)
+        return (arch.reducing if self.r else ()) if arch.on_grid else self.stages(arch.depth)
 
     def placed(self, arch: Architecture) -> Place:
         return "before" if arch.on_grid else self.place

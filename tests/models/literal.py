@@ -77,5 +77,5 @@ def softmax(logits):
     return scores / scores.sum(1, keepdims=True)
 
 
-def layer_norm(x, weight, bias):
-    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * weight + bias
+def layer_norm(x, weight, bias, eps=1e-6):
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps) * weight + bias

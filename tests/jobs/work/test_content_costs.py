@@ -54,7 +54,7 @@ def test_it_is_the_mean_over_the_views_of_the_dataset(labels: Path, tmp_path: Pa
             video = read_video(item.file, clip_request(job.dataset, model.arch, (grid,)))
             views, members = views_of_video(job, video, (grid,))
             frames = torch.from_numpy(video.frames)
-            clips = [normalise(cut(frames, video, view, model.arch.image)[None]) for view in views]
+            clips = [normalise(cut(frames, video, view, model.arch.image)[None], model.arch) for view in views]
             counted = [count_flops(model, clip=clip) for clip in clips]
             costs += [counted[row] for row in members[grid]]
         record = found[Cell("vit_demo", REDUCTION, "set", grid, "gflops")]
