@@ -91,6 +91,10 @@ class Architecture:
             block += level.depth
         return found
 
+    def level_of(self, block: int) -> int:
+        """The level, counted from 1, of a block."""
+        return sum(start <= block for start in self.starts)
+
     @property
     def reducing(self) -> tuple[int, ...]:
         """On a grid, the blocks, counted from 1, before which a stage of a reduction runs."""

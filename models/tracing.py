@@ -13,12 +13,14 @@ from models.video_model import VideoModel
 @dataclass(frozen=True)
 class Stage:
     """One stage of a reduction. Places are those of a clip before anything is dropped, slot by slot and row by row:
-    p = slot · patches + patch, P of them."""
+    p = slot · patches + patch, P of them; where tokens stay on a grid, those of the grid that the stage found."""
 
     block: int
     """The block, counted from 1, at which it ran."""
     place: Place
     """Where in it: before, between attention and MLP, or after."""
+    span: int
+    """Patches across one place: 1, or on a grid what has been merged into it since."""
     slots: int
     """The time slots that it found, those of the clip joined in pairs by each stage before; 1 where a method knows of
     none."""
@@ -61,6 +63,9 @@ def trace(model: VideoModel, video: Tensor) -> tuple[Tensor, list[Stage]]:
     stages = []
     for number in sorted({event.stage for event in events}):
         own = [event for event in events if event.stage == number]
+        block = own[0].block
+        if arch.on_grid:
+            held = torch.arange(arch.starts[block]).repeat(len(video), 1)
         before, maps = held.clone(), {name: torch.full(held.shape, torch.nan) for name in own[0].maps}
         for event in own:
             rows = slice(event.clip, event.clip + len(event.moves))
@@ -68,8 +73,9 @@ def trace(model: VideoModel, video: Tensor) -> tuple[Tensor, list[Stage]]:
             sizes[rows] = event.sizes
             for name, values in event.maps.items():
                 maps[name][rows] = _follow(before[rows], values.float().cpu(), torch.nan)
-        slots = model.reduction.slots(number, arch)
-        stages.append(Stage(own[0].block, model.reduction.place, slots, before, held.clone(), list(sizes), maps))
+        slots, place = model.reduction.slots(number, arch), model.reduction.placed(arch)
+        span = 2 ** (arch.level_of(block) - 1)
+        stages.append(Stage(block, place, span, slots, before, held.clone(), list(sizes), maps))
     return logits, stages
 
 

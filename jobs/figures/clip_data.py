@@ -17,8 +17,9 @@ LEVELS = 99
 
 
 def page_data(shown: Shown) -> dict[str, Any]:
-    """Plain data: the frames as JPEG in base64, `kept` as a 0 or 1 a patch, maps in whole numbers from 0 to LEVELS;
-    where tokens were merged, `groups` has for each patch a number of `colours`, from 1 on, or 0."""
+    """Plain data: the frames as JPEG in base64, `kept` as a 0 or 1 a position of a stage, `span` patches across, maps
+    in whole numbers from 0 to LEVELS; where tokens were merged, `groups` has for each patch a number of `colours`, from
+    1 on, or 0."""
     numbers, frames = shown.numbers[:: shown.tubelet], shown.frames[:: shown.tubelet]
     return {
         "video": shown.video,
@@ -33,12 +34,15 @@ def page_data(shown: Shown) -> dict[str, Any]:
 
 def _stage(shown: Shown, stage: ShownStage) -> dict[str, Any]:
     maps = {name: [_levels(slot) for slot in values] for name, values in stage.maps.items()}
-    groups = stage.groups
-    merged = {"groups": groups.tolist(), "colours": [bytes(one).hex() for one in shown.colours(groups)[1:]]}
-    return (merged if groups.any() else {}) | {
+    groups, merged = stage.groups, {}
+    if groups.any():
+        colours = [bytes(one).hex() for one in shown.colours(groups)[1:]]
+        merged = {"groups": groups.tolist(), "colours": colours}
+    return merged | {
         "number": stage.number,
         "where": stage.where,
         "left": stage.left,
+        "span": stage.span,
         "block": stage.block,
         "kept": ["".join("01"[int(patch)] for patch in slot) for slot in stage.kept],
         "maps": maps,

@@ -50,7 +50,10 @@ def heat_rows(shown: Shown) -> list[Row]:
     """The frames, and for each stage a row a map: what the choice rested on, in colours."""
     rows = [_frame_row(shown)]
     for stage in shown.stages:
-        rows += [Row(f"stage {stage.number}\n{name}", _heat(shown, values)) for name, values in stage.maps.items()]
+        rows += [
+            Row(f"stage {stage.number}\n{name}", _heat(shown, values, stage.span))
+            for name, values in stage.maps.items()
+        ]
     return rows
 
 
@@ -130,10 +133,10 @@ def _percent(stage: ShownStage) -> str:
     return f"{100 * stage.left / stage.held.size:.0f} %"
 
 
-def _heat(shown: Shown, values: np.ndarray) -> np.ndarray:
+def _heat(shown: Shown, values: np.ndarray, span: int) -> np.ndarray:
     """(slots, side, side, 3): the map's colours, light grey where there is no value."""
     from matplotlib import colormaps
 
-    pixels = shown.in_pixels(values)
+    pixels = shown.in_pixels(values, span)
     colours = (255 * colormaps[COLOURS](np.nan_to_num(pixels))[..., :3]).round()
     return np.where(np.isnan(pixels)[..., None], ABSENT, colours).astype(np.uint8)

@@ -1,5 +1,6 @@
 """What a figure shows of one clip: its frames, and for each stage the patches whose tokens are left, or merged."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,20 +27,22 @@ class ShownStage:
     block: int
     left: int
     """Tokens that it left."""
+    span: int
+    """Patches across a position; 1 but where positions were merged, on a grid, before the stage."""
     held: np.ndarray
-    """(slots, patches) for each patch the token that holds it, patches of merged tokens the same one; −1: dropped."""
+    """(slots, positions) for each the token that holds it, positions of merged tokens the same one; −1: dropped."""
     maps: dict[str, np.ndarray]
-    """(slots, patches) in [0, 1], from the lowest to the highest value among the tokens that competed with each other;
-    not a number where a token was dropped before, or has no value."""
+    """(slots, positions) in [0, 1], from the lowest to the highest value among the tokens that competed with each
+    other; not a number where a token was dropped before, or has no value."""
 
     @property
     def kept(self) -> np.ndarray:
-        """(slots, patches) bool."""
+        """(slots, positions) bool."""
         return self.held >= 0
 
     @property
     def groups(self) -> np.ndarray:
-        """(slots, patches) for each patch of a merged token the number of its group, from 1 on; 0 of all others."""
+        """(slots, positions) for each of a merged token the number of its group, from 1 on; 0 of all others."""
         tokens, counts = np.unique(self.held[self.kept], return_counts=True)
         number = np.zeros(int(self.held.max()) + 2, int)
         number[tokens[counts > 1]] = np.arange(1, (counts > 1).sum() + 1)
@@ -73,10 +76,12 @@ class Shown:
         """Pixels of a patch's side."""
         return self.frames.shape[1] // self.columns
 
-    def in_pixels(self, patches: np.ndarray) -> np.ndarray:
-        """Values of patches, (slots, patches), as those of a frame's pixels, (slots, side, side)."""
-        square = patches.reshape(self.slots, self.columns, self.columns)
-        return square.repeat(self.size, axis=1).repeat(self.size, axis=2)
+    def in_pixels(self, values: np.ndarray, span: int = 1) -> np.ndarray:
+        """Values of positions that are `span` patches across, (slots, positions), as those of a frame's pixels,
+        (slots, side, side); what of a position lies beyond the frame is cut off."""
+        columns, side, size = math.isqrt(values.shape[1]), self.frames.shape[1], span * self.size
+        square = values.reshape(self.slots, columns, columns)
+        return square.repeat(size, axis=1).repeat(size, axis=2)[:, :side, :side]
 
     def colours(self, groups: np.ndarray) -> np.ndarray:
         """(groups + 1, 3) uint8: the mean colour of the patches of each group; the first is of no group."""
@@ -97,7 +102,7 @@ def shown_stages(stages: Sequence[Stage], arch: Architecture) -> list[ShownStage
 def paint(shown: Shown, stage: ShownStage) -> np.ndarray:
     """The frames (F, side, side, 3) with the patches of dropped tokens in white, and those of each merged token in the
     mean colour of them all, with lines where another token begins."""
-    kept = shown.in_pixels(stage.kept).repeat(shown.tubelet, axis=0)
+    kept = shown.in_pixels(stage.kept, stage.span).repeat(shown.tubelet, axis=0)
     painted = np.where(kept[..., None], shown.frames, np.uint8(WHITE))
     groups = stage.groups
     if not groups.any():
@@ -126,7 +131,7 @@ def _lines(shown: Shown, stage: ShownStage, groups: np.ndarray) -> np.ndarray:
 
 
 def _shown_stage(number: int, stage: Stage, arch: Architecture) -> ShownStage:
-    shape = arch.slots, arch.tokens_per_slot
+    shape = arch.slots, -1
     held = stage.after[0].cpu().numpy()
     seen, maps = stage.seen().cpu().numpy(), {}
     for name, values in stage.maps.items():
@@ -134,7 +139,7 @@ def _shown_stage(number: int, stage: Stage, arch: Architecture) -> ShownStage:
         picture[seen] = _spread(values[0].float().cpu().numpy()[seen].reshape(stage.slots, -1)).reshape(-1)
         maps[name] = picture.reshape(shape)
     where = f"{WHERE[stage.place]} {stage.block}"
-    return ShownStage(number, where, stage.block, stage.count(), held.reshape(shape), maps)
+    return ShownStage(number, where, stage.block, stage.count(), stage.span, held.reshape(shape), maps)
 
 
 def _spread(values: np.ndarray) -> np.ndarray:

@@ -178,7 +178,7 @@ def _figure(job: Visualize, model: VideoModel, item: Item, clip: Clip, folder: P
         "label": item.label if item.label >= 0 else None,
         "predicted": int(scores.argmax()),
         "probability": float(scores.max()),
-        "tokens": arch.slots * arch.tokens_per_slot,
+        "tokens": list(arch.starts.values())[arch.level_of(stages[-1].block) - 1 if stages else 0],
         "stages": [{"block": stage.block, "kept": stage.count()} for stage in stages],
     }
 

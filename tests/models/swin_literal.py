@@ -9,17 +9,18 @@ from tests.models.literal import layer_norm
 
 
 def logits(w, clip, arch, r1):
-    """(classes,) of a clip (3, F, H, W), and of each stage the positions kept, a list a slot. w: float64 arrays by name."""
+    """(classes,) of a clip (3, F, H, W), and of each stage the positions kept, a list a slot."""
     x, grid = embed(w, clip, arch)
-    everywhere = list(range(len(x)))
-    kept, all_kept = everywhere, []
+    kept, all_kept, keys = list(range(len(x))), [], x
     for number, level in enumerate(arch.levels, 1):
         if number > 1:
             x, keys, grid = merge(w, f"features.{2 * number - 3}.", fill(x, kept, grid), fill(keys, kept, grid), grid)
             kept = list(range(len(x)))
             if r1:
                 drop = int((r1, 1.5 * r1 / 4, 2 * r1 / 16)[number - 2])
-                slots = stage(x.reshape(grid[0], -1, x.shape[1]), keys.reshape(grid[0], -1, keys.shape[1]), number, drop)
+                slots = stage(
+                    x.reshape(grid[0], -1, x.shape[1]), keys.reshape(grid[0], -1, keys.shape[1]), number, drop
+                )
                 all_kept.append(slots)
                 kept = [slot * grid[1] * grid[2] + place for slot, places in enumerate(slots) for place in places]
                 x = x[kept]

@@ -18,7 +18,7 @@ from results.render.page.content import Page as Page
 from results.render.page.data import COPIED, payload
 from results.render.page.facts import gather
 from results.render.page.layout import LONG, lay_out_tables
-from results.render.page.strip import cover, merged, said
+from results.render.page.strip import across, cover, merged, said
 
 if TYPE_CHECKING:
     from results.render.plot import Plot
@@ -49,6 +49,7 @@ def render_page(page: Page) -> str:
         portrait=PORTRAIT,
         tall=TALL,
         long=LONG,
+        across=across,
         cover=cover,
         merged=merged,
         said=said,

@@ -33,12 +33,16 @@ def _problem(content: Mapping[str, Any]) -> str:
         kept, maps = stage["kept"], stage.get("maps", {}).values()
         whole = all(len(slots_of) == len(slots) for slots_of in (kept, *maps))
         parts = [part for slots_of in (kept, *maps) for part in slots_of]
-        if type(stage["block"]) is not int or not whole or {len(part) for part in parts} != {rows * columns}:
+        span = stage.get("span", 1)
+        if type(span) is not int or not 0 < span <= MOST:
+            return "a stage does not say how many patches its positions span"
+        count = -(-rows // span) * -(-columns // span)
+        if type(stage["block"]) is not int or not whole or {len(part) for part in parts} != {count}:
             return "a stage has not one value a patch and slot"
         if not all(set(slot) <= {"0", "1"} for slot in kept):
             return "what a stage keeps is not said in 0 and 1"
         groups, colours = stage.get("groups", []), stage.get("colours", [])
-        if groups and (len(groups) != len(slots) or {len(slot) for slot in groups} != {rows * columns}):
+        if groups and (len(groups) != len(slots) or {len(slot) for slot in groups} != {count}):
             return "the groups of merged tokens have not one number a patch and slot"
         if not all(type(one) is int and 0 <= one <= len(colours) for slot in groups for one in slot):
             return "a group of merged tokens has no colour"

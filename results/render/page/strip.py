@@ -6,6 +6,11 @@ from itertools import groupby
 from typing import Any
 
 
+def across(stage: Mapping[str, Any], content: Mapping[str, Any]) -> int:
+    """Return how many positions of a stage lie side by side."""
+    return int(-(-content["columns"] // stage.get("span", 1)))
+
+
 def merged(stage: Mapping[str, Any], slot: int, columns: int) -> list[tuple[str, str]]:
     """Return of each merged token of a slot its colour and the SVG path over its patches."""
     if not stage.get("groups"):
@@ -19,12 +24,16 @@ def said(stage: Mapping[str, Any], number: int) -> str:
     """Return what a stage left, in words."""
     patches = "".join(stage["kept"])
     where = stage.get("where") or f"after block {stage['block']}"
-    text = f"Stage {stage.get('number', number)} {where}: {patches.count('1')} of {len(patches)} patches kept"
+    text = f"Stage {stage.get('number', number)} {where}: {patches.count('1')} of {len(patches)} {_unit(stage)} kept"
     return text + (f", merged into {stage['left']} tokens" if stage.get("groups") else "")
 
 
+def _unit(stage: Mapping[str, Any]) -> str:
+    return "patches" if stage.get("span", 1) == 1 else "tokens"
+
+
 def cover(kept: str, columns: int) -> str:
-    """Return the SVG path over the patches that are not kept, a patch being 1 by 1; `kept` is a '0' or '1' a patch in
+    """Return the SVG path over the positions that are not kept, one being 1 by 1; `kept` is a '0' or '1' a position in
     row-major order."""
     lines = [kept[first : first + columns] for first in range(0, len(kept), columns)]
     path, top = "", 0

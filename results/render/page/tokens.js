@@ -43,8 +43,10 @@ async function drawFigure(figure) {
   pen.fillStyle = "#808080";
   pen.fillRect(0, 0, canvas.width, canvas.height);
   if (image) pen.drawImage(image, 0, 0, canvas.width, canvas.height);
-  paintPatches(pen, content.columns, size, values ? values.map(colourOf) : coversOf(content.stages[stage], slot));
-  if (!values) drawEdges(pen, content.columns, size, groupsOf(content.stages[stage], slot));
+  const { span = 1 } = content.stages[stage] || {};
+  const columns = Math.ceil(content.columns / span);
+  paintPatches(pen, columns, span * size, values ? values.map(colourOf) : coversOf(content.stages[stage], slot));
+  if (!values) drawEdges(pen, columns, span * size, groupsOf(content.stages[stage], slot));
 }
 
 function valuesOfMap(stage, map, slot) {
@@ -97,10 +99,10 @@ function sayFigure(content, stage, slot) {
   const all = content.rows * content.columns;
   const where = `slot ${slot + 1} of ${content.slots.length} (frame ${content.slots[slot].frame})`;
   if (!content.stages.length) return `no stage, ${where}: ${all} of ${all} patches kept`;
-  const { block, kept, groups, left, number = stage + 1, where: place = `after block ${block}` } = content.stages[stage];
+  const { block, kept, groups, left, number = stage + 1, span = 1, where: place = `after block ${block}` } = content.stages[stage];
   const whole = [...kept[slot]].filter((one) => one === "1").length;
   const merged = groups ? `, those of the clip merged into ${left} tokens` : "";
-  return `stage ${number} ${place}, ${where}: ${whole} of ${all} patches kept${merged}`;
+  return `stage ${number} ${place}, ${where}: ${whole} of ${kept[slot].length} ${span === 1 ? "patches" : "tokens"} kept${merged}`;
 }
 
 function sayMap(kept, map, values) {

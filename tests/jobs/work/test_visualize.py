@@ -268,7 +268,7 @@ def test_one_token_without_a_value_leaves_the_others_theirs():
     seen = torch.arange(392)[None]
     values = torch.linspace(2, 5, 392)[None].clone()
     values[0, 3] = float("nan")
-    (stage,) = shown_stages([Stage(1, "after", 8, seen, seen, [None], {"mine": values})], architecture("vit_demo"))
+    (stage,) = shown_stages([Stage(1, "after", 1, 8, seen, seen, [None], {"mine": values})], architecture("vit_demo"))
     assert np.isnan(stage.maps["mine"]).sum() == 1
     assert np.nanmin(stage.maps["mine"], axis=1).tolist() == [0] * 8
     assert np.nanmax(stage.maps["mine"], axis=1).tolist() == [1] * 8
