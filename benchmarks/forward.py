@@ -109,16 +109,21 @@ def synchronize(device: str) -> None:
 def timed_stages(device: str) -> Iterator[list[float]]:
     """A list that fills with the seconds of every stage of a reduction: scores, choice, keeping and merging."""
     spent: list[float] = []
-    run = Stages.run
+    run, keep = Stages.run, Stages.keep
 
-    def timed(self: Stages, place: Place, block: int, *given: Any) -> Tokens:
-        if not self.acts(place, block):
-            return run(self, place, block, *given)
-        out: list[Tokens] = []
-        spent.append(seconds(lambda: out.append(run(self, place, block, *given)), device))
+    def timed(action: Callable[[], Any]) -> Any:
+        out: list[Any] = []
+        spent.append(seconds(lambda: out.append(action()), device))
         return out[0]
 
-    with patch.object(Stages, "run", timed):
+    def timed_run(self: Stages, place: Place, block: int, *given: Any) -> Tokens:
+        acts = self.acts(place, block)
+        return timed(lambda: run(self, place, block, *given)) if acts else run(self, place, block, *given)
+
+    def timed_keep(self: Stages, *given: Any) -> Tensor:
+        return timed(lambda: keep(self, *given))
+
+    with patch.object(Stages, "run", timed_run), patch.object(Stages, "keep", timed_keep):
         yield spent
 
 
@@ -199,7 +204,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--model", default="vit_base")
-    parser.add_argument("--blocks", type=int, help="only so many blocks, where a whole pass takes too long")
+    parser.add_argument("--blocks", type=int, help="only so many blocks a level, where a whole pass takes too long")
     parser.add_argument("--reductions", nargs="+", default=["none", "sta:r=48"])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--cpu-time", action="store_true", help="CPU time of one thread, where others use the machine")
@@ -207,10 +212,11 @@ def main() -> None:
     if options.cpu_time:
         torch.set_num_threads(1)
     arch = architecture(options.model)
-    arch = replace(arch, depth=options.blocks or arch.depth)
+    if options.blocks:
+        arch = replace(arch, levels=tuple(replace(level, depth=options.blocks) for level in arch.levels))
     rows = []
     for name in options.dtype.split(","):
-        model = VideoModel(arch, arch.num_classes).to(options.device, DTYPES[name]).eval()
+        model = arch.network(arch.num_classes).to(options.device, DTYPES[name]).eval()
         clips = torch.randn(options.batch, 3, arch.frames, arch.image, arch.image).to(options.device, DTYPES[name])
         for reduction in options.reductions:
             model.set_reduction(reduction)

@@ -156,7 +156,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     **_SWINS,
     **{f"{name}_w16": replace(arch, window=(16, 7, 7)) for name, arch in _SWINS.items()},
     # 8 slots of 28 × 28 tokens: a quarter of the others', so that r1 / 4 drops the paper's fractions.
-    "swin_demo": VideoSwin.of(16, (2, 2, 2, 2), (1, 2, 4, 8), image=56, patch=2, frames=16, num_classes=16),
+    "swin_demo": VideoSwin.of(16, (2, 2, 2, 2), (1, 2, 4, 8), image=56, patch=2, frames=16, stride=4, num_classes=16),
 }
 
 

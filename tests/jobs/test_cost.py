@@ -13,6 +13,7 @@ from jobs.data.views import distinct_views
 from jobs.spec.blocks import split
 from jobs.spec.cells import Cell
 from jobs.spec.jobs import Dataset, Evaluate, Measure
+from jobs.spec.sampling import sampling
 from jobs.spec.sources import NO_WEIGHTS
 from jobs.training.report import TrainingReport
 from jobs.work.scores import Block, BlockStore, ViewScores
@@ -44,7 +45,7 @@ def test_scores_take_as_many_bytes_as_the_blocks_do(
 ) -> None:
     job = evaluation("vit_large", reductions, GRIDS, replace(SET, num_classes=classes))
     store = BlockStore(tmp_path / "blocks")
-    views, members = distinct_views("kinetics", 300, 224, 297, GRIDS, 224)
+    views, members = distinct_views(sampling("videomae", "kinetics", 16, 4), 300, 224, 297, GRIDS, 224)
     scores = ViewScores(
         np.ones((len(views), classes), np.float32), {grid: np.array(rows) for grid, rows in members.items()}
     )

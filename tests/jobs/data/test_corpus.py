@@ -33,7 +33,8 @@ EDITS = {
 class Every:
     """Asks for every frame."""
 
-    short_side: int = HEIGHT
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        return HEIGHT, width * HEIGHT // height
 
     def numbers(self, num_frames: int) -> list[int]:
         return list(range(num_frames))

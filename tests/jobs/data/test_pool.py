@@ -12,9 +12,10 @@ import pytest
 from jobs.data.pool import DecodePool
 from jobs.data.reader import ClipRequest, LogLost, Unreadable, Video, read_video
 from jobs.data.samples import SampleRequest, Samples, read_samples
+from jobs.spec.sampling import sampling
 from tests.bad_videos import KINDS, make_bad_videos, number_of, numbered_frames, write_video
 
-REQUEST = ClipRequest("kinetics", ("2x3", "4x3"), 48)
+REQUEST = ClipRequest(sampling("videomae", "kinetics", 16, 4), ("2x3", "4x3"), 48)
 LIMIT_S = 60
 
 
@@ -106,7 +107,8 @@ def test_what_a_decoder_returns_is_up_to_its_function():
         assert pool.submit("a video", " ").result() == ("a", " ", "video")
 
 
-TRAINING = SampleRequest(((0, 0, 0, 0),), "kinetics", 4, 4, 32, 48, 0.5, 1.3, "rand-m9-mstd0.5-inc1", 0.5, 0.0, 24)
+DENSE = sampling("videomae", "kinetics", 4, 4)
+TRAINING = SampleRequest(((0, 0, 0, 0),), DENSE, 32, 48, 0.5, 1.3, "rand-m9-mstd0.5-inc1", 0.5, 0.0, 24)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from jobs.data.reader import ClipRequest, LogLost, Unreadable, read_video
 from jobs.data.views import frames_needed
+from jobs.spec.sampling import sampling
 from tests.bad_videos import (
     flip_bits,
     make_bad_videos,
@@ -29,6 +30,9 @@ class Every:
 
     step: int = 1
     short_side: int = 48
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        return height * self.short_side // min(height, width), width * self.short_side // min(height, width)
 
     def numbers(self, num_frames: int) -> list[int]:
         return list(range(0, num_frames, self.step))
@@ -113,15 +117,23 @@ def test_frames_hidden_by_an_edit_list_do_not_count(tmp_path):
     file = trim(whole, tmp_path / "trimmed.mp4", keep_from=30, show_from=37)
     assert numbers_read(file) == (63, list(range(63)), list(range(37, 100)))
     assert numbers_read(file, Every(4))[1:] == (list(range(0, 63, 4)), list(range(37, 100, 4)))
-    grids = ClipRequest("kinetics", ("2x3",), 48, frames=8)
-    assert numbers_read(file, grids)[1] == frames_needed("kinetics", 63, ["2x3"], 8)
+    grids = ClipRequest(sampling("videomae", "kinetics", 8, 4), ("2x3",), 48)
+    assert numbers_read(file, grids)[1] == frames_needed(grids.sampling, 63, ["2x3"])
 
 
 def test_a_clip_request_reads_what_its_views_need(tmp_path):
     file = write_video(tmp_path / "video.mp4", FRAMES)
-    for sampling in ("kinetics", "ssv2"):
-        video = read_video(file, ClipRequest(sampling, ("2x3", "4x3"), 48))
-        assert video.numbers.tolist() == frames_needed(sampling, 100, ["2x3", "4x3"])
+    for dataset in ("kinetics", "ssv2"):
+        request = ClipRequest(sampling("videomae", dataset, 16, 4), ("2x3", "4x3"), 48)
+        video = read_video(file, request)
+        assert video.numbers.tolist() == frames_needed(request.sampling, 100, ["2x3", "4x3"])
+
+
+def test_frames_are_resized_as_the_models_protocol_rounds(tmp_path):
+    file = write_video(tmp_path / "video.mp4", numbered_frames(70, 64, 86))
+    for way, width in (("videomae", 73), ("video_swin", 74)):  # 73.9
+        video = read_video(file, ClipRequest(sampling(way, "kinetics", 16, 4), ("1x3",), 55))
+        assert video.frames.shape[1:3] == (55, width)
 
 
 REASONS = {

@@ -13,10 +13,12 @@ from jobs.data import samples
 from jobs.data.pool import DecodePool
 from jobs.data.reader import Unreadable, Video
 from jobs.data.samples import SampleRequest, Samples, random_crop, read_samples
+from jobs.spec.sampling import sampling
 from tests.bad_videos import number_of, numbered_frames, write_video
 
 PAIR = ((0, 1, 7, 0), (0, 1, 7, 1))
-RECIPE = SampleRequest(PAIR, "kinetics", 4, 8, 32, 48, 0.08, 4 / 3, "rand-m9-mstd0.5-inc1", 0.5, 0.25, 24)
+DENSE, SEGMENTS = (sampling("videomae", dataset, 8, 4) for dataset in ("kinetics", "ssv2"))
+RECIPE = SampleRequest(PAIR, DENSE, 32, 48, 0.08, 4 / 3, "rand-m9-mstd0.5-inc1", 0.5, 0.25, 24)
 PLAIN = replace(RECIPE, randaugment="", flip=0, erasing=0)
 WHOLE = replace(PLAIN, side=64, short_side=64, crop_scale=1, crop_ratio=1)
 """Of square videos, all of every frame."""
@@ -75,31 +77,32 @@ def literal_frames(request: SampleRequest, seeds: tuple[int, ...], num_frames: i
     rng = np.random.default_rng(seeds)
     rng.random(request.branches, np.float32)
     clip = []
-    if request.sampling == "ssv2":
-        tick = Fraction(num_frames, request.frames)
-        for i in range(request.frames):
+    frames, stride = request.sampling.frames, request.sampling.stride
+    if request.sampling.dataset == "ssv2":
+        tick = Fraction(num_frames, frames)
+        for i in range(frames):
             segment = [n for n in range(num_frames) if floor(tick * i) <= n < floor(tick * (i + 1))]
             clip.append(segment[rng.integers(len(segment))] if segment else floor(tick * i))
         return clip
-    strided = [number for number in range(num_frames) if number % request.stride == 0]
-    starts = [start for start in range(len(strided)) if start + request.frames <= len(strided)] or [0]
+    strided = [number for number in range(num_frames) if number % stride == 0]
+    starts = [start for start in range(len(strided)) if start + frames <= len(strided)] or [0]
     start = starts[rng.integers(len(starts))]
-    for i in range(start, start + request.frames):
+    for i in range(start, start + frames):
         clip.append(strided[i] if i < len(strided) else strided[-1])
     return clip
 
 
-@pytest.mark.parametrize("sampling", ["kinetics", "ssv2"])
+@pytest.mark.parametrize("dataset", ["kinetics", "ssv2"])
 @pytest.mark.parametrize("frames", [8, 32])
-def test_clips_show_the_frames_of_the_protocol(sampling, frames, video):
-    request = replace(WHOLE, sampling=sampling, frames=frames)
+def test_clips_show_the_frames_of_the_protocol(dataset, frames, video):
+    request = replace(WHOLE, sampling=sampling("videomae", dataset, frames, 4))
     shown = [[number_of(frame) for frame in clip] for clip in read_samples(video, request).clips]
     assert shown == [literal_frames(request, seeds, 90) for seeds in PAIR]
 
 
 @given(st.sampled_from(["kinetics", "ssv2"]), st.integers(1, 400), st.integers(1, 40), st.integers(1, 5))
-def test_the_frames_asked_for_are_those_of_all_copies_every_time(sampling, num_frames, frames, stride):
-    request = replace(RECIPE, sampling=sampling, frames=frames, stride=stride)
+def test_the_frames_asked_for_are_those_of_all_copies_every_time(dataset, num_frames, frames, stride):
+    request = replace(RECIPE, sampling=sampling("videomae", dataset, frames, stride))
     taken = {number for seeds in PAIR for number in literal_frames(request, seeds, num_frames)}
     assert request.numbers(num_frames) == sorted(taken)
     assert request.numbers(num_frames) == sorted(taken)
@@ -108,7 +111,7 @@ def test_the_frames_asked_for_are_those_of_all_copies_every_time(sampling, num_f
 def test_every_start_and_every_frame_of_a_segment_is_met():
     many = [replace(RECIPE, seeds=((seed,),)) for seed in range(300)]
     assert {request.numbers(48)[0] for request in many} == {0, 4, 8, 12, 16}
-    assert {n for request in many for n in replace(request, sampling="ssv2").numbers(40)} == set(range(40))
+    assert {n for request in many for n in replace(request, sampling=SEGMENTS).numbers(40)} == set(range(40))
 
 
 @given(
@@ -180,7 +183,7 @@ def test_numbers_for_stochastic_depth_are_uniform_and_owe_nothing_to_the_augment
     assert branches.min() >= 0
     assert branches.max() < 1
     np.testing.assert_allclose(np.quantile(branches, [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.05)
-    other = replace(RECIPE, seeds=seeds, frames=3, sampling="ssv2", side=16, crop_scale=0.5, flip=1)
+    other = replace(RECIPE, seeds=seeds, sampling=sampling("videomae", "ssv2", 3, 4), side=16, crop_scale=0.5, flip=1)
     np.testing.assert_array_equal(read_samples("", other).branches, branches)
 
 

@@ -13,6 +13,7 @@ from jobs.data.labels import Item
 from jobs.data.reader import Unreadable
 from jobs.data.samples import SampleRequest, Samples
 from jobs.data.stream import Epoch, Order, Place, SampleStream
+from jobs.spec.sampling import sampling
 
 VIDEOS = 11
 ITEMS = [Item(index, f"v{index}", f"/v{index}", index % 3) for index in range(VIDEOS)]
@@ -68,7 +69,7 @@ class Pool:
 
 def request(frames: int, seeds: tuple[tuple[int, ...], ...]) -> SampleRequest:
     return SampleRequest(
-        seeds=seeds, sampling="kinetics", stride=4, frames=frames, side=56, short_side=64, crop_scale=0.5,
+        seeds=seeds, sampling=sampling("videomae", "kinetics", frames, 4), side=56, short_side=64, crop_scale=0.5,
         crop_ratio=1.2, randaugment="", flip=0.0, erasing=0.0, branches=2,
     )  # fmt: skip
 
