@@ -1,6 +1,6 @@
 """A Video Swin's forward pass beside torchvision's own, and where its time goes.
 
-    python -m benchmarks.swin [--model swin3d_t] [--reductions none sta:r=256] [--batch 1] [--dtype fp32] [--device cuda]
+    python -m benchmarks.swin [--model swin3d_t] [--reductions none sta:r=256] [--batch 1] [--dtype fp32]
 
 Each repeat times torchvision's model and ours, without and with a reduction, one after the other, so that whatever else
 the machine does weighs on all; ratios are medians over the repeats. The parts are of a profile of one pass each.
@@ -20,6 +20,7 @@ from torchvision.models.video import swin_transformer
 from benchmarks.forward import DTYPES, seconds, timed_stages
 from models import count_flops, create_model
 from models.architecture import Architecture
+from models.catalog import architecture
 
 PARTS = {
     "linear layers": ("addmm", "mm", "linear"),
@@ -107,13 +108,11 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
-    from models.catalog import architecture
-
     arch = architecture(options.model)
     shape = options.batch, 3, arch.frames, arch.image, arch.image
     clips = torch.randn(shape).to(options.device, DTYPES[options.dtype])
-    print(f"{options.model}, batch {options.batch}, {options.dtype}, {options.device}, {torch.get_num_threads()} threads, "
-          f"torch {torch.__version__}")  # fmt: skip
+    where = f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    print(f"{options.model}, batch {options.batch}, {options.dtype}, {where}")
     print(measure(arch, options.model, clips, options.reductions, options.repeats))
 
 

@@ -174,10 +174,10 @@ class SwinTransformer(VideoModel):
     def fine_tuned(self, path: Path, stride: int | None) -> dict[str, Tensor]:
         return published(path, self._whole, torch.tensor(relative_positions(self._whole.window)))
 
-    def _logits(self, video: Tensor, stages: Stages, branches: Tensor | None) -> Tensor:
+    def logits(self, video: Tensor, stages: Stages, branches: Tensor | None) -> Tensor:
         embedded = self.patch_embed(video)
         x, kept = embedded.flatten(1, 3), Kept(self.arch.grid(1))
-        factors = iter(self._factors(x, branches))
+        factors = iter(self.factors(x, branches))
         keys, number = x, 0
         for blocks in self.features:
             if isinstance(blocks, PatchMerging):
@@ -185,7 +185,7 @@ class SwinTransformer(VideoModel):
                 continue
             assert isinstance(blocks, nn.ModuleList)
             for place, block in enumerate(blocks):
-                x, keys = self._run(block, x, kept, self.arch.window, place % 2 == 1, next(factors))
+                x, keys = self.run(block, x, kept, self.arch.window, place % 2 == 1, next(factors))
                 number += 1
         # Open: the mean of the tokens that are left, not of the filled grid.
         return self.head(self.norm(x).mean(1))

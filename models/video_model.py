@@ -93,22 +93,27 @@ class VideoModel(nn.Module):
             expected = f"(B, 3, {arch.frames}, {arch.image}, {arch.image})"
             raise ValueError(f"clips must have the shape {expected}, got {tuple(video.shape)}")
         stages = Stages(self.reduction, arch, video, self.observer, self._unchecked and not video.is_meta)
-        logits = self._logits(video, stages, branches)
+        logits = self.logits(video, stages, branches)
         if stages.check:
             self._unchecked = False
         return logits
 
-    def _logits(self, video: Tensor, stages: Stages, branches: Tensor | None) -> Tensor:
-        """The forward pass of a family."""
+    def logits(self, video: Tensor, stages: Stages, branches: Tensor | None) -> Tensor:
+        """What a family defines: clips, of the right shape, to logits, with `stages` where they are due.
+
+        With tokens in one sequence, `stages.run` is called before the first block, and after the attention and at the
+        end of each, as models/vit.py does; on a grid, `stages.keep` where `stages.acts`, as models/swin.py does.
+        """
         raise NotImplementedError
 
-    def _run(self, layers: Callable[..., Any], *given: Any) -> Any:
+    def run(self, layers: Callable[..., Any], *given: Any) -> Any:
+        """Call a block, whose activations may be recomputed in the backward pass."""
         if self.training and self.activation_checkpointing:
             # No random numbers are drawn in a block, so none need be drawn again.
             return checkpoint(layers, *given, use_reentrant=False, preserve_rng_state=False)
         return layers(*given)
 
-    def _factors(self, x: Tensor, branches: Tensor | None) -> Sequence[Tensor | None]:
+    def factors(self, x: Tensor, branches: Tensor | None) -> Sequence[Tensor | None]:
         """What each block multiplies its branches by, (B, 2): 0, or what keeps their expected value; None: nothing."""
         depth = self.arch.depth
         if not self.training or not self.drop_path:

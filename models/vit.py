@@ -63,14 +63,14 @@ class VisionTransformer(VideoModel):
     def pre_trained(self, path: Path) -> dict[str, Tensor]:
         return pre_trained(path, self.arch)
 
-    def _logits(self, video: Tensor, stages: Stages, branches: Tensor | None) -> Tensor:
+    def logits(self, video: Tensor, stages: Stages, branches: Tensor | None) -> Tensor:
         arch = self.arch
         x = self.patch_embed(video)
         first, count = self._first_slot * arch.tokens_per_slot, arch.slots * arch.tokens_per_slot
         x = x + self.positions[:, first : first + count]
         x = x.to(self.patch_embed.proj.weight.dtype)  # DeepSpeed converts parameters alone, not the positions
         tokens = stages.run("before", 1, Tokens(x))
-        for number, factors in enumerate(self._factors(x, branches), 1):
+        for number, factors in enumerate(self.factors(x, branches), 1):
             tokens = self._block(number, tokens, factors, stages)
         return self.head(self.fc_norm(tokens.pooled(count if self.reduction.by_size else 0)))
 
@@ -81,10 +81,10 @@ class VisionTransformer(VideoModel):
         bias = tokens.log_sizes() if self.reduction.proportional else None
         context = Context(stages.asks(number), bias, tokens.lengths)
         if stages.acts("between", number):
-            x, asked = self._run(block.attend, tokens.x, context, tokens.spread(of_attention))
+            x, asked = self.run(block.attend, tokens.x, context, tokens.spread(of_attention))
             tokens = stages.run("between", number, tokens.with_x(x), asked)
-            return tokens.with_x(self._run(block.transform, tokens.x, tokens.spread(of_mlp)))
-        x, asked = self._run(block, tokens.x, context, tokens.spread(of_attention), tokens.spread(of_mlp))
+            return tokens.with_x(self.run(block.transform, tokens.x, tokens.spread(of_mlp)))
+        x, asked = self.run(block, tokens.x, context, tokens.spread(of_attention), tokens.spread(of_mlp))
         return stages.run("after", number, tokens.with_x(x), asked)
 
 

@@ -270,4 +270,5 @@ class Planner:
     def _miss(self, problem: str) -> None:
         if not self.elsewhere:
             raise ValueError(problem) from None
-        self.missing.append(problem)
+        if problem not in self.missing:  # a data set is looked at once a model
+            self.missing.append(problem)

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from jobs.data.labels import read_labels
 from jobs.node.check_weights import Check, check_of
 from jobs.spec.jobs import Dataset, Evaluate, Job, Measure, Train, Visualize
+from jobs.spec.plugins import loaded_files
 
 WEIGHTS_S = 900.0
 """How long it may take to read all weights, from a slow file system too."""
@@ -34,7 +35,7 @@ def problems_of_weights(jobs: Iterable[Job]) -> dict[Check, str]:
     asked = json.dumps([asdict(check) for check in checks])
     names = ", ".join(dict.fromkeys(check.path for check in checks))
     try:
-        command = [sys.executable, "-m", "jobs.node.check_weights"]
+        command = [sys.executable, "-m", "jobs.node.check_weights", *loaded_files()]
         done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=WEIGHTS_S)
     except (OSError, subprocess.SubprocessError) as error:
         raise ValueError(f"the weights {names} could not be checked: {error}") from None

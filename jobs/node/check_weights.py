@@ -1,7 +1,8 @@
 """Looks at weights before anything is queued: `python -m jobs.node.check_weights`, a separate process, as it needs
 torch.
 
-Reads a JSON list of what `Check` has from standard input, and prints one of what is wrong with each; "" for nothing.
+Its arguments are plugin files, whose models it is to know. It reads a JSON list of what `Check` has from standard
+input, and prints one of what is wrong with each; "" for nothing.
 """
 
 import json
@@ -9,6 +10,7 @@ import sys
 from dataclasses import dataclass
 
 from jobs.spec.jobs import Evaluate, Job, Train, Visualize
+from jobs.spec.plugins import load_plugins
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def problem(check: Check) -> str:
 
 
 def main() -> int:
+    load_plugins(sys.argv[1:])
     asked = [Check(**one) for one in json.load(sys.stdin)]
     print(json.dumps([problem(one) for one in asked]))
     return 0

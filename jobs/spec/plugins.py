@@ -36,6 +36,11 @@ def load_plugins(paths: Iterable[str | Path]) -> None:
         _load(point.value, None, point)
 
 
+def loaded_files() -> list[str]:
+    """The files that were loaded here by their paths, for a process that is to know the same."""
+    return sorted(key for key in _loaded if Path(key).is_absolute())
+
+
 def plugin_digest(model: str, metric: str) -> str:
     """A digest of the files in which a user registered this model or this metric; empty where both are ours. A method
     has a digest of its own."""

@@ -171,14 +171,14 @@ def test_copies_differ(still):
 
 def test_half_of_the_clips_are_mirrored(still):
     seeds = tuple((seed,) for seed in range(100))
-    request = replace(PLAIN, seeds=seeds, frames=1)
+    request = replace(PLAIN, seeds=seeds, sampling=replace(DENSE, frames=1))
     mirrored = read_samples("", replace(request, flip=0.5)).clips != read_samples("", request).clips
     assert 35 < mirrored.any(axis=(1, 2, 3, 4)).sum() < 65
 
 
 def test_numbers_for_stochastic_depth_are_uniform_and_owe_nothing_to_the_augmentation(still):
     seeds = tuple((seed,) for seed in range(50))
-    request = replace(PLAIN, seeds=seeds, frames=1)
+    request = replace(PLAIN, seeds=seeds, sampling=replace(DENSE, frames=1))
     branches = read_samples("", request).branches
     assert branches.min() >= 0
     assert branches.max() < 1
