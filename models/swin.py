@@ -165,7 +165,7 @@ class SwinTransformer(VideoModel):
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         return {
             "stem": r"^patch_embed\.",
-            "blocks": [(r"^features\.(\d+)\.(\d+)\.", None), (r"^features\.(\d+)\.[rn]", None), (r"^norm", (99999,))],
+            "blocks": [(r"^features\.(\d+)\.(\d+)\.", None), (r"^features\.(\d+)\.[rn]", None)],
         }
 
     def no_weight_decay(self) -> set[str]:

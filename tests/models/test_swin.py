@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from timm.optim import param_groups_layer_decay
 from torchvision.models.video import swin_transformer as torchvision_swin
 
 from models import count_flops, create_model
@@ -210,6 +211,27 @@ def test_the_dearest_within_a_budget():
     arch = architecture("swin3d_t")
     found = reduction_on("sta:gflops=61.1", arch)
     assert found.multiply_adds(arch) <= 61.1e9 < reduction_on(f"sta:r={found.r - 1}", arch).multiply_adds(arch)
+
+
+def test_layers_are_numbered_from_the_patches_to_the_head():
+    """Patch merging counts as a layer, and tables of biases do not decay."""
+    model = create_model("swin_demo")
+    scales, decays = {}, {}
+    for group in param_groups_layer_decay(
+        model, weight_decay=0.05, no_weight_decay_list=model.no_weight_decay(), layer_decay=0.5
+    ):
+        for parameter in group["params"]:
+            scales[id(parameter)], decays[id(parameter)] = group["lr_scale"], group["weight_decay"]
+    order = ["patch_embed"]
+    for level in range(4):
+        order += [f"features.{2 * level}.{block}" for block in range(2)]
+        order += [f"features.{2 * level + 1}"] if level < 3 else []
+    order.append("head")
+    for name, parameter in model.named_parameters():
+        beginning = next((one for one in order if name.startswith(f"{one}.")), "head")
+        assert scales[id(parameter)] == 0.5 ** (len(order) - 1 - order.index(beginning)), name
+        decayed = parameter.dim() > 1 and "table" not in name
+        assert decays[id(parameter)] == (0.05 if decayed else 0), name
 
 
 def test_short_clips_take_the_same_weights(small):
