@@ -54,7 +54,7 @@ def test_files_that_are_named_exist(page: Path) -> None:
 
 def test_the_method_metric_and_model_of_the_docs_work(tmp_path: Path) -> None:
     names = [name for name in files() if name.endswith(".py")]
-    assert names == ["methods/norm.py", "methods/confidence.py", "methods/tiny.py"]
+    assert names == ["methods/norm.py", "methods/confidence.py", "methods/sizes.py"]
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(files()[name])
@@ -64,10 +64,12 @@ def test_the_method_metric_and_model_of_the_docs_work(tmp_path: Path) -> None:
         f"load_plugins([{str(tmp_path / 'methods')!r}])\n"
         "model, clips = create_model('vit_demo', 'norm:r=12', num_classes=16).eval(), torch.zeros(1, 3, 16, 56, 56)\n"
         "print(tuple(model(clips).shape), 0 < float(MEASURES['confidence'](model, clips)) < 1)\n"
-        "print(tuple(create_model('vit_tiny', 'norm:r=48')(torch.zeros(1, 3, 16, 224, 224)).shape))"
+        "print(tuple(create_model('vit_tiny', 'norm:r=48')(torch.zeros(1, 3, 16, 224, 224)).shape))\n"
+        "with torch.device('meta'): long = create_model('swin3d_long', 'norm:r=192')\n"
+        "print(tuple(long(torch.zeros(1, 3, 64, 224, 224, device='meta')).shape))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert (done.stdout, done.returncode) == ("(1, 16) True\n(1, 400)\n", 0), done.stderr
+    assert (done.stdout, done.returncode) == ("(1, 16) True\n(1, 400)\n(1, 400)\n", 0), done.stderr
 
 
 def test_the_front_page_is_short() -> None:
