@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from results.render.page import render_page
 from tests.browser.conftest import Open, Shot
+from tests.browser.test_figures import WHITE as PATCHES
 from tests.results.render.made_page import HOSTILE, figure_content, figures, make_page
 
 CONTENT = figure_content(HOSTILE)
@@ -117,3 +118,19 @@ def test_merged_tokens_have_one_colour_with_lines_around_them(open_page: Open, t
     page.emulate_media(media="print")
     expect(page.locator(".strip")).to_contain_text("Stage 6 in block 6: 384 of 392 patches kept, merged into 40 tokens")
     assert page.locator(".strip path.merged").count() == 16
+
+
+def test_a_stage_on_a_grid_of_its_own_is_white_in_its_own_squares(open_page: Open, tmp_path: Path, shot: Shot) -> None:
+    """Squares of 2 × 2 patches: of the 4 × 4 the last row and column end with the frame."""
+    kept = "1" * 9 + "0" * 7
+    stage = {"block": 3, "number": 1, "where": "before block 3", "span": 2, "left": 72, "kept": [kept] * 8, "maps": {}}
+    page = open_figure(open_page, tmp_path, CONTENT | {"stages": [stage]}, viewport={"width": 1280, "height": 900})
+    said = "stage 1 before block 3, slot 1 of 8 (frame 5): 9 of 16 tokens kept"
+    expect(page.locator("figure.tokens output")).to_have_text(said)
+    white = {row * 7 + column for row in range(7) for column in range(7) if kept[row // 2 * 4 + column // 2] == "0"}
+    patches = "".join("0" if patch in white else "1" for patch in range(49))
+    page.wait_for_function(PATCHES, arg=[7, 7, patches])
+    shot(page, "figure-on-a-grid")
+    page.emulate_media(media="print")
+    expect(page.locator(".strip")).to_contain_text("Stage 1 before block 3: 72 of 128 tokens kept")
+    assert page.locator(".strip g").first.get_attribute("transform") == "scale(2)"
