@@ -90,7 +90,7 @@ class Stages:
     def _seen(self, block: int, tokens: Tokens, asked: Asked, clips: Tensor) -> Seen:
         # What stays is decided in at least float32, also under mixed precision.
         dtype = torch.promote_types(tokens.x.dtype, torch.float32)
-        means: dict[str, Any] = {name: of_heads.to(dtype).mean(1) for name, of_heads in asked.items()}
+        means: dict[str, Any] = {name: mean_of_heads(of_heads, 1) for name, of_heads in asked.items()}
         if "pixels" in self.reduction.needs:
             means["pixels"] = clips.to(torch.promote_types(clips.dtype, torch.float32))
         stage = self.reduction.blocks(self.arch).index(block) + 1
@@ -108,6 +108,11 @@ class Stages:
         sizes = [size for part in left for size in (part.sizes if part.sizes is not None else [None] * len(part.x))]
         moved = moves(choice, seen.tokens.shape[1])
         self.observer(Event(seen.stage, seen.block, clip, moved, sizes, maps))
+
+
+def mean_of_heads(values: Tensor, dim: int) -> Tensor:
+    """The mean over a dimension, in at least float32, also under mixed precision."""
+    return values.to(torch.promote_types(values.dtype, torch.float32)).mean(dim)
 
 
 def _full_precision(device: str) -> AbstractContextManager[Any]:

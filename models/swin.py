@@ -1,6 +1,7 @@
 """The Video Swin Transformer (Liu et al., CVPR 2022), and on it reductions that keep some tokens of each slot.
 
-Parameter names are torchvision's. One set of weights serves every reduction.
+Parameter names are torchvision's. One set of weights serves every reduction. The dropout of the original's head, 0.5 in
+training, is left out, as in torchvision.
 
 STA on it (Ding et al., ICCV 2023) has no public code. What the paper leaves open is decided so that the printed GFLOPs
 come out, and marked "Open" below.
@@ -15,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.catalog import VideoSwin
-from models.stages import Stages
+from models.stages import Stages, mean_of_heads
 from models.swin_weights import published
 from models.video_model import VideoModel, initialise
-from models.windows import Grid, nearness, relative_positions, windows
+from models.windows import Grid, Windows, nearness, relative_positions, windows
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,35 @@ class Kept:
 
     def fill(self, x: Tensor) -> Tensor:
         """Tokens (B, M, C) on all positions of the grid: (B, T, H, W, C)."""
-        filled = x if self.source is None else _rows(x, self.source)
-        return filled.unflatten(1, self.grid)
+        return (x if self.source is None else _rows(x, self.source)).unflatten(1, self.grid)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the tokens of a batch stand in the windows of a block."""
+
+    windows: Windows
+    tokens: Tensor
+    """(W · B · P,) for each place of W windows of B clips, the row of the flat tokens (B · M, C) that stands there; the
+    row behind them where it is padding. Windows come first and clips second: those of one mask then lie together."""
+    places: Tensor
+    """(B · M,) for each token the place that is its own."""
+
+    @classmethod
+    def of(cls, kept: Kept, x: Tensor, window: Grid, shifted: bool) -> "Layout":
+        """Of the tokens (B, M, C) that are left."""
+        batch, count, device = len(x), x.shape[1], x.device
+        cut = windows(kept.grid, window, shifted, device)
+        found, inside = cut.order.shape
+        clip = torch.arange(batch, device=device)[:, None]
+        order = cut.order.flatten()
+        whole = order.clamp_max(len(cut.place) - 1)
+        tokens = (whole[None] if kept.source is None else kept.source[:, whole]) + clip * count
+        if cut.padded:
+            tokens = torch.where(order == len(cut.place), batch * count, tokens)
+        tokens = tokens.expand(batch, -1).unflatten(1, (found, inside)).transpose(0, 1).flatten()
+        place = cut.place[None].expand(batch, -1) if kept.at is None else cut.place[kept.at]
+        return cls(cut, tokens, ((place // inside * batch + clip) * inside + place % inside).flatten())
 
 
 class PatchEmbed(nn.Module):
@@ -64,56 +92,39 @@ class PatchMerging(nn.Module):
 
 
 class WindowAttention(nn.Module):
-    """Multi-head self-attention in windows, with a bias for each relative position."""
+    """Multi-head self-attention in windows, with a bias for each relative position.
 
-    index: Tensor
-    """(P, P) for two positions of a window the row of the table of biases."""
+    A position without a token takes query, key and value of the nearest that is left in its slot, and counts as a token
+    of its own, with the bias and the mask of its place; its output is dropped. Open: nearest by squared distance of row
+    and column, of equals the lowest position.
+    """
 
     def __init__(self, dim: int, heads: int, window: Grid) -> None:
         super().__init__()
-        self.heads = heads
-        index = relative_positions(window)
-        self.relative_position_bias_table = nn.Parameter(torch.empty(int(index.max()) + 1, heads))
-        self.register_buffer("index", torch.tensor(index), persistent=False)
+        self.heads, self.window = heads, window
+        rows = (2 * window[0] - 1) * (2 * window[1] - 1) * (2 * window[2] - 1)
+        self.relative_position_bias_table = nn.Parameter(torch.empty(rows, heads))
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, kept: Kept, window: Grid, shifted: bool) -> tuple[Tensor, Tensor]:
-        """Tokens (B, M, C) that are left → the same, and their keys (B, M, D), averaged over heads.
-
-        A position without a token takes query, key and value of the nearest that is left in its slot, and counts as a
-        token of its own, with the bias and the mask of its place; its output is dropped. Open: nearest by squared
-        distance of row and column, of equals the lowest position.
-        """
-        batch, count, dim = x.shape
-        cut = windows(kept.grid, window, shifted)
-        found, inside = cut.order.shape
+    def forward(self, x: Tensor, layout: Layout, asked: bool) -> tuple[Tensor, Tensor | None]:
+        """Tokens (B, M, C) that are left → the same, and, if asked for, their keys (B, M, D) as in `Seen`."""
+        batch, inside = len(x), layout.windows.order.shape[1]
         qkv = self.qkv(x)
-        keys = qkv[..., dim : 2 * dim].unflatten(-1, (self.heads, -1))
-        clip = torch.arange(batch, device=x.device)[:, None]
-        order = torch.tensor(cut.order.ravel(), device=x.device)
-        rows = _of_positions(kept, order, count) + clip * count  # (B, W·P)
         tokens = qkv.flatten(0, 1)
-        if (cut.order == len(cut.place)).any():
-            # Padding is zeros before the linear layer, and its bias after it.
+        if layout.windows.padded:  # zeros before the linear layer, its bias after it
             tokens = torch.cat((tokens, self.qkv.bias[None].to(tokens.dtype)))
-            rows = torch.where(order == len(cut.place), batch * count, rows)
-        # Windows first, clips second: windows of one mask lie together, whatever the number of clips.
-        rows = rows.unflatten(1, (found, inside)).transpose(0, 1).reshape(-1)
-        parts = tokens.index_select(0, rows).view(found * batch, inside, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        bias = self.relative_position_bias_table[self.index[:inside, :inside]].permute(2, 0, 1)
+        parts = tokens.index_select(0, layout.tokens).view(-1, inside, 3, self.heads, x.shape[2] // self.heads)
+        index = relative_positions(self.window, x.device)[:inside, :inside]
+        bias = self.relative_position_bias_table[index].permute(2, 0, 1)
         mixed = []
-        for first, end, see in cut.groups:
-            q, k, v = parts[:, first * batch : end * batch]
-            masked = bias
-            if see is not None:
-                masked = bias.masked_fill(torch.tensor(~see, device=x.device), -torch.inf)
-            attention = F.scaled_dot_product_attention(q, k, v, attn_mask=masked[None].to(q.dtype))
+        for first, end, apart in layout.windows.groups:
+            q, k, v = parts[first * batch : end * batch].permute(2, 0, 3, 1, 4)
+            seen = bias if apart is None else bias.masked_fill(apart, -torch.inf)
+            attention = F.scaled_dot_product_attention(q, k, v, attn_mask=seen[None].to(q.dtype))
             mixed.append(attention.transpose(1, 2).flatten(0, 1).flatten(1))
-        place = torch.tensor(cut.place, device=x.device)
-        place = place[None].expand(batch, -1) if kept.at is None else place[kept.at]
-        back = (place // inside * batch + clip) * inside + place % inside
-        return self.proj(torch.cat(mixed).index_select(0, back.flatten()).unflatten(0, (batch, count))), keys.mean(2)
+        out = self.proj(torch.cat(mixed).index_select(0, layout.places).view_as(x))
+        return out, mean_of_heads(qkv.detach().unflatten(-1, (3, self.heads, -1))[..., 1, :, :], 2) if asked else None
 
 
 class Block(nn.Module):
@@ -128,12 +139,12 @@ class Block(nn.Module):
         self.mlp = nn.ModuleDict({"0": nn.Linear(dim, 4 * dim), "3": nn.Linear(4 * dim, dim)})
 
     def forward(
-        self, x: Tensor, kept: Kept, window: Grid, shifted: bool, factors: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """(B, M, C) → the same, and the keys of attention (B, M, D). factors: (B, 2) by which the branches are
+        self, x: Tensor, layout: Layout, asked: bool = False, factors: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """(B, M, C) → the same, and the keys of attention if asked for. factors: (B, 2) by which the branches are
         multiplied."""
         of_attention, of_mlp = (None, None) if factors is None else factors[:, :, None, None].unbind(1)
-        branch, keys = self.attn(self.norm1(x), kept, window, shifted)
+        branch, keys = self.attn(self.norm1(x), layout, asked)
         x = x + (branch if of_attention is None else branch * of_attention)
         branch = self.mlp["3"](F.gelu(self.mlp["0"](self.norm2(x))))
         return x + (branch if of_mlp is None else branch * of_mlp), keys
@@ -172,26 +183,27 @@ class SwinTransformer(VideoModel):
         return {name for name, _ in self.named_parameters() if name.endswith("relative_position_bias_table")}
 
     def fine_tuned(self, path: Path, stride: int | None) -> dict[str, Tensor]:
-        return published(path, self._whole, torch.tensor(relative_positions(self._whole.window)))
+        return published(path, self._whole, relative_positions(self._whole.window, torch.device("cpu")))
 
     def logits(self, video: Tensor, stages: Stages, branches: Tensor | None) -> Tensor:
         embedded = self.patch_embed(video)
         x, kept = embedded.flatten(1, 3), Kept(self.arch.grid(1))
         factors = iter(self.factors(x, branches))
-        keys, number = x, 0
+        keys, number = None, 1
         for blocks in self.features:
             if isinstance(blocks, PatchMerging):
-                x, kept = self._merge(blocks, x, keys, kept, stages, number + 1)
+                x, kept = self._merge(blocks, x, keys, kept, stages, number)
                 continue
             assert isinstance(blocks, nn.ModuleList)
+            layouts = [Layout.of(kept, x, self.arch.window, shifted) for shifted in (False, True)[: len(blocks)]]
             for place, block in enumerate(blocks):
-                x, keys = self.run(block, x, kept, self.arch.window, place % 2 == 1, next(factors))
                 number += 1
+                x, keys = self.run(block, x, layouts[place % 2], stages.acts("before", number), next(factors))
         # Open: the mean of the tokens that are left, not of the filled grid.
         return self.head(self.norm(x).mean(1))
 
     def _merge(
-        self, merging: PatchMerging, x: Tensor, keys: Tensor, kept: Kept, stages: Stages, block: int
+        self, merging: PatchMerging, x: Tensor, keys: Tensor | None, kept: Kept, stages: Stages, block: int
     ) -> tuple[Tensor, Kept]:
         """The tokens (B, M, C) of the next level, before its first block `block`, where a stage may run.
 
@@ -199,9 +211,9 @@ class SwinTransformer(VideoModel):
         """
         x = merging(kept.fill(x)).flatten(1, 3)
         kept_all = Kept((kept.grid[0], -(-kept.grid[1] // 2), -(-kept.grid[2] // 2)))
-        if not stages.acts("before", block):
+        if keys is None:
             return x, kept_all
-        mean = torch.stack(_quarters(kept.fill(keys.detach()))).mean(0)
+        mean = torch.stack(_quarters(kept.fill(keys))).mean(0)
         at = stages.keep(block, x, mean.flatten(1, 3))
         return _rows(x, at), replace(kept_all, at=at, source=_nearest(at, kept_all.grid))
 
@@ -218,12 +230,6 @@ def _rows(x: Tensor, at: Tensor) -> Tensor:
     return x.flatten(0, 1).index_select(0, (at + first).flatten()).unflatten(0, at.shape)
 
 
-def _of_positions(kept: Kept, order: Tensor, count: int) -> Tensor:
-    """For places that hold positions (P,), or padding, the index of the token that stands for it: (B, P) or (1, P)."""
-    inside = order.clamp_max(kept.grid[0] * kept.grid[1] * kept.grid[2] - 1)
-    return inside[None] if kept.source is None else kept.source[:, inside]
-
-
 def _nearest(at: Tensor, grid: Grid) -> Tensor:
     """(B, N) for each position the index of its token, or of the nearest that is left in its slot; `at` (B, M) are the
     positions of those, equally many in each slot."""
@@ -235,7 +241,7 @@ def _nearest(at: Tensor, grid: Grid) -> Tensor:
     if gone:
         order = source.lt(0).to(torch.int8).argsort(dim=2, descending=True, stable=True)
         dropped = order[..., :gone]
-        near = torch.tensor(nearness(grid[1]), device=at.device)
+        near = nearness(grid[1], at.device)
         nearest = near[dropped[..., :, None], own[..., None, :]].amin(-1) % count
         source = source.scatter(2, dropped, source.gather(2, nearest))
     return source.flatten(1)
