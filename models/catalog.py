@@ -92,6 +92,10 @@ class VideoSwin(Architecture):
         # r, 1.5·r/4 and 2·r/16, rounded down, as STA's paper says for three; a further one in the same way.
         return r * (stage + 1) // (2 * 4 ** (stage - 1))
 
+    @property
+    def shape(self) -> str:
+        return f"{super().shape}, windows of {' × '.join(map(str, self.window))}"
+
     def grid(self, level: int) -> tuple[int, int, int]:
         """Slots, rows and columns of a level, counted from 1."""
         return self.slots, self.side(level), self.side(level)

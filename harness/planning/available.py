@@ -14,7 +14,7 @@ def available(profile: Profile) -> Iterator[str]:
     """Tables, models, reductions with their settings, metrics, and the profile's datasets, then profiles; as text."""
     sections = {
         "tables": [(name, load_table(name).title) for name in table_names()],
-        "models": [(name, f"ViT: {one.shape}") for name, one in ARCHITECTURES.items()],
+        "models": [(name, f"{type(one).__name__}: {one.shape}") for name, one in ARCHITECTURES.items()],
         "reductions": [(_spelled(name), _first_line(registered(name))) for name in methods()],
         "metrics": [(name, f"{one.meaning} ({one.unit})") for name, one in METRICS.items()],
         f"datasets of profile {profile.name}": [
