@@ -7,6 +7,7 @@ the machine does weighs on all; ratios are medians over the repeats. The parts a
 """
 
 import argparse
+import os
 from collections import Counter
 from collections.abc import Iterable
 from statistics import median
@@ -100,6 +101,7 @@ def measure(arch: Architecture, name: str, clips: Tensor, reductions: Iterable[s
 
 @torch.inference_mode()
 def main() -> None:
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # of the profiler, which reports that there is no GPU as an error
     parser = argparse.ArgumentParser(prog="python -m benchmarks.swin", description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="swin3d_t")
     parser.add_argument("--reductions", nargs="+", default=["none", "sta:r=256"], help="the first is compared with")

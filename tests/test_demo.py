@@ -49,6 +49,15 @@ def test_the_shipped_weights_fit_the_model_and_name_their_data() -> None:
     assert how["top1_5x3"] >= 92
 
 
+def test_the_weights_of_the_video_swin_fit_it_and_name_their_data() -> None:
+    weights = WEIGHTS.with_name("swin_demo.safetensors")
+    load_checkpoint(create_model("swin_demo", num_classes=len(demo.CLASSES)), weights)
+    how = json.loads(weights.with_suffix(".json").read_text())
+    assert how["data"]["set"] == demo.SET.version
+    assert how["classes"] == list(demo.CLASSES)
+    assert how["top1_4x3"] == 100 * 62 / 64
+
+
 def test_the_weights_for_glimpse_fit_the_model_and_name_their_data() -> None:
     weights = WEIGHTS.with_name("vit_glimpse.safetensors")
     load_checkpoint(create_model("vit_demo", num_classes=len(glimpse.CLASSES)), weights)

@@ -181,25 +181,27 @@ def _newer(job: JobProgress, record: Record) -> bool:
 
 
 def _stand_ins(measured: Mapping[Cell, Cell], printed: Collection[str]) -> list[str]:
-    """Say what was measured in place of what, once for each pair; `printed` are the metrics that the paper has."""
+    """Say what was measured in place of what, once for each way; `printed` are the metrics that the paper has."""
     of, compare = "model and data", "drops"
     if not set(of_job("measure", "train")).isdisjoint(printed):
         of, compare = "model, data and machines", "ratios and drops"
-    notes = {}
+    notes: dict[tuple[str, str], list[str]] = {}
+    pairs = set()
     on_data = {(wanted.model, cell.model) for wanted, cell in measured.items() if cell.dataset}
     for wanted, cell in measured.items():
         pair = (wanted.model, wanted.dataset), (cell.model, cell.dataset)
-        told = pair in notes or (not cell.dataset and (wanted.model, cell.model) in on_data)
+        told = pair in pairs or (not cell.dataset and (wanted.model, cell.model) in on_data)
         if pair[0] != pair[1] and not told:
+            pairs.add(pair)
             before, after = (" on ".join(filter(None, names)) for names in pair)
-            note = f"{after} stands in for {before}"
+            note = ""
             if wanted.model != cell.model:
                 scale = f"{tokens_per_slot(cell.model)}/{tokens_per_slot(wanted.model)}"
                 note += f"; r is scaled by {scale}, a slot's tokens, so that the same fractions are dropped"
             if printed:
                 note += f"; the paper's numbers are of its own {of}, so compare the {compare}, not the levels"
-            notes[pair] = note
-    return list(notes.values())
+            notes.setdefault((after, note), []).append(before)
+    return [f"{after} stands in for {', '.join(before)}{note}" for (after, note), before in notes.items()]
 
 
 def _figures(records: Iterable[Record], runs: Path) -> list[str]:
