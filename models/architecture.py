@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from models.video_model import VideoModel
+from importlib import import_module
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,8 @@ class Architecture:
     """By which frames are normalised, of RGB from 0 to 1; ImageNet's."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
+    made_by: ClassVar[str] = ""
+    """Module and class of its network, as `models.vit:VisionTransformer`."""
     on_grid: ClassVar[bool] = False
     """Whether tokens keep their places on a grid through all blocks. A reduction then can only choose which of each
     slot's tokens stay (`Staged`), before the blocks that `reducing` names."""
@@ -120,13 +120,15 @@ class Architecture:
         a reduction's own products come on top."""
         raise NotImplementedError
 
-    def network(self, num_classes: int) -> VideoModel:
-        """The model itself, randomly initialised. Loads torch."""
-        raise NotImplementedError
+    def network(self, num_classes: int) -> Any:
+        """The model itself, a `VideoModel`, randomly initialised. Loads torch."""
+        module, _, name = self.made_by.partition(":")
+        return getattr(import_module(module), name)(self, num_classes)
 
     def faults(self) -> list[str]:
         """What of its numbers makes no model."""
-        found = [
+        found = [] if self.made_by or type(self).network is not Architecture.network else ["no network (made_by)"]
+        found += [
             f"{what} = {whole} is no multiple of {part} = {getattr(self, part)}"
             for what, whole, part in (("image", self.image, "patch"), ("frames", self.frames, "tubelet"))
             if whole < 1 or getattr(self, part) < 1 or whole % getattr(self, part)

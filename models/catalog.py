@@ -8,19 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from models.architecture import Architecture, Level
 from models.plugin_code import Misuse
-
-if TYPE_CHECKING:
-    from models.video_model import VideoModel
 
 
 @dataclass(frozen=True)
 class ViT(Architecture):
     """A ViT as VideoMAE fine-tunes it: all tokens of a clip are one sequence, from the first block to the last."""
 
+    made_by: ClassVar[str] = "models.vit:VisionTransformer"
     # VideoMAE's mean pooling starts the last norm and the head untrained. Of a pre-trained file, its decoder and the
     # encoder's last norm have no use.
     new: ClassVar[tuple[str, ...]] = ("fc_norm", "head")
@@ -55,11 +53,6 @@ class ViT(Architecture):
         blocks = sum(4 * a * c**2 + 2 * a**2 * c + 5 * a * c + 8 * m * c**2 + 5 * m * c for a, m in tokens)
         return n * self._inputs * c + blocks + 5 * c + c * self.num_classes
 
-    def network(self, num_classes: int) -> VideoModel:
-        from models.vit import VisionTransformer
-
-        return VisionTransformer(self, num_classes)
-
 
 @dataclass(frozen=True)
 class VideoSwin(Architecture):
@@ -76,6 +69,7 @@ class VideoSwin(Architecture):
     window: tuple[int, int, int] = (8, 7, 7)
     """Slots, rows and columns of a window."""
 
+    made_by: ClassVar[str] = "models.swin:SwinTransformer"
     on_grid: ClassVar[bool] = True
 
     @classmethod
@@ -131,11 +125,6 @@ class VideoSwin(Architecture):
                 # Both products of attention run at all positions of all windows, the linear layers on what is left.
                 total += 4 * a * c**2 + 2 * positions * inside * c + 5 * a * c + 8 * m * c**2 + 5 * m * c
         return total + 5 * tokens[-1][1] * last + last * self.num_classes
-
-    def network(self, num_classes: int) -> VideoModel:
-        from models.swin import SwinTransformer
-
-        return SwinTransformer(self, num_classes)
 
     def faults(self) -> list[str]:
         found = super().faults()

@@ -175,10 +175,10 @@ def test_a_dry_run_shows_jobs_and_changes_nothing(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "name a table: figure1, figure2, methods, table1"),
+        ([], "name a table: figure1, figure2, main-table3, methods, table1"),
         (
             ["table9"],
-            "unknown table 'table9'; valid tables: figure1, figure2, methods, table1, table2, table3, or your",
+            "unknown table 'table9'; valid tables: figure1, figure2, main-table3, methods, table1, table2, table3, or",
         ),
         (["nowhere.toml"], "cannot read table nowhere.toml: No such file or directory"),
         (["bad.toml"], "table bad.toml: "),

@@ -163,6 +163,22 @@ def test_what_an_installed_package_registers(tmp_path: Path, monkeypatch: pytest
         ),
         (
             "mine",
+            'from models.catalog import *\n\nregister_model("net", Architecture((Level(8, 1, 1),)))\n',
+            "line 3: model net: give a ViT, a VideoSwin, or a family of your own, not Architecture(levels=(Level(",
+        ),
+        (
+            "mine",
+            "from models.catalog import *\n\n\nclass Net(Architecture):\n    pass\n\n\n"
+            'register_model("net", Net((Level(8, 1, 1),), frames=3))\n',
+            "line 8: model net: no network (made_by); frames = 3 is no multiple of tubelet = 2",
+        ),
+        (
+            "mine",
+            'from models.catalog import *\n\nregister_model("swin", VideoSwin.of(8, (1,), (1,), window=(0, 7, 7)))\n',
+            "line 3: model swin: window = (0, 7, 7): its sides are at least 1",
+        ),
+        (
+            "mine",
             'from results.metrics import *\n\nregister_metric("top1", Metric("", "", "timing", "measure"))\n',
             "line 3: ValueError: 'top1' is the name of a metric that there is; give yours another",
         ),
