@@ -74,7 +74,7 @@ def _check_videos(dataset: jobs.Dataset, prepared: bool) -> tuple[Finding, str]:
     if prepared and not Path(dataset.labels).exists():
         return ok(subject, f"{dataset.labels} is generated, with its videos, when a sweep needs it"), ""
     try:
-        items = read_labels(dataset.labels, dataset.root, dataset.num_classes)
+        items = read_labels(dataset.labels, dataset.root, dataset.num_classes, dataset.classes)
     except ValueError as error:
         return wrong(subject, str(error)), ""
     sampled = items[:: max(1, len(items) // SAMPLED)][:SAMPLED]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.planning.lanes import lanes
 from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
+from jobs.data.lists import count
 from jobs.spec import jobs
 from jobs.spec.blocks import split
 from jobs.spec.cells import Cell, by_content, check_short_clips, check_views, job_kind, stride_of
@@ -207,12 +208,20 @@ class Planner:
             if not declared.prepare:
                 self._miss(f"cannot read the label file of {name}, {labels}: {error.strerror}")
         listed = f"{name} train" if split == "train" else name
-        self.videos[listed] = sum(1 for line in content.splitlines() if line.strip())
+        self.videos[listed] = count(content.decode("utf-8-sig", errors="replace"))
         described = self._described(name, model)
+        classes = str(self._path(declared.classes)) if declared.classes else ""
+        digest = hashlib.sha256(content).hexdigest()
+        if classes:
+            try:
+                digest = content_sha256([labels, Path(classes)], self.runs)
+            except OSError as error:
+                self._miss(f"cannot read the classes of {name}, {classes}: {error.strerror}")
         return replace(
             described,
             labels=str(labels),
-            labels_sha256=hashlib.sha256(content).hexdigest(),
+            labels_sha256=digest,
+            classes=classes,
             root=str(self._path(declared.root)),
             edition=edition_of(labels) if declared.prepare else "",
         )

@@ -156,7 +156,7 @@ class Present:
         found[f"{name}.stride"] = stride_of(cell.model, dataset.stride)
         path = dataset.train_labels if train else dataset.labels
         if labels and path:
-            found[f"{name}.labels_sha256"] = self._digest(path)
+            found[f"{name}.labels_sha256"] = self._digest(path, classes=dataset.classes)
             if dataset.prepare and found[f"{name}.labels_sha256"]:
                 found[f"{name}.edition"] = edition_of(resolve(path, self.profile, self.runs))
         return found
@@ -169,10 +169,10 @@ class Present:
                 self._miss(path, error)
         return self._digests[path]
 
-    def _digest(self, path: str, files: Sequence[Path] = ()) -> str:
+    def _digest(self, path: str, files: Sequence[Path] = (), classes: str = "") -> str:
         if path not in self._digests:
             try:
-                files = files or [resolve(path, self.profile, self.runs)]
+                files = files or [resolve(one, self.profile, self.runs) for one in (path, classes) if one]
                 self._digests[path] = content_sha256(files, self.runs)
             except (OSError, ValueError) as error:
                 self._miss(path, error)

@@ -147,7 +147,7 @@ class Dataset:
     """A list of labelled videos."""
 
     labels: str
-    """Label file of the test split, `<path> <label>` a line."""
+    """Label file of the test split: `<path> <label>` a line, or another kind of list, see "Lists"."""
     root: str
     """Folder to which relative paths in it belong."""
     num_classes: int
@@ -156,6 +156,9 @@ class Dataset:
     stride: int = 0
     """Every how many frames one is taken (dense sampling only); 0: as each model's published weights were tested, 4 of
     a ViT and 2 of a Video Swin."""
+    classes: str = ""
+    """File of the classes' names, a line each in the order of their numbers, where lists give names or folders; or
+    Something-Something V2's labels JSON, UCF101's classInd.txt."""
     train_labels: str = ""
     """Label file of the training split; only trainings need it."""
     videos: int = 0

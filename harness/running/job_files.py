@@ -22,7 +22,7 @@ def check_files(jobs: Iterable[Job]) -> None:
     """ValueError, in a line, for the first label list or weights with which some job could not do."""
     jobs = list(jobs)
     for dataset in datasets_of(jobs):
-        read_labels(dataset.labels, dataset.root, dataset.num_classes)
+        read_labels(dataset.labels, dataset.root, dataset.num_classes, dataset.classes)
     if wrong := next(filter(None, problems_of_weights(jobs).values()), ""):
         raise ValueError(wrong)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from results.metrics import of_kind
 
-PLACES = ("path", "labels", "root", "size", "modified_ns")
+PLACES = ("path", "labels", "classes", "root", "size", "modified_ns")
 """Of weights and datasets: their paths, and what records of earlier versions hold of their files."""
 SOURCES = ("checkpoint", "start", "dataset")
 

@@ -43,8 +43,15 @@ class Dataset:
     """`kinetics` (dense) or `ssv2` (segments)."""
     stride: int
     """Every how many frames one is taken; dense sampling only."""
+    classes: str = ""
+    """Path of the list of the classes' names, where the labels are names; `labels_sha256` is then of both files."""
     edition: str = ""
     """What generated videos are, by the module that made them; empty for others."""
+
+    @property
+    def lists(self) -> list[Path]:
+        """The files that say which videos there are, and of which class."""
+        return [Path(one) for one in (self.labels, self.classes) if one]
 
     @property
     def clip_stride(self) -> int | None:

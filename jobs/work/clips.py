@@ -42,9 +42,10 @@ def sample_clips(job: Evaluate, wanted: int, task: Task, skipped: list[dict[str,
     """Up to `wanted` clips (N, F, side, side, 3) uint8 of the job's views, of videos evenly spread over its list, in
     whole batches where there are enough. Unreadable videos go to `skipped`; ValueError where none is left."""
     (grid,) = {cell.views for cell in job.cells}
-    arch, items = architecture(job.model), read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
+    arch, dataset = architecture(job.model), job.dataset
+    items = read_labels(dataset.labels, dataset.root, dataset.num_classes, dataset.classes)
     videos = min(len(items), wanted)
-    request = clip_request(job.dataset, arch, (grid,))
+    request = clip_request(dataset, arch, (grid,))
     order = [items[k * len(items) // videos] for k in range(videos)]
     rounds: list[list[Tensor]] = [[] for _ in range(-(-wanted // videos))]
     with DecodePool(job.decoders, job.decode_timeout_s, ahead=job.block) as pool:

@@ -50,7 +50,7 @@ def evaluate(job: Evaluate, task: Task, folder: Path) -> Totals | None:
     """Do this task's blocks, kept in `folder`; the totals where all blocks are finished by now."""
     task.check_stop()
     check_unchanged(task.runs, job.dataset, job.checkpoint)
-    listed = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
+    listed = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes, job.dataset.classes)
     items = listed[: job.limit or None]
     blocks = split(len(items), job.block)
     store = BlockStore(folder / "blocks")
@@ -196,7 +196,7 @@ def unreadable(block: Block, items: list[Item]) -> list[dict[str, str]]:
 def check_unchanged(runs: Path, dataset: Dataset, checkpoint: Checkpoint = NO_WEIGHTS) -> None:
     """ValueError where the content of the label file or of the weights is not what the job was planned for."""
     changed = []
-    if dataset.labels and content_sha256([Path(dataset.labels)], runs) != dataset.labels_sha256:
+    if dataset.labels and content_sha256(dataset.lists, runs) != dataset.labels_sha256:
         changed.append(dataset.labels)
     if checkpoint.path and checkpoint != Checkpoint.of(Path(checkpoint.path), runs):
         changed.append(checkpoint.path)

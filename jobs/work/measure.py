@@ -148,7 +148,7 @@ def _end_to_end(
     """
     assert job.dataset
     check_unchanged(task.runs, job.dataset, job.checkpoint)
-    items = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
+    items = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes, job.dataset.classes)
     blocks = split(len(items), job.block)[: job.samples + 1]
     if len(blocks) < 3:
         raise ValueError(f"{Path(job.dataset.labels)} has too few videos to time: {len(items)}")

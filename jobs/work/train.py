@@ -41,7 +41,7 @@ FEW = 10
 def run(job: Train, task: Task) -> None:
     """Be one process of the gang: train or resume training, evaluate, and write the records."""
     check_unchanged(task.runs, job.dataset, job.start or NO_WEIGHTS)
-    items = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
+    items = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes, job.dataset.classes)
     if len(items) < job.recipe.batch:
         raise ValueError(f"{job.dataset.labels} has {len(items)} videos; a batch needs {job.recipe.batch}")
     torch.set_num_threads(job.threads)

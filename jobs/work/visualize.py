@@ -117,7 +117,7 @@ def chosen(job: Visualize) -> list[Item]:
     """The videos that are shown; one that was given has no label, -1."""
     if job.video:
         return [Item(0, job.video, job.video, -1)]
-    items = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes)
+    items = read_labels(job.dataset.labels, job.dataset.root, job.dataset.num_classes, job.dataset.classes)
     count = min(job.videos, len(items))
     return [items[k * len(items) // count] for k in range(count)]
 
