@@ -3,6 +3,7 @@
 In which formats they are published, each family's file says.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from models.video_model import VideoModel
 from models.weights_reader import CheckpointError
 
+_PREFIX = re.compile(r"((module|_orig_mod|model|backbone|encoder)\.)+")
 LISTED = 4  # names in an error message before "and n more"
 
 
@@ -36,8 +38,27 @@ def check_checkpoint(model: VideoModel, path: str | Path, stride: int | None = N
 
 def _fitting(model: VideoModel, path: Path, own: dict[str, Tensor], stride: int | None) -> dict[str, Tensor]:
     """The weights of a fine-tuned model, which fit the model's `own`."""
-    state = model.fine_tuned(path, stride)
+    _check_folder(path)
+    state = _found_under(model.fine_tuned(path, stride), own)
     _check(state, own, path)
+    return state
+
+
+def _check_folder(path: Path) -> None:
+    """CheckpointError for the folder in which DeepSpeed keeps a training's state."""
+    if path.is_dir() and any(any(path.glob(f"{place}*_model_states.pt")) for place in ("", "*/")):
+        made = "its script zero_to_fp32.py, in that folder or the one above, makes a file of weights of it"
+        raise CheckpointError(f"{path} is a training's state as DeepSpeed keeps it; {made}")
+
+
+def _found_under(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights without a prefix such as `model.backbone.`, where all of the model's names stand under it; what else
+    there is keeps its name."""
+    first = next(iter(own))
+    for name in state:
+        prefix = name.removesuffix(first)
+        if prefix != name and _PREFIX.fullmatch(prefix) and all(f"{prefix}{one}" in state for one in own):
+            return {one.removeprefix(prefix): tensor for one, tensor in state.items()}
     return state
 
 
@@ -63,6 +84,7 @@ def _start(
     model: VideoModel, path: Path, new: Sequence[str], unused: Sequence[str]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The weights from which a training starts, and those of the model that they fit."""
+    _check_folder(path)
     whole = model.state_dict()
     unknown = [name for name in new if not any(_covers([name], parameter) for parameter in whole)]
     if unknown:

@@ -34,7 +34,9 @@ def fine_tuned(path: Path, arch: ViT, stride: int | None) -> dict[str, Tensor]:
     """The weights of a fine-tuned model at `path`; CheckpointError where they are not, or were trained on other clips
     than `arch` and `stride` will take."""
     state, said = _weights(path, arch, pooled=True)
-    if any(name.startswith(("encoder.", "decoder.")) for name in state):
+    if any(name.startswith("decoder.") for name in state) or (
+        any(name.startswith("encoder.") for name in state) and not any(name.endswith("head.weight") for name in state)
+    ):
         raise CheckpointError(
             f"{path} is a pre-training checkpoint (it has an encoder and a decoder, no classifier): a training can "
             "start from it; the fine-tuned model is needed here"
@@ -72,20 +74,32 @@ def _weights(path: Path, arch: ViT, pooled: bool) -> tuple[dict[str, Tensor], di
 
 def _from_folder(folder: Path, arch: ViT, pooled: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     _check_config(folder / CONFIG, arch, pooled)
-    file = weights_files(folder)[-1]
-    if file.name == CONFIG:
+    files = [file for file in weights_files(folder) if file.suffix != ".json"]
+    if not files:
         raise CheckpointError(f"{folder} holds neither {' nor '.join(IN_A_FOLDER)}")
     state = {}
-    stored, said = state_dict(file)
-    for name, tensor in stored.items():
-        for theirs, ours in NAMES.items():
-            name = name.replace(theirs, ours)
-        state[name] = tensor
+    said: dict[str, Any] = {}
+    for file in files:
+        stored, said = state_dict(file)
+        for name, tensor in stored.items():
+            for theirs, ours in NAMES.items():
+                name = name.replace(theirs, ours)
+            state[name] = tensor
     for i in range(arch.depth):
-        parts = [f"blocks.{i}.attn.{part}.weight" for part in ("query", "key", "value")]
-        if all(part in state for part in parts):
-            state[f"blocks.{i}.attn.qkv.weight"] = torch.cat([state.pop(part) for part in parts])
+        _join_heads(state, f"blocks.{i}.attn.", folder)
     return state, said
+
+
+def _join_heads(state: dict[str, Tensor], attn: str, folder: Path) -> None:
+    """Queries, keys and values of a block as VideoMAE has them: one weight, and no bias of the keys."""
+    parts = [f"{attn}{part}.weight" for part in ("query", "key", "value")]
+    if all(part in state for part in parts):
+        state[f"{attn}qkv.weight"] = torch.cat([state.pop(part) for part in parts])
+    for theirs, ours in (("query", "q_bias"), ("value", "v_bias")):
+        if f"{attn}{theirs}.bias" in state:
+            state[f"{attn}{ours}"] = state.pop(f"{attn}{theirs}.bias")
+    if (bias := state.pop(f"{attn}key.bias", None)) is not None and bias.any():
+        raise CheckpointError(f"{folder}: {attn}key.bias is not zero, and VideoMAE's keys have no bias")
 
 
 def _check_config(file: Path, arch: ViT, pooled: bool) -> None:

@@ -1,10 +1,12 @@
 """Which files hold a model's weights. Imports no torch."""
 
+import json
 from pathlib import Path
 
 CONFIG = "config.json"
 IN_A_FOLDER = ("model.safetensors", "pytorch_model.bin")
-"""What holds the weights in a folder of Hugging Face's layout; the first that is there counts."""
+"""What holds the weights in a folder of Hugging Face's layout, whole, or in several files with an index named after it;
+the first that is there counts."""
 
 
 def weights_files(path: Path) -> list[Path]:
@@ -12,5 +14,19 @@ def weights_files(path: Path) -> list[Path]:
     config and its weights, as far as they are there."""
     if not path.is_dir():
         return [path]
-    weights = [path / name for name in IN_A_FOLDER if (path / name).exists()]
-    return [file for file in [path / CONFIG] if file.exists()] + weights[:1]
+    config = [file for file in [path / CONFIG] if file.exists()]
+    for name in IN_A_FOLDER:
+        if (path / name).exists():
+            return [*config, path / name]
+        if (index := path / f"{name}.index.json").exists():
+            return [*config, index, *(path / part for part in _parts(index))]
+    return config
+
+
+def _parts(index: Path) -> list[str]:
+    """The files that an index names, of its own folder; none where it is no index."""
+    try:
+        named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        return sorted({name for name in named if Path(name).name == name})
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return []

@@ -11,8 +11,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-UNDER = ("module", "model", "state_dict")
-"""Under one of which training scripts store the state dict: VideoMAE's under the first two, OpenMMLab's the last."""
+UNDER = ("module", "model", "state_dict", "model_state_dict")
+"""Under one of which training scripts store the state dict: VideoMAE's under the first two, OpenMMLab's the third."""
+
+WRAPPERS = ("module.", "_orig_mod.")
+"""Prefixes that training puts before all names."""
 
 
 class CheckpointError(ValueError):
@@ -28,10 +31,19 @@ def state_dict(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         said = vars(said) if isinstance(said, argparse.Namespace) else said
         inner = next((content[key] for key in UNDER if isinstance(content.get(key), dict)), content)
         if inner and all(isinstance(tensor, Tensor) for tensor in inner.values()):
-            return dict(inner), said if isinstance(said, dict) else {}
+            return _unwrapped(inner), said if isinstance(said, dict) else {}
         content = list(map(str, inner))
     places = f"neither bare nor under {', '.join(UNDER[:-1])} or {UNDER[-1]}"
     raise CheckpointError(f"{file} holds no state dict, {places}: {str(content)[:80]}")
+
+
+def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without what DistributedDataParallel and torch.compile put before every name."""
+    while True:
+        prefix = next((one for one in WRAPPERS if all(name.startswith(one) for name in state)), "")
+        if not prefix:
+            return dict(state)
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
 
 
 def _is_safetensors(start: bytes, file: Path) -> bool:

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from models import load_checkpoint
 from models.checkpoints import check_checkpoint
+from models.weights_files import weights_files
 from tests.models import golden
 from tests.models.tiny import TINY, hugging_face_config, refusal
 
@@ -77,7 +78,8 @@ def test_long_lists_are_cut_short(tmp_path, model, state):
 
 
 def test_pre_training_files_are_called_that(tmp_path, model, state):
-    torch.save({"model": {f"encoder.{name}": tensor for name, tensor in state.items()}}, tmp_path / "pretrain.pth")
+    body = {f"encoder.{name}": tensor for name, tensor in state.items() if not name.startswith(("fc_norm", "head"))}
+    torch.save({"model": body}, tmp_path / "pretrain.pth")
     message = refused(model, tmp_path / "pretrain.pth")
     assert "is a pre-training checkpoint" in message
     assert "a training can start from it" in message
@@ -243,3 +245,75 @@ def test_checking_says_what_loading_would_and_leaves_the_model(tmp_path, model, 
     check_checkpoint(model, tmp_path / "right.safetensors")
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "right.safetensors").read_bytes()[:-9])
     assert "cut" in refusal(model, lambda: check_checkpoint(model, tmp_path / "cut.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "model.", "model.backbone.", "encoder."]
+)
+def test_what_training_puts_before_all_names_is_taken_off(tmp_path, model, state, prefix):
+    torch.save({f"{prefix}{name}": tensor for name, tensor in state.items()}, tmp_path / "wrapped.pth")
+    assert loaded(model, tmp_path / "wrapped.pth", state)
+
+
+def test_a_prefix_under_which_a_name_is_missing_stays(tmp_path, model, state):
+    del state["head.bias"]
+    torch.save({f"model.{name}": tensor for name, tensor in state.items()}, tmp_path / "wrapped.pth")
+    assert "missing: patch_embed.proj.weight, " in refused(model, tmp_path / "wrapped.pth")
+
+
+def test_what_stands_beside_the_prefix_is_named(tmp_path, model, state):
+    content = {f"model.{name}": tensor for name, tensor in state.items()} | {"ema.step": torch.zeros(1)}
+    torch.save({"model_state_dict": content}, tmp_path / "wrapped.pth")
+    assert "does not fit the model; extra: ema.step" in refused(model, tmp_path / "wrapped.pth")
+
+
+def test_a_state_of_deepspeeds_is_called_that(tmp_path, model):
+    for folder in (tmp_path, tmp_path / "global_step9"):
+        folder.mkdir(exist_ok=True)
+        (folder / "mp_rank_00_model_states.pt").touch()
+        assert "a training's state as DeepSpeed keeps it; its script zero_to_fp32.py" in refused(model, folder)
+
+
+def split(path):
+    """Its weights in two files with an index, as large models are published."""
+    from safetensors.torch import load_file
+
+    weights = load_file(path / "model.safetensors")
+    (path / "model.safetensors").unlink()
+    names = sorted(weights)
+    places = {}
+    for number, part in enumerate((names[::2], names[1::2]), 1):
+        file = f"model-0000{number}-of-00002.safetensors"
+        save_file({name: weights[name] for name in part}, path / file)
+        places |= dict.fromkeys(part, file)
+    (path / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+
+
+def test_hugging_face_folders_in_several_files(folder, model):
+    path, clips, expected = folder
+    split(path)
+    assert [file.name for file in weights_files(path)][:2] == ["config.json", "model.safetensors.index.json"]
+    assert len(weights_files(path)) == 4
+    load_checkpoint(model, path)
+    torch.testing.assert_close(model.eval()(clips), expected, atol=1e-4, rtol=0)
+    (path / "model-00002-of-00002.safetensors").unlink()
+    assert "there is no checkpoint at" in refused(model, path)
+
+
+def test_hugging_face_names_of_transformers_5(folder, model):
+    from safetensors.torch import load_file
+
+    path, clips, expected = folder
+    weights = load_file(path / "model.safetensors")
+    attention = "videomae.encoder.layer.{}.attention.attention."
+    for block in range(TINY.depth):
+        for theirs, ours in (("q_bias", "query.bias"), ("v_bias", "value.bias")):
+            if attention.format(block) + theirs in weights:
+                weights[attention.format(block) + ours] = weights.pop(attention.format(block) + theirs)
+        weights[attention.format(block) + "key.bias"] = torch.zeros(TINY.dim)
+    save_file(weights, path / "model.safetensors")
+    load_checkpoint(model, path)
+    torch.testing.assert_close(model.eval()(clips), expected, atol=1e-4, rtol=0)
+    weights[attention.format(1) + "key.bias"][3] = 1.0
+    save_file(weights, path / "model.safetensors")
+    assert "blocks.1.attn.key.bias is not zero, and VideoMAE's keys have no bias" in refused(model, path)
