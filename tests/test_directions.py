@@ -16,7 +16,7 @@ CONTROL = ("jobs.spec", "jobs.data", "jobs.cost", "jobs.run", "jobs.node", "jobs
 """What harness/ may import of jobs/: what a job is, and what it has run elsewhere."""
 FLOORS = {
     "harness": (
-        ("sweep", "report", "status", "doctor"),
+        ("sweep", "report", "status", "doctor", "datasets"),
         ("arguments",),
         ("reporting",),
         ("following", "checking"),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -26,14 +26,29 @@ class Item:
     label: int
 
 
-def read_labels(labels: str | Path, root: str | Path, num_classes: int, classes: str = "") -> list[Item]:
+def what_it_is(labels: str | Path) -> str:
+    """What a list is taken for, in words."""
+    return parse(_text(Path(labels)), str(labels)).taken_for
+
+
+def number_of_classes(labels: str | Path, from_1: bool = False) -> int:
+    """How many classes a list seems to have, by the largest number or the names that occur."""
+    rows = parse(_text(Path(labels)), str(labels)).rows
+    if rows and all(NUMBER.fullmatch(row.label) for row in rows):
+        return max(int(row.label) for row in rows) + (not from_1)
+    return len({row.label for row in rows})
+
+
+def read_labels(
+    labels: str | Path, root: str | Path, num_classes: int, classes: str = "", from_1: bool = False
+) -> list[Item]:
     """The videos that the file `labels` lists, in its order; a relative path is relative to `root`.
 
     What the list may be, jobs/data/lists.py says. classes: a file of the classes' names, where labels are names, or a
     list says the class by its folders; without it names are numbered in alphabetical order, if there are as many as
-    `num_classes`. A video that does not exist is listed all the same: its reader reports it. ValueError, with file and
-    line, for a label file that cannot be read or lists nothing, a line without a path or label, a label that is no
-    class or counts from 1, or a path that stands twice.
+    `num_classes`. from_1: its numbers count from 1, which is never assumed. A video that does not exist is listed all
+    the same: its reader reports it. ValueError, with file and line, for a label file that cannot be read or lists
+    nothing, a line without a path or label, a label that is no class or counts from 1, or a path that stands twice.
     """
     found = parse(_text(Path(labels)), str(labels))
     if not found.rows:
@@ -41,7 +56,8 @@ def read_labels(labels: str | Path, root: str | Path, num_classes: int, classes:
     names = read_classes(classes) if classes else ()
     if names and len(names) != num_classes:
         raise ValueError(f"{classes} lists {len(names)} classes, and num_classes is {num_classes}")
-    numbers = _numbers(found.rows, names, num_classes, str(labels), classes)
+    rows = [_minus_1(row) for row in found.rows] if from_1 else found.rows
+    numbers = _numbers(rows, names, num_classes, str(labels), classes)
     base, folders = Path(root).absolute(), _folders(found, Path(root))
     items: list[Item] = []
     seen: dict[str, str] = {}
@@ -81,6 +97,12 @@ def _numbers(rows: Sequence[Row], names: Sequence[str], num_classes: int, labels
     return numbers
 
 
+def _minus_1(row: Row) -> Row:
+    if not NUMBER.fullmatch(row.label):
+        raise ValueError(f"{row.where}: the label {row.label!r} is not a whole number")
+    return replace(row, label=str(int(row.label) - 1))
+
+
 def _by_number(rows: Sequence[Row], num_classes: int, labels: str) -> list[int]:
     numbers = []
     for row in rows:
@@ -89,7 +111,7 @@ def _by_number(rows: Sequence[Row], num_classes: int, labels: str) -> list[int]:
         numbers.append(int(row.label))
     if max(numbers) == num_classes and min(numbers) == 1:
         counted = f"labels run from 1 to {num_classes}, and none is 0, so it seems to count classes from 1"
-        raise ValueError(f"{labels}: {counted}; subtract 1 from each")
+        raise ValueError(f"{labels}: {counted}; `python -m harness.datasets convert --from-1` subtracts 1 from each")
     for row, number in zip(rows, numbers, strict=True):
         if not 0 <= number < num_classes:
             raise ValueError(f"{row.where}: the label {number} is not in 0 … {num_classes - 1}")

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 PATH_WORDS = {"path", "file", "filename", "file_name", "video", "video_path", "video_name", "name", "clip"}
 LABEL_WORDS = {"label", "labels", "class", "class_name", "class_id", "classname", "category", "target", "label_id"}
@@ -154,6 +154,23 @@ def _something(text: str, name: str) -> VideoList:
         template = str(entry.get("template", entry.get("label", "")))
         rows.append(Row(where, f"{entry['id']}.webm", re.sub(r"[\[\]]", "", template)))
     return VideoList("Something-Something V2's official list", rows)
+
+
+def hmdb51(folder: Path, split: int, train: bool) -> tuple[list[tuple[str, int]], int]:
+    """Of HMDB51's lists, a file `CLASS_test_splitN.txt` a class, the videos `CLASS/FILE` with their numbers, and how
+    many classes there are. In them 1 is for training, 2 for the test, 0 for neither."""
+    files = sorted(folder.glob(f"*_test_split{split}.txt"))
+    if not files:
+        raise ValueError(f"{folder} has no lists of split {split}, as brush_hair_test_split{split}.txt")
+    rows = []
+    for number, file in enumerate(files):
+        name = file.name.removesuffix(f"_test_split{split}.txt")
+        for row in parse(file.read_text(encoding="utf-8-sig"), str(file)).rows:
+            if row.label not in ("0", "1", "2"):
+                raise ValueError(f"{row.where}: {row.label!r} is none of 0, 1 and 2")
+            if row.label == ("1" if train else "2"):
+                rows.append((f"{name}/{row.path}", number))
+    return rows, len(files)
 
 
 def folder_of(path: str) -> str:

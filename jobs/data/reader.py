@@ -118,10 +118,7 @@ def _read(
 
     decord.logging.set_level(decord.logging.ERROR)
     reader = decord.VideoReader(str(file), num_threads=1, fault_tol=1e-6)
-    if not container.name:
-        raise Unreadable(f"in a container for which no frames were compared with another decoder: {REMUX}")
-    if not container.codecs:
-        raise Unreadable(f"its codec is not named where {container.name} files have it: {REMUX}")
+    check_container(container)
     listed = len(reader)
     wanted = set(request.numbers(num_frames or listed))
     frames: dict[int, np.ndarray] = {}
@@ -148,6 +145,14 @@ def _read(
             why = "the file gives no known reason" if unknown else f"its index accounts for {explained}"
             raise Unreadable(f"only {shown} of the {listed} frames that the file lists are shown, and {why}")
     return shown, frames
+
+
+def check_container(container: Container) -> None:
+    """Unreadable where a file is in no container that is known, or says no codec."""
+    if not container.name:
+        raise Unreadable(f"in a container for which no frames were compared with another decoder: {REMUX}")
+    if not container.codecs:
+        raise Unreadable(f"its codec is not named where {container.name} files have it: {REMUX}")
 
 
 def _resized(frame: np.ndarray, request: Request) -> np.ndarray:

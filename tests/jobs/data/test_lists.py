@@ -122,7 +122,8 @@ WRONG = {
     "counts from 1": (
         "a.mp4 1\nb.mp4 3\n",
         "",
-        "{list}: labels run from 1 to 3, and none is 0, so it seems to count classes from 1; subtract 1 from each",
+        "{list}: labels run from 1 to 3, and none is 0, so it seems to count classes from 1; `python -m "
+        "harness.datasets convert --from-1` subtracts 1 from each",
     ),
     "raw frames": (
         "a 120 0\nb 99 2\n",
