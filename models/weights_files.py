@@ -9,9 +9,17 @@ IN_A_FOLDER = ("model.safetensors", "pytorch_model.bin")
 the first that is there counts."""
 
 
+def split_part(path: Path) -> tuple[Path, str]:
+    """A file of weights, and which of several state dicts in it is meant: of `FILE#model_ema`, say; empty: the only
+    one."""
+    name, mark, part = path.name.rpartition("#")
+    return (path.with_name(name), part) if mark and name and not path.exists() else (path, "")
+
+
 def weights_files(path: Path) -> list[Path]:
     """The files that are read of the weights at `path`: the file itself, or of a folder in Hugging Face's layout its
     config and its weights, as far as they are there."""
+    path, _ = split_part(path)
     if not path.is_dir():
         return [path]
     config = [file for file in [path / CONFIG] if file.exists()]

@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from models.weights_files import split_part
+
 UNDER = ("module", "model", "state_dict", "model_state_dict")
 """Under one of which training scripts store the state dict: VideoMAE's under the first two, OpenMMLab's the third."""
 
@@ -25,16 +27,38 @@ class CheckpointError(ValueError):
 def state_dict(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors that a file holds, and the command line that it says they were made by. CheckpointError where there
     are none."""
+    file, part = split_part(file)
     content = _read(file)
     if isinstance(content, dict):
         said = content.get("args", {})
         said = vars(said) if isinstance(said, argparse.Namespace) else said
-        inner = next((content[key] for key in UNDER if isinstance(content.get(key), dict)), content)
+        inner = _meant(content, part, file)
         if inner and all(isinstance(tensor, Tensor) for tensor in inner.values()):
             return _unwrapped(inner), said if isinstance(said, dict) else {}
         content = list(map(str, inner))
     places = f"neither bare nor under {', '.join(UNDER[:-1])} or {UNDER[-1]}"
     raise CheckpointError(f"{file} holds no state dict, {places}: {str(content)[:80]}")
+
+
+def _meant(content: dict[str, Any], part: str, file: Path) -> dict[str, Any]:
+    """Of what a file holds the state dict that is meant: the one called `part`, or the only one there is."""
+    there = [key for key, inner in content.items() if isinstance(inner, dict) and _is_state(inner)]
+    if part:
+        if part not in there:
+            found = ", ".join(there) or "none"
+            raise CheckpointError(f"{file} has no state dict called {part!r}; those that it has: {found}")
+        return dict(content[part])
+    if len(there) > 1:
+        ways = " or ".join(f"{file.name}#{key}" for key in there)
+        raise CheckpointError(f"{file} holds weights under {' and '.join(there)}; say which: {ways}")
+    if there:
+        return dict(content[there[0]])
+    return dict(next((content[key] for key in UNDER if isinstance(content.get(key), dict)), content))
+
+
+def _is_state(content: dict[Any, Any]) -> bool:
+    """Whether it holds weights: tensors alone, by name."""
+    return bool(content) and all(isinstance(key, str) and isinstance(one, Tensor) for key, one in content.items())
 
 
 def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:

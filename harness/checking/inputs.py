@@ -67,7 +67,7 @@ def _check_weights(plan: Plan) -> Iterator[Finding]:
 
 def _check_videos(dataset: jobs.Dataset, prepared: bool) -> tuple[Finding, str]:
     """What there is to say of a label file, and one of its videos that can be read, or ""."""
-    from jobs.data.labels import read_labels
+    from jobs.data.labels import read_labels, what_it_is
     from jobs.data.reader import Unreadable, check_file
 
     subject = f"labels of {dataset.name}"
@@ -86,7 +86,8 @@ def _check_videos(dataset: jobs.Dataset, prepared: bool) -> tuple[Finding, str]:
         except Unreadable as error:
             unreadable.append(f"{item.file}: {error}")
     labels = {item.label for item in items}
-    listed = f"{dataset.labels}: {len(items):,} videos, labels {min(labels)} … {max(labels)}"
+    kind = what_it_is(dataset.labels)
+    listed = f"{dataset.labels} ({kind}): {len(items):,} videos, labels {min(labels)} … {max(labels)}"
     if unreadable:
         share = f"{len(unreadable)} of {len(sampled)} sampled videos cannot be read, the first: {unreadable[0]}"
         if not readable:

@@ -1,9 +1,10 @@
 """The files that jobs read, and how they are distinguished: by content, never by path. Imports nothing heavy."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
-from models.weights_files import weights_files
+from models.weights_files import split_part, weights_files
 from results.digests import content_sha256
 
 
@@ -13,7 +14,7 @@ class Checkpoint:
 
     path: str
     sha256: str
-    """sha256 of its content; empty if it could not be read."""
+    """sha256 of its content, and of which of several state dicts in it is meant; empty if it could not be read."""
 
     @classmethod
     def of(cls, path: Path, runs: Path | None = None) -> "Checkpoint":
@@ -21,7 +22,10 @@ class Checkpoint:
         files = weights_files(path)
         if not files:
             raise FileNotFoundError(2, "no weights in this folder", str(path))
-        return cls(str(path), content_sha256(files, runs))
+        digest = content_sha256(files, runs)
+        if part := split_part(path)[1]:
+            digest = sha256(f"{digest}#{part}".encode()).hexdigest()
+        return cls(str(path), digest)
 
 
 NO_WEIGHTS = Checkpoint("", "")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from jobs.spec.sources import Checkpoint
 from models import load_checkpoint
 from models.checkpoints import check_checkpoint
 from models.weights_files import weights_files
@@ -272,6 +273,22 @@ def test_a_state_of_deepspeeds_is_called_that(tmp_path, model):
         folder.mkdir(exist_ok=True)
         (folder / "mp_rank_00_model_states.pt").touch()
         assert "a training's state as DeepSpeed keeps it; its script zero_to_fp32.py" in refused(model, folder)
+
+
+def test_of_several_state_dicts_one_is_asked_for_by_name(tmp_path, model, state):
+    average = {name: tensor + 1 for name, tensor in state.items()}
+    torch.save({"model": state, "model_ema": average, "optimizer": {"state": {}}}, tmp_path / "both.pth")
+    assert refused(model, tmp_path / "both.pth") == (
+        f"{tmp_path}/both.pth holds weights under model and model_ema; say which: both.pth#model or both.pth#model_ema"
+    )
+    assert loaded(model, tmp_path / "both.pth#model", state)
+    assert loaded(model, tmp_path / "both.pth#model_ema", average)
+    said = refusal(model, lambda: load_checkpoint(model, tmp_path / "both.pth#ema"))
+    assert said == f"{tmp_path}/both.pth has no state dict called 'ema'; those that it has: model, model_ema"
+    digests = {Checkpoint.of(tmp_path / f"both.pth{part}").sha256 for part in ("", "#model", "#model_ema")}
+    assert len(digests) == 3
+    torch.save({"ema": average, "epoch": 3}, tmp_path / "alone.pth")
+    assert loaded(model, tmp_path / "alone.pth", average)
 
 
 def split(path):
