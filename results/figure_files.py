@@ -43,5 +43,7 @@ def _said(figure: Mapping[str, Any]) -> str:
     if predicted is None:
         return ""
     sure = figure.get("probability")
-    said = f"predicted class {predicted}" + (f" ({100 * sure:.0f} %)" if isinstance(sure, float) else "")
-    return said + (f", labelled {label}" if label is not None else "")
+    names = {key: f", {name}" if (name := figure.get(f"{key}_name")) else "" for key in ("predicted", "label")}
+    said = f"predicted class {predicted}{names['predicted']}"
+    said += f" ({100 * sure:.0f} %)" if isinstance(sure, float) else ""
+    return said + (f"; labelled {label}{names['label']}" if label is not None else "")

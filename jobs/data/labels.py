@@ -31,6 +31,14 @@ def what_it_is(labels: str | Path) -> str:
     return parse(_text(Path(labels)), str(labels)).taken_for
 
 
+def class_names(labels: str | Path, classes: str = "") -> tuple[str, ...]:
+    """The names of the classes in the order of their numbers; none where neither `classes` nor the list says them."""
+    if classes:
+        return read_classes(classes)
+    rows = parse(_text(Path(labels)), str(labels)).rows
+    return () if any(NUMBER.fullmatch(row.label) for row in rows) else tuple(sorted({row.label for row in rows}))
+
+
 def number_of_classes(labels: str | Path, from_1: bool = False) -> int:
     """How many classes a list seems to have, by the largest number or the names that occur."""
     rows = parse(_text(Path(labels)), str(labels)).rows

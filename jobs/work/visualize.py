@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from jobs.data.labels import Item, read_labels
+from jobs.data.labels import Item, class_names, read_labels
 from jobs.data.pool import DecodePool
 from jobs.data.reader import Request, Unreadable, Video
 from jobs.data.views import views_of
@@ -32,6 +32,8 @@ from results.files import private_folder, replacing, write_json
 from results.metrics import METRICS
 from results.records import Record
 
+NAMED = ("label", "predicted")
+"""What a figure's record says by the numbers of classes, and by their names where these are known."""
 GRID = "1x1"
 """The central view."""
 SIDE = 288
@@ -68,6 +70,7 @@ def run(job: Visualize, task: Task) -> None:
     dataset = job.dataset
     model = ready_model(job.model, dataset.num_classes, pick_device(), job.checkpoint.path, dataset.clip_stride)
     items = chosen(job)
+    names = class_names(dataset.labels, dataset.classes) if dataset.labels else ()
     drawn: dict[Cell, list[dict[str, Any]]] = {cell: [] for cell in job.cells}
     skipped = []
     steps = len(items) * len(job.cells)
@@ -86,6 +89,7 @@ def run(job: Visualize, task: Task) -> None:
                 words = f"{_slug(Path(item.path).stem)}-{_slug(cell.reduction)}-{job.record_id(cell)[:6]}"
                 name = f"{number + 1:02d}-{words}"
                 figure = _figure(job, model, item, clip, task.folder / "figures" / name)
+                figure |= {f"{key}_name": names[figure[key]] for key in NAMED if names and figure[key] is not None}
                 figures.append({"folder": f"jobs/{job.id}/figures/{name}"} | figure)
                 task.update(number * len(job.cells) + done, steps)
     if len(skipped) == len(items):

@@ -114,6 +114,7 @@ def put_figures(tmp_path: Path, *names: str, record: str = "figure", **changes: 
             "files": ["tokens.png", "page.json", "../../etc/passwd"],
             "label": 3,
             "predicted": 5,
+            "predicted_name": "sit down",
             "probability": 0.912,
             "stages": [{"block": 1, "kept": 328}],
         }
@@ -135,7 +136,7 @@ def test_figures_are_embedded_as_they_are(tmp_path: Path) -> None:
     write_figure(tmp_path, "a")
     (figure,) = build(tmp_path).figures
     assert figure.content == json.loads(json.dumps(figure_content("a.mp4")))
-    assert (figure.said, figure.missing) == ("predicted class 5 (91 %), labelled 3", "")
+    assert (figure.said, figure.missing) == ("predicted class 5, sit down (91 %); labelled 3", "")
     assert figure.files == ["tokens.png", "page.json"]
     assert figure.stages == [(1, 328)]
 

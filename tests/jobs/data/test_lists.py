@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.data.classes import read_classes
-from jobs.data.labels import read_labels
+from jobs.data.labels import class_names, read_labels
 from jobs.data.lists import count, parse
 
 PLAIN = [("a/1.mp4", 0), ("b 2.mp4", 2), ("c.mp4", 1)]
@@ -102,6 +102,13 @@ def test_each_kind_of_list_is_taken_for_what_it_is(name: str, write: Write) -> N
     assert [item.file for item in items] == [f"/videos/{path}" for path, _ in expected]
     assert parse(text.removeprefix("\ufeff"), "list").taken_for == taken_for
     assert count(text.removeprefix("\ufeff")) == len(expected)
+
+
+def test_names_of_classes_are_known_where_some_file_says_them(write: Write) -> None:
+    numbers, names = write("a.txt", "a.mp4 0\n"), write("b.txt", "a.mp4,walk\nb.mp4,run\n")
+    assert class_names(numbers) == ()
+    assert class_names(numbers, write("classes", "x\ny\n")) == ("x", "y")
+    assert class_names(names) == ("run", "walk")
 
 
 @pytest.mark.parametrize("folder", ["", "{name}/", "{name_}/"])
