@@ -72,7 +72,7 @@ class Evaluate:
     decoders: int = 1
     """Decoder processes a task."""
     decode_timeout_s: float = 60.0
-    """Seconds after which a video counts as unreadable."""
+    """Seconds without a new frame after which a video counts as unreadable."""
     tolerance: float = 0.01
     """Share of unreadable videos, 0 to 1, above which a job fails."""
 
@@ -113,7 +113,7 @@ class Train(Recipe):
     decoders: int = 1
     """Decoder processes a training process."""
     decode_timeout_s: float = 60.0
-    """Seconds after which a video counts as unreadable."""
+    """Seconds without a new frame after which a video counts as unreadable."""
     tolerance: float = 0.01
     """Share of unreadable training videos, 0 to 1, above which a job fails."""
     new: tuple[str, ...] = (FAMILY,)

@@ -2,8 +2,8 @@
 
 The public scripts decode in the process that runs the model, where one file that makes the decoder crash ends the job.
 Here each decoder is a fresh interpreter, without torch, which random erasing alone brings along. It answers one
-request at a time over a socket; when it dies or does not answer in time, the video is named unreadable and a new
-decoder takes its place.
+request at a time over a socket; when it dies or no frame comes in time, the video is named unreadable and a new decoder
+takes its place.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, Generic, Self, TypeVar, overload
 
+from jobs.data.alive import tell
 from jobs.data.reader import LogLost, Request, Unreadable, Video, read_video
 
 Key = TypeVar("Key")
@@ -40,7 +41,8 @@ _FOR_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1,
 
 
 class DecodePool(Generic[Wanted, Answer]):
-    """`workers` decoder processes that give a video up after `timeout_s` seconds. Use as a context manager.
+    """`workers` decoder processes that give a video up after `timeout_s` seconds without a frame. Use as a context
+    manager.
 
     `ahead` videos (default: two a worker) are decoded or being decoded beyond those taken from `read`, so this bounds
     the memory. `decode` is the function that the decoders run; they must be able to import it, and what it returns must
@@ -125,17 +127,19 @@ class _Decoder(Generic[Wanted, Answer]):
         self._connection: Connection[Any, Any]
 
     def ask(self, file: str, request: Wanted, timeout_s: float) -> Answer | Unreadable:
-        """The decoder's answer for `file`; a decoder that dies or says nothing in time is ended. Raises LogLost."""
+        """The decoder's answer for `file`; a decoder that dies, or gives no sign of life in time, is ended. Raises
+        LogLost."""
         process = self._process
         if process is None or process.poll() is not None:
             process = self._start()
         try:
             self._connection.send((file, request))
-            if self._connection.poll(timeout_s):
-                answer: Answer | Unreadable | LogLost = self._connection.recv()
-            else:
-                self.kill()
-                return Unreadable(f"no answer within {timeout_s:g} s")
+            done = False
+            while not done:
+                if not self._connection.poll(timeout_s):
+                    self.kill()
+                    return Unreadable(f"no frame within {timeout_s:g} s")
+                done, answer = self._connection.recv()
         except (EOFError, OSError):
             return Unreadable(f"the decoder {self._ending(process)}")
         if isinstance(answer, LogLost):
@@ -199,12 +203,13 @@ def serve(descriptor: int, parent: int) -> None:
 
     cv2.setNumThreads(1)
     connection: Connection[Any, Any] = Connection(descriptor)
+    tell(lambda: connection.send((False, None)))
     with contextlib.suppress(EOFError, OSError):
         decode = connection.recv()
         connection.send("ready")
         while True:
             file, request = connection.recv()
-            connection.send(_answer(decode, file, request))
+            connection.send((True, _answer(decode, file, request)))
 
 
 def _answer(decode: Decode[Wanted, Answer], file: str, request: Wanted) -> Answer | Unreadable | LogLost:

@@ -24,6 +24,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from jobs.data.alive import beat
 from jobs.data.containers import REMUX, Container, NotRead, identify, shown_frames
 from jobs.data.views import frames_needed, resized
 from jobs.spec.sampling import Sampling
@@ -126,6 +127,7 @@ def _read(
     try:
         for number in range(listed):
             frame = reader.next()
+            beat()
             log.check()
             if number in wanted:
                 frames[number] = _resized(frame.asnumpy(), request)

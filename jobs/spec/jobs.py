@@ -67,7 +67,7 @@ class Evaluate(Job):
     decoders: int
     """Decoder processes a task."""
     decode_timeout_s: float
-    """Seconds after which a video counts as unreadable."""
+    """Seconds without a new frame after which a video counts as unreadable."""
     tolerance: float
     """Share of unreadable videos above which the job fails."""
     threads: int
@@ -223,7 +223,7 @@ class Train(Job):
     decoders: int
     """Decoder processes a training process."""
     decode_timeout_s: float
-    """Seconds after which a video counts as unreadable."""
+    """Seconds without a new frame after which a video counts as unreadable."""
     tolerance: float
     """Share of unreadable training videos above which the job fails."""
     threads: int
@@ -280,7 +280,7 @@ class Visualize(Job):
     """How many of the dataset's videos are shown, evenly spread over its label file."""
     precision: str
     decode_timeout_s: float
-    """Seconds after which a video counts as unreadable."""
+    """Seconds without a new frame after which a video counts as unreadable."""
     threads: int
     """CPU threads."""
 

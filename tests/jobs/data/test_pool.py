@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
+from jobs.data.alive import beat
 from jobs.data.pool import DecodePool
 from jobs.data.reader import ClipRequest, LogLost, Unreadable, Video, read_video
 from jobs.data.samples import SampleRequest, Samples, read_samples
@@ -24,6 +25,12 @@ def obey(file: str, request: ClipRequest) -> Video:
     order, _, value = file.partition(" ")
     if order == "sleep":
         time.sleep(float(value))
+    elif order in ("work", "stall"):
+        end = time.monotonic() + float(value)
+        while time.monotonic() < end:
+            time.sleep(0.05)
+            beat()
+        time.sleep(60 * (order == "stall"))
     elif order == "kill":
         os.kill(os.getpid(), getattr(signal, value))
     elif order == "exit":
@@ -137,13 +144,15 @@ def test_no_questions_no_answers():
         ("kill SIGABRT", "the decoder crashed (SIGABRT)"),
         ("kill SIGKILL", "the decoder crashed (SIGKILL)"),
         ("exit 3", "the decoder ended (exit code 3)"),
-        ("sleep 60", "no answer within 1 s"),
+        ("sleep 60", "no frame within 1 s"),
+        ("stall 2", "no frame within 1 s"),
+        ("work 3", True),
         ("raise no memory", "RuntimeError: no memory"),
         ("unreadable an empty file", "an empty file"),
     ],
 )
 def test_a_video_that_ends_its_decoder_costs_itself_only(order, reason):
-    with DecodePool(1, 1 if "sleep 60" in order else LIMIT_S, decode=obey) as pool:
+    with DecodePool(1, 1 if order.startswith(("sleep 60", "stall", "work")) else LIMIT_S, decode=obey) as pool:
         assert answers(pool, ["video", order, "video"]) == [True, reason, True]
 
 
