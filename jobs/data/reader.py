@@ -130,7 +130,7 @@ def _read(
             beat()
             log.check()
             if number in wanted:
-                frames[number] = _resized(frame.asnumpy(), request)
+                frames[number] = _resized(frame.asnumpy(), request, container.flip)
             shown += 1
     except (decord.DECORDLimitReachedError, StopIteration):
         pass  # no more frames come
@@ -157,16 +157,15 @@ def check_container(container: Container) -> None:
         raise Unreadable(f"its codec is not named where {container.name} files have it: {REMUX}")
 
 
-def _resized(frame: np.ndarray, request: Request) -> np.ndarray:
+def _resized(frame: np.ndarray, request: Request, flip: int | None) -> np.ndarray:
     import cv2
 
     height, width = frame.shape[:2]
     # Where FFmpeg pads the rows of a narrow frame to a multiple of its width, decord takes the padding for channels.
     frame = frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
-    rows, columns = request.size(height, width)
-    if (rows, columns) == (height, width):
-        return frame
-    return cv2.resize(frame, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    frame = frame if flip is None else np.ascontiguousarray(np.flip(frame, flip))
+    size = request.size(height, width)
+    return frame if size == (height, width) else cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def _forget_variables() -> None:

@@ -45,6 +45,8 @@ class Container:
     """MP4, Matroska, …; empty where it is none that is known."""
     codecs: tuple[str, ...] = ()
     """Those of its video tracks, one each; none where no track was found."""
+    flip: int | None = None
+    """The axis of frames, 0 for rows, that must be reversed, which no decoder does; None: none."""
 
 
 def identify(content: BinaryIO, size: int) -> Container:
@@ -59,7 +61,7 @@ def identify(content: BinaryIO, size: int) -> Container:
                 raise NotRead(
                     f"{others[0]} in {form.NAME}, for which no frames were compared with another decoder: {RECODE}"
                 )
-            return Container(form.NAME, codecs)
+            return Container(form.NAME, codecs, mp4.flipped(content, size) if form is mp4 else None)
     for what, looks in _OTHERS:
         if looks(head):
             raise NotRead(f"{what}: {REMUX}")

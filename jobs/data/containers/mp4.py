@@ -68,6 +68,19 @@ def shown_frames(content: BinaryIO, size: int) -> int | None:
     return sum(first <= time < end for time in times[max(before, default=0) :]) if times else None
 
 
+def flipped(content: BinaryIO, size: int) -> int | None:
+    """The axis, 0 for rows and 1 for columns, along which frames must be reversed after they were turned by the angle
+    of the video track's matrix: where that mirrors as well, as front cameras have it. None where it does not."""
+    track = next(_video_tracks(content, size), None)
+    header = _find(content, track, b"tkhd") if track else None
+    text = _read(content, header) if header else b""
+    matrix = text[52 if text[:1] == b"\1" else 40 :]
+    if len(matrix) < 20:
+        return None
+    a, b, _, c, d = struct.unpack_from(">5i", matrix)
+    return None if a * d - b * c >= 0 else int(abs(a) < abs(b))
+
+
 def _units(content: BinaryIO, header: Box) -> int:
     """How many units of time a second has, by the header of the movie or of a track's media."""
     (found,) = struct.unpack_from(">I", _read(content, header), 20 if _version(content, header) else 12)
