@@ -20,7 +20,6 @@ from torchvision.models.video import swin_transformer
 
 from benchmarks.forward import DTYPES, seconds, timed_stages
 from models import count_flops, create_model
-from models.architecture import Architecture
 from models.catalog import architecture
 
 PARTS = {
@@ -58,7 +57,7 @@ def parts_of(model: nn.Module, clips: Tensor) -> dict[str, float]:
     return dict(spent)
 
 
-def measure(arch: Architecture, name: str, clips: Tensor, reductions: Iterable[str], repeats: int) -> str:
+def measure(name: str, clips: Tensor, reductions: Iterable[str], repeats: int) -> str:
     """Both tables."""
     device, dtype = str(clips.device), clips.dtype
     model = create_model(name).to(device, dtype).eval()
@@ -115,7 +114,7 @@ def main() -> None:
     clips = torch.randn(shape).to(options.device, DTYPES[options.dtype])
     where = f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     print(f"{options.model}, batch {options.batch}, {options.dtype}, {where}")
-    print(measure(arch, options.model, clips, options.reductions, options.repeats))
+    print(measure(options.model, clips, options.reductions, options.repeats))
 
 
 if __name__ == "__main__":

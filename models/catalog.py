@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 from models.architecture import Architecture, Level
@@ -28,6 +29,9 @@ class ViT(Architecture):
     def of(cls, dim: int, depth: int, heads: int, **settings: Any) -> Self:
         """A ViT of `depth` blocks."""
         return cls((Level(dim, depth, heads),), **settings)
+
+    def faults(self) -> list[str]:
+        return super().faults() + ["a ViT has one level"] * (len(self.levels) != 1)
 
     @property
     def dim(self) -> int:
@@ -75,6 +79,8 @@ class VideoSwin(Architecture):
     @classmethod
     def of(cls, dim: int, depths: tuple[int, ...], heads: tuple[int, ...], **settings: Any) -> Self:
         """A Swin whose first level is `dim` wide; the width doubles from level to level."""
+        if len(depths) != len(heads):
+            raise Misuse(f"{len(depths)} depths and {len(heads)} numbers of heads; one of each a level is needed")
         sizes = zip(depths, heads, strict=True)
         return cls(tuple(Level(dim * 2**k, depth, number) for k, (depth, number) in enumerate(sizes)), **settings)
 
@@ -83,7 +89,7 @@ class VideoSwin(Architecture):
         return tuple(self.starts)[1:]
 
     def dropped(self, r: int, stage: int) -> int:
-        # r, 1.5·r/4 and 2·r/16, rounded down, as STA's paper says for three; a further one in the same way.
+        # r, 1.5·r/4 and 2·r/16 of STA's paper; open: rounded down, and a further stage in the same way.
         return r * (stage + 1) // (2 * 4 ** (stage - 1))
 
     @property
@@ -128,8 +134,10 @@ class VideoSwin(Architecture):
 
     def faults(self) -> list[str]:
         found = super().faults()
-        if min(self.window) < 1:
-            found.append(f"window = {self.window}: its sides are at least 1")
+        if len(self.window) != 3 or min(self.window) < 1:
+            found.append(f"window = {self.window}: three sides, of slots, rows and columns, of at least 1 are needed")
+        if any(after.dim != 2 * before.dim for before, after in pairwise(self.levels)):
+            found.append("the width must double from level to level")
         return found
 
 
@@ -148,7 +156,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "vit_demo": ViT.of(40, 12, 1, image=56, patch=8, num_classes=16),
     **_SWINS,
     **{f"{name}_w16": replace(arch, window=(16, 7, 7)) for name, arch in _SWINS.items()},
-    # 8 slots of 28 × 28 tokens: a quarter of the others', so that r1 / 4 drops the paper's fractions.
+    # 8 slots of 28 × 28 tokens: a quarter of the others', so that r1 / 4 drops the paper's fractions at stages 1 and 2;
+    # at stage 3 it drops fewer, as 7 × 7 tokens are merged into 4 × 4.
     "swin_demo": VideoSwin.of(16, (2, 2, 2, 2), (1, 2, 4, 8), image=56, patch=2, frames=16, stride=4, num_classes=16),
 }
 

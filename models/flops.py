@@ -107,7 +107,7 @@ _RULES: dict[Callable[..., Any], Callable[..., tuple[int, tuple[int, ...]]]] = {
 
 
 class _Layers(TorchFunctionMode):
-    """Counts the layers that a ViT consists of; what is not in _RULES runs on, and `products` counts its products."""
+    """Counts the layers of the models; what is not in _RULES runs on, and `products` counts its products."""
 
     def __init__(self, products: FlopCounterMode, skip: bool) -> None:
         """skip: leave the layers out once they are counted, as their meta kernels take most of the time."""

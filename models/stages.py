@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -49,6 +49,8 @@ class Stages:
     observer: Observer | None
     check: bool = False
     """Whether the values of what a user's method decides are checked, for which a GPU is waited for."""
+    ran: list[int] = field(default_factory=list)
+    """The blocks at which stages have run."""
 
     def acts(self, place: Place, block: int) -> bool:
         """Whether a stage runs there; blocks count from 1."""
@@ -63,6 +65,7 @@ class Stages:
         """The tokens after the stage that is due there, or as they are. asked: of each of their parts."""
         if not self.acts(place, block):
             return tokens
+        self.ran.append(block)
         after: list[Tokens] = []
         parts = tokens.parts()
         for number, (part, found) in enumerate(zip(parts, list(asked) * (len(parts) // len(asked)), strict=True)):
@@ -76,13 +79,15 @@ class Stages:
             after += left
         return join(after)
 
-    def keep(self, block: int, x: Tensor, keys: Tensor) -> Tensor:
-        """(B, M) positions of the tokens that stay of those on a grid, (B, N, C), before a block at which a stage runs.
-        keys: (B, N, D)."""
+    def keep(self, block: int, x: Tensor, keys: Tensor) -> Tensor | None:
+        """(B, M) positions of the tokens that stay of those on a grid, (B, N, C), before a block at which a stage runs;
+        None: all. keys: (B, N, D), as in `Seen`."""
+        self.ran.append(block)
         with torch.no_grad(), _full_precision(x.device.type):
             seen = self._seen(block, Tokens(x), {"keys": keys[:, None]}, self.clips)
             choice = self._choose(seen)
-        assert choice is not None
+        if choice is None:
+            return None
         if self.observer:
             self._report(seen, choice, apply(Tokens(x), choice), 0)
         return choice.kept

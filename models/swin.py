@@ -3,8 +3,11 @@
 Parameter names are torchvision's. One set of weights serves every reduction. The dropout of the original's head, 0.5 in
 training, is left out, as in torchvision.
 
-STA on it (Ding et al., ICCV 2023) has no public code. What the paper leaves open is decided so that the printed GFLOPs
-come out, and marked "Open" below.
+STA on it (Ding et al., ICCV 2023) has no public code. What the paper leaves open is decided in one of the ways that
+give the printed GFLOPs, and marked "Open" below. Open too: slots are visited forward, backward, forward at the three
+stages; the second one visited sees all tokens of the first; of the first the odd positions and then the even ones by
+ascending similarity are ranked, and the last r go, also where r is more than there are even ones; and 1.5·r/4 and
+2·r/16 are rounded down.
 """
 
 from dataclasses import dataclass, replace
@@ -116,7 +119,8 @@ class WindowAttention(nn.Module):
             tokens = torch.cat((tokens, self.qkv.bias[None].to(tokens.dtype)))
         parts = tokens.index_select(0, layout.tokens).view(-1, inside, 3, self.heads, x.shape[2] // self.heads)
         index = relative_positions(self.window, x.device)[:inside, :inside]
-        bias = self.relative_position_bias_table[index].permute(2, 0, 1)
+        # The fused kernels of GPUs want the last dimension dense.
+        bias = self.relative_position_bias_table[index].permute(2, 0, 1).contiguous()
         mixed = []
         for first, end, apart in layout.windows.groups:
             q, k, v = parts[first * batch : end * batch].permute(2, 0, 3, 1, 4)
@@ -215,6 +219,8 @@ class SwinTransformer(VideoModel):
             return x, kept_all
         mean = torch.stack(_quarters(kept.fill(keys))).mean(0)
         at = stages.keep(block, x, mean.flatten(1, 3))
+        if at is None:
+            return x, kept_all
         return _rows(x, at), replace(kept_all, at=at, source=_nearest(at, kept_all.grid))
 
 

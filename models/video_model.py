@@ -94,6 +94,9 @@ class VideoModel(nn.Module):
             raise ValueError(f"clips must have the shape {expected}, got {tuple(video.shape)}")
         stages = Stages(self.reduction, arch, video, self.observer, self._unchecked and not video.is_meta)
         logits = self.logits(video, stages, branches)
+        if stages.ran != list(self.reduction.blocks(arch)):
+            due = ", ".join(map(str, self.reduction.blocks(arch)))
+            raise ValueError(f"{self.reduction} has stages at blocks {due} of this model, which did not run them")
         if stages.check:
             self._unchecked = False
         return logits

@@ -105,3 +105,17 @@ def test_a_third_family_is_one_file(tmp_path: Path) -> None:
     assert {cell["status"] for cell in cells.values()} == {"done"}
     assert cells["sta:r=4,at=1-2", "gflops"]["value"] < cells["none", "gflops"]["value"]
     assert list((tmp_path / "runs").rglob("tokens.png"))
+
+
+def test_a_network_beside_its_family_is_part_of_its_records(tmp_path: Path) -> None:
+    body = FAMILY.replace("    def network(self, num_classes):", "    made_by = '_net:make'\n\n    def other(self):", 1)
+    (tmp_path / "maxvit.py").write_text(body)
+    script = "from jobs.spec.plugins import load_plugins, plugin_digest\nload_plugins(['maxvit.py'])\n"
+    digests = []
+    for text in ("make = 1\n", "make = 2\n"):
+        (tmp_path / "_net.py").write_text(text)
+        command = [sys.executable, "-c", script + "print(plugin_digest('maxvit', 'top1'))"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        digests.append(done.stdout)
+    assert digests[0] != digests[1]

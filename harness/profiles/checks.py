@@ -8,6 +8,7 @@ from harness.profiles.sections import Profile, Rates, Train
 from jobs.spec.cells import canonical
 from jobs.spec.jobs import PRECISIONS
 from jobs.spec.recipe import RANDAUGMENT, accumulation
+from jobs.spec.sampling import DATASETS
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "launch.executor": ("local", "slurm"),
@@ -94,7 +95,7 @@ def _wrong(profile: Profile) -> Iterator[str]:
         if not 0 <= (value := _value(profile, key)) < 1:
             yield f"{key} must be at least 0 and less than 1, not {value:g}"
     for name, dataset in profile.datasets.items():
-        if dataset.sampling not in ("kinetics", "ssv2"):
+        if dataset.sampling not in DATASETS:
             yield f"datasets.{name}.sampling must be kinetics or ssv2, not {dataset.sampling!r}"
         if dataset.num_classes < 1:
             yield f"datasets.{name}.num_classes must be at least 1"

@@ -116,10 +116,10 @@ class Train(Recipe):
     """Seconds without a new frame after which a video counts as unreadable."""
     tolerance: float = 0.01
     """Share of unreadable training videos, 0 to 1, above which a job fails."""
-    new: tuple[str, ...] = (FAMILY,)
+    new: tuple[str, ...] = ("family",)
     """Parameters of the model that pre-trained weights need not have; names, or their beginnings up to a dot. `family`
     stands for those of the model's family: fc_norm and head of a ViT, head of a Video Swin."""
-    unused: tuple[str, ...] = (FAMILY,)
+    unused: tuple[str, ...] = ("family",)
     """Parameters of pre-trained weights, without their prefix `encoder.`, that the model has no use for. `family`
     stands, for a ViT, for those of VideoMAE's decoder and the encoder's last norm, which its fine-tuning on the mean of
     all tokens drops."""

@@ -14,7 +14,7 @@ from harness.running.queue import fraction, look_up, state_of
 from harness.running.retries import ENDED_BADLY, interrupted, why, wordless
 from harness.tables import Entry as Declared
 from harness.tables import Table
-from jobs.spec.cells import Cell, tokens_per_slot
+from jobs.spec.cells import Cell, same_shares, tokens_per_slot
 from results.figure_files import figures_of
 from results.metrics import METRICS, of_job
 from results.progress import JobProgress
@@ -197,7 +197,10 @@ def _stand_ins(measured: Mapping[Cell, Cell], printed: Collection[str]) -> list[
             note = ""
             if wanted.model != cell.model:
                 scale = f"{tokens_per_slot(cell.model)}/{tokens_per_slot(wanted.model)}"
-                note += f"; r is scaled by {scale}, a slot's tokens, so that the same fractions are dropped"
+                same = same_shares(wanted.model, cell.model)
+                what = "the same fractions are dropped" if same else "the first stages drop the same fractions"
+                note += f"; r is scaled by {scale}, a slot's tokens, so that {what}"
+                note += "" if same else ", and later ones others"
             if printed:
                 note += f"; the paper's numbers are of its own {of}, so compare the {compare}, not the levels"
             notes.setdefault((after, note), []).append(before)

@@ -7,6 +7,7 @@ input, and prints one of what is wrong with each; "" for nothing.
 
 import json
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 
 from jobs.spec.jobs import Evaluate, Job, Train, Visualize
@@ -58,9 +59,10 @@ def problem(check: Check) -> str:
 
 
 def main() -> int:
-    load_plugins(sys.argv[1:])
-    asked = [Check(**one) for one in json.load(sys.stdin)]
-    print(json.dumps([problem(one) for one in asked]))
+    with redirect_stdout(sys.stderr):  # a plugin may print
+        load_plugins(sys.argv[1:])
+        problems = [problem(Check(**one)) for one in json.load(sys.stdin)]
+    print(json.dumps(problems))
     return 0
 
 

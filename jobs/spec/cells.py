@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from jobs.spec.plugins import plugin_digest
 from jobs.spec.sampling import sampling
@@ -110,6 +111,16 @@ def check_views(cell: Cell, dataset: str) -> None:
         sampling(arch.sampling, dataset, arch.frames, arch.stride).check(parse_views(cell.views)[0])
     except ValueError as error:
         raise ValueError(f"{cell.model} on {cell.dataset}, views {cell.views}: {error}") from None
+
+
+def same_shares(model: str, instead: str) -> bool:
+    """Whether all stages on a stand-in drop the shares of a slot that they do on `model`, when r is scaled by a slot's
+    tokens."""
+    source, target = architecture(model), architecture(instead)
+    if not (source.on_grid and target.on_grid):
+        return True
+    ratios = {Fraction(target.side(level), source.side(level)) for level in range(1, len(source.levels) + 1)}
+    return len(source.levels) == len(target.levels) and len(ratios) == 1
 
 
 def tokens_per_slot(model: str) -> int:

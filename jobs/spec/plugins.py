@@ -45,7 +45,15 @@ def plugin_digest(model: str, metric: str) -> str:
     """A digest of the files in which a user registered this model or this metric; empty where both are ours. A method
     has a digest of its own."""
     files = [_origins[key] for key in (("model", model), ("metric", metric)) if key in _origins]
+    if ("model", model) in _origins and (network := _beside(_origins["model", model], ARCHITECTURES[model].made_by)):
+        files.append(network)
     return "-".join(digest_of(file) for file in files)
+
+
+def _beside(file: Path, made_by: str) -> Path | None:
+    """The file beside `file` that has the network which `made_by` names; None where it lies elsewhere."""
+    path = file.parent / made_by.partition(":")[0].replace(".", "/")
+    return next((one for one in (path.with_suffix(".py"), path / "__init__.py") if made_by and one.is_file()), None)
 
 
 def _files(path: Path) -> list[Path]:

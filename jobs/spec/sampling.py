@@ -40,9 +40,7 @@ class Sampling(ABC):
         """ValueError where it is not defined how so many clips are taken."""
         most = self.most_segmented
         if self.dataset == "ssv2" and most and clips > most:
-            raise ValueError(
-                f"{clips} clips of a video sampled as ssv2: this model's protocol has {most} there; write {most}x3"
-            )
+            raise ValueError(f"{clips} clips of a video sampled as ssv2: this model's protocol has {most} there")
 
     def clips(self, num_frames: int, clips: int) -> list[tuple[int, ...]]:
         """The frame numbers of the `clips` clips of a video of `num_frames` frames."""
@@ -120,7 +118,7 @@ class VideoMAESampling(Sampling):
 
 
 class VideoSwinSampling(Sampling):
-    """The Video Swin Transformer's, in floating point as its code has it.
+    """The Video Swin Transformer's; places in time in floating point, as its code has them.
 
     Dense: of num_frames frames, with a span of frames · stride and gap = (num_frames − span + 1)/K, clip k of K starts
     at int(k·gap + gap/2), or at 0 where the video is shorter than the span; frames past the end wrap around. Segments:

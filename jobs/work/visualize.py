@@ -182,8 +182,8 @@ def _figure(job: Visualize, model: VideoModel, item: Item, clip: Clip, folder: P
         "label": item.label if item.label >= 0 else None,
         "predicted": int(scores.argmax()),
         "probability": float(scores.max()),
-        "tokens": list(arch.starts.values())[arch.level_of(stages[-1].block) - 1 if stages else 0],
-        "stages": [{"block": stage.block, "kept": stage.count()} for stage in stages],
+        "tokens": arch.slots * arch.tokens_per_slot,
+        "stages": [_stage(arch, stage) for stage in stages],
     }
 
 
@@ -200,10 +200,18 @@ def _write_places(file: Path, clip: Clip, stages: Sequence[Stage]) -> None:
         np.savez_compressed(content, **arrays)
 
 
+def _stage(arch: Architecture, stage: Stage) -> dict[str, int]:
+    """What a stage left; on a grid, also of how many."""
+    found = {"block": stage.block, "kept": stage.count()}
+    return found | ({"of": arch.starts[stage.block]} if arch.on_grid else {})
+
+
 def _left(figure: dict[str, Any]) -> float:
-    """The share of its tokens that are left after the last stage."""
-    kept = [stage["kept"] for stage in figure["stages"]]
-    return kept[-1] / figure["tokens"] if kept else 1.0
+    """The share of its tokens that are left after the last stage; where each stage has a grid of its own, of all."""
+    stages = figure["stages"]
+    if stages and "of" in stages[0]:
+        return sum(stage["kept"] for stage in stages) / sum(stage["of"] for stage in stages)
+    return stages[-1]["kept"] / figure["tokens"] if stages else 1.0
 
 
 def _side(arch: Architecture) -> int:

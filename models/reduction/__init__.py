@@ -100,13 +100,16 @@ def check(reduction: Reduction, arch: Architecture) -> None:
 
 def _check_method(method: type[Reduction], arch: Architecture) -> None:
     def fits(one: type[Reduction]) -> bool:
-        return issubclass(one, Staged) or one.stages is Reduction.stages
+        base = Staged if issubclass(one, Staged) else Reduction
+        schedule = all(getattr(one, name) is getattr(base, name) for name in ("stages", "blocks", "placed"))
+        # What chooses by itself may also merge; only what `keep` chooses is known to keep and drop.
+        return schedule and one.choose is base.choose and one.place == base.place
 
     if arch.on_grid and not fits(method):
         can = ", ".join(name for name in methods() if fits(registered(name)))
         raise ValueError(
             f"{method.name} cannot run on a model whose tokens stay on a grid, as those of a Video Swin Transformer; "
-            f"there a method can only choose which tokens of each slot stay; those that do: {can}"
+            f"there a method can only choose which tokens of each slot stay, by `keep` of Staged; those that do: {can}"
         )
 
 

@@ -54,11 +54,13 @@ class Staged(Reduction):
         where one has none. The other arguments are those of `keep`."""
         return {}
 
-    def choose(self, seen: Seen) -> Choice:
+    def choose(self, seen: Seen) -> Choice | None:
         import torch
 
-        tokens, keys = self._by_slot(seen)
         acting = self._at(seen)
+        if not acting.r:
+            return None
+        tokens, keys = self._by_slot(seen)
         kept = acting.keep(tokens, keys, seen.stage)
         shape = *tokens.shape[:2], tokens.shape[2] - acting.r
         if not isinstance(kept, torch.Tensor) or kept.shape != shape:
@@ -109,6 +111,9 @@ class Staged(Reduction):
             count = self.left(count, stage, arch)
 
     def fit(self, source: Architecture, target: Architecture) -> tuple[Reduction, str]:
+        if source.on_grid != target.on_grid:
+            kinds = "one keeps its tokens on a grid and the other in a sequence"
+            raise ValueError(f"{self}: it cannot be carried over to the stand-in, as {kinds}")
         exact = self.r * target.tokens_per_slot / source.tokens_per_slot
         at = self.at and tuple(1 + (block - 1) * target.depth // source.depth for block in self.at)
         if at and len(set(at)) < len(at):
@@ -116,7 +121,7 @@ class Staged(Reduction):
             raise ValueError(f"{self}: in a stand-in of {target.depth} blocks two of its stages coincide, at={blocks}")
         fitted = replace(self, r=round(exact), at=at)
         note = "" if exact == fitted.r else f"r = {self.r} scales to {exact:g}, rounded to {fitted.r}"
-        return fitted, note
+        return fitted, "; ".join(filter(None, [note, _shares(self.r, source, fitted.r, target)]))
 
     def canonical(self, arch: Architecture) -> str:
         if self.r == 0:
@@ -130,12 +135,14 @@ class Staged(Reduction):
         return found | ({"at": at} if at else {})
 
     def _check_on_grid(self, arch: Architecture) -> None:
+        if self.r and not arch.reducing:
+            raise ValueError(f"{self}: this model has no level but the first, before which stages run")
         if self.at is not None:
             blocks = ", ".join(map(str, arch.reducing))
             raise ValueError(f"{self}: at is for a ViT; in this model stages run before blocks {blocks}")
         if set(self.needs) - {"keys", "pixels"}:
             needs = ", ".join(self.needs)
-            raise ValueError(f"{self} goes by {needs}; in this model there are keys only")
+            raise ValueError(f"{self} goes by {needs}; in this model there are keys and pixels only")
         if self.r > _most(arch):
             grids = ", ".join(f"{arch.side(k)}²" for k in range(2, len(arch.levels) + 1))
             raise ValueError(f"{self}: r is at most {_most(arch)}, so that a token is left of each grid, {grids}")
@@ -162,3 +169,15 @@ def _most(arch: Architecture) -> int:
         return all(arch.dropped(r, stage) < side**2 for stage, side in enumerate(sides, 1))
 
     return max(filter(fits, range(arch.tokens_per_slot + 1)), default=0)
+
+
+def _shares(r: int, source: Architecture, fitted: int, target: Architecture) -> str:
+    """What a stand-in on a grid drops in other shares, in words; empty where there is nothing."""
+    if not source.on_grid:
+        return ""
+    found = []
+    for stage in range(1, min(len(source.levels), len(target.levels))):
+        shares = [arch.dropped(one, stage) / arch.side(stage + 1) ** 2 for arch, one in ((source, r), (target, fitted))]
+        if abs(shares[0] - shares[1]) > 0.02:
+            found.append(f"stage {stage} drops {100 * shares[1]:.0f} % of its grid instead of {100 * shares[0]:.0f} %")
+    return "; ".join(found)

@@ -34,6 +34,8 @@ class STA(Staged):
 
     def products(self, count: int, stage: int, arch: Architecture) -> int:
         slots, r = self.slots(stage, arch), arch.dropped(self.r, stage)
+        if not r:
+            return 0
         tokens, width = count // slots, arch.head_width
         # Even tokens with odd ones in the first slot; then similarities and what they spread, from slot to slot.
         pairs = tokens * (tokens + max(slots - 2, 0) * (tokens - r)) if slots > 1 else 0

@@ -6,7 +6,8 @@ from torchvision.models.video import swin_transformer as torchvision_swin
 
 from models import count_flops, create_model
 from models.catalog import ARCHITECTURES, VideoSwin, architecture
-from models.reduction import reduction_on
+from models.reduction import Reduction, check, reduction_on
+from models.reduction.sta import STA
 from tests.models import swin, swin_literal
 from tests.models.literal import weights_of
 
@@ -188,7 +189,7 @@ def test_more_than_half_of_a_slot_may_go():
 
 GRID = (
     "cannot run on a model whose tokens stay on a grid, as those of a Video Swin Transformer; there a method can only "
-    "choose which tokens of each slot stay; those that do: none, random, sta, uniform"
+    "choose which tokens of each slot stay, by `keep` of Staged; those that do: none, random, sta, uniform"
 )
 
 
@@ -205,6 +206,64 @@ def test_what_cannot_run_is_refused_with_what_can(reduction, problem):
     with pytest.raises(ValueError, match=problem.replace("²", ".")) as caught:
         reduction_on(reduction, architecture("swin3d_t"))
     assert "\n" not in str(caught.value)
+
+
+def test_masks_are_dense_in_their_last_dimension(small, monkeypatch):
+    """The fused kernels of GPUs take no others."""
+    strides = []
+    attend = torch.nn.functional.scaled_dot_product_attention
+
+    def spy(q, k, v, attn_mask):
+        strides.append(attn_mask.stride(-1))
+        return attend(q, k, v, attn_mask=attn_mask)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", spy)
+    small(torch.randn(2, 3, small.arch.frames, small.arch.image, small.arch.image))
+    assert set(strides) == {1}
+
+
+def test_methods_with_a_schedule_of_their_own_are_refused_on_a_grid():
+    class Merging(STA):
+        def choose(self, seen):
+            return None
+
+    class Elsewhere(STA):
+        def stages(self, depth):
+            return (2,)
+
+    class ByBlocks(Reduction):
+        def blocks(self, arch):
+            return (2,)
+
+    for method in (Merging(r=4), Elsewhere(r=4), ByBlocks()):
+        type(method).name = "mine"
+        with pytest.raises(ValueError, match="mine cannot run on a model whose tokens stay on a grid"):
+            check(method, architecture("swin3d_t"))
+    with pytest.raises(ValueError, match="this model has no level but the first"):
+        check(STA(r=4), VideoSwin.of(8, (2,), (1,), image=16))
+
+
+def test_a_network_that_runs_no_stages_is_told():
+    model = create_model("vit_demo", "sta:r=12").eval()
+    model.logits = lambda video, stages, branches: video.mean((1, 2, 3, 4))
+    with pytest.raises(ValueError, match="sta:r=12 has stages at blocks 1, 5, 9 of this model, which did not run them"):
+        model(torch.zeros(1, 3, 16, 56, 56))
+
+
+def test_stages_that_drop_nothing_leave_all(small):
+    small.set_reduction("sta:r=1")
+    clip = torch.randn(1, 3, small.arch.frames, small.arch.image, small.arch.image)
+    assert small(clip).shape == (1, 5)
+    assert count_flops(small) == small.reduction.multiply_adds(small.arch)
+
+
+def test_a_stand_in_of_another_kind_is_refused_and_other_shares_are_told():
+    base, demo, swin_t = (architecture(name) for name in ("vit_base", "swin_demo", "swin3d_t"))
+    with pytest.raises(ValueError, match="one keeps its tokens on a grid and the other in a sequence"):
+        STA(r=48).fit(base, demo)
+    fitted, note = STA(r=192).fit(swin_t, demo)
+    assert fitted.r == 48
+    assert note == "stage 3 drops 38 % of its grid instead of 49 %"
 
 
 def test_the_dearest_within_a_budget():

@@ -82,7 +82,7 @@ def test_views_that_the_protocol_has_not_are_refused(profile: Profile, tmp_path:
     planner = Planner(profile, tmp_path)
     assert make_plan([table("segments", "1x3")], planner, ()).jobs
     wrong = "swin3d_t on segments, views 2x3: 2 clips of a video sampled as ssv2: this model's protocol has 1 there"
-    with pytest.raises(ValueError, match=f"{wrong}; write 1x3"):
+    with pytest.raises(ValueError, match=wrong):
         make_plan([table("segments", "2x3")], planner, ())
 
 

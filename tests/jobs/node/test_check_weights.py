@@ -36,6 +36,15 @@ def test_what_is_wrong_is_said_of_each(tmp_path: Path) -> None:
     assert "does not fit the model" in said[3]
 
 
+def test_a_plugin_that_prints_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text('print("hello")\n')
+    right = make_weights(tmp_path / "right.safetensors")
+    asked = json.dumps([asdict(Check(str(right), "vit_demo", CLASSES, 4))])
+    command = [sys.executable, "-m", "jobs.node.check_weights", str(tmp_path / "loud.py")]
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [""]
+
+
 def test_what_a_training_begins_with(tmp_path: Path) -> None:
     state = create_model("vit_demo", num_classes=7).state_dict()
     state = {f"encoder.{name}": tensor for name, tensor in state.items() if not name.startswith(NEW)}

@@ -175,7 +175,7 @@ def test_what_an_installed_package_registers(tmp_path: Path, monkeypatch: pytest
         (
             "mine",
             'from models.catalog import *\n\nregister_model("swin", VideoSwin.of(8, (1,), (1,), window=(0, 7, 7)))\n',
-            "line 3: model swin: window = (0, 7, 7): its sides are at least 1",
+            "line 3: model swin: window = (0, 7, 7): three sides, of slots, rows and columns, of at least 1 are needed",
         ),
         (
             "mine",
