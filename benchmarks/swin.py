@@ -20,7 +20,7 @@ from torchvision.models.video import swin_transformer
 
 from benchmarks.forward import DTYPES, seconds, timed_stages
 from models import count_flops, create_model
-from models.catalog import architecture
+from models.catalog import VideoSwin, architecture
 
 PARTS = {
     "linear layers": ("addmm", "mm", "linear"),
@@ -31,15 +31,11 @@ PARTS = {
 """Operators by what they are for; the rest is biases, masks, residuals and the choice."""
 
 
-def torchvisions(name: str, state: dict[str, Tensor]) -> nn.Module:
-    """torchvision's model of the same weights."""
-    base, _, wide = name.partition("_w")
-    settings = {"window_size": [16, 7, 7]} if wide else {}
-    sizes = {"swin3d_t": (96, [2, 2, 6, 2], [3, 6, 12, 24]), "swin3d_s": (96, [2, 2, 18, 2], [3, 6, 12, 24]),
-             "swin3d_b": (128, [2, 2, 18, 2], [4, 8, 16, 32])}  # fmt: skip
-    dim, depths, heads = sizes[base]
-    window = settings.get("window_size", [8, 7, 7])
-    model = swin_transformer.SwinTransformer3d([2, 4, 4], dim, depths, heads, window)
+def torchvisions(arch: VideoSwin, state: dict[str, Tensor]) -> nn.Module:
+    """torchvision's model of the same sizes and weights."""
+    patch, levels = [arch.tubelet, arch.patch, arch.patch], arch.levels
+    depths, heads = [level.depth for level in levels], [level.heads for level in levels]
+    model = swin_transformer.SwinTransformer3d(patch, levels[0].dim, depths, heads, list(arch.window))
     model.load_state_dict(state, strict=False)
     return model
 
@@ -61,7 +57,7 @@ def measure(name: str, clips: Tensor, reductions: Iterable[str], repeats: int) -
     """Both tables."""
     device, dtype = str(clips.device), clips.dtype
     model = create_model(name).to(device, dtype).eval()
-    theirs = torchvisions(name, model.state_dict()).to(device, dtype).eval()
+    theirs = torchvisions(model.arch, model.state_dict()).to(device, dtype).eval()
     times: dict[str, list[float]] = {"torchvision": [], **{one: [] for one in reductions}}
     shares: dict[str, list[float]] = {one: [] for one in reductions}
     for repeat in range(repeats + 1):  # the first warms up

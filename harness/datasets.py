@@ -24,16 +24,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog="python -m harness.datasets", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="check|convert")
     check = commands.add_parser("check", help="say what a list is, and look at its videos")
-    check.add_argument("--root", default=".", metavar="DIR", help="folder of its relative paths (the working folder)")
     check.add_argument("--all", action="store_true", help=f"look into all videos, not {SAMPLE} of them")
     convert = commands.add_parser("convert", help="write a list as path and number, a line each")
     convert.add_argument("--to", required=True, metavar="FILE", help="where to write it; must not be there yet")
-    convert.add_argument("--root", default=".", metavar="DIR", help="folder of its relative paths (the working folder)")
     convert.add_argument("--from-1", action="store_true", help="the list counts classes from 1: subtract 1 from each")
     convert.add_argument("--split", type=whole_number, metavar="N", help="of HMDB51's split lists, which")
     convert.add_argument("--train", action="store_true", help="of HMDB51 the training videos, not the test videos")
     for command in (check, convert):
         command.add_argument("list", metavar="LIST", help="a list of videos, or, to convert, HMDB51's folder of lists")
+        command.add_argument(
+            "--root", default=".", metavar="DIR", help="folder of its relative paths (the working folder)"
+        )
         command.add_argument("--classes", default="", metavar="FILE", help="the names of the classes, in their order")
         command.add_argument("--num-classes", type=whole_number, metavar="N", help="how many (as many as occur)")
     options = parser.parse_args(arguments)

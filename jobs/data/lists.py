@@ -7,7 +7,7 @@ is one of the official lists of Kinetics (CSV) or Something-Something V2 (JSON).
 import csv
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -62,19 +62,20 @@ def parse(text: str, name: str) -> VideoList:
     if not lines:
         return VideoList("nothing", [])
     separator = _separator([line for _, line in lines])
-    fields = [(where, _fields(line, separator)) for where, line in lines]
-    head = [field.strip().lower() for field in fields[0][1]]
-    if set(KINETICS) <= set(head):
-        return VideoList("Kinetics' official list", [_kinetics(where, head, row) for where, row in fields[1:]], True)
     said = {" ": "spaces", ",": "commas", "\t": "tabs"}[separator]
-    if _is_header(set(head)):
-        path, label = (next(k for k, one in enumerate(head) if one in words) for words in (PATH_WORDS, LABEL_WORDS))
-        if frames := [one for one in head if one in FRAMES_WORDS]:
-            raise ValueError(f"{fields[0][0]}: the column {frames[0]!r} is of lists of raw frames; videos are needed")
-        rows = [Row(where, _at(row, path, where, head), _at(row, label, where, head)) for where, row in fields[1:]]
-        return VideoList(f"columns {head[path]} and {head[label]}, separated by {said}", rows)
-    _refuse_three(lines, separator)
-    return VideoList(f"path and label, separated by {said}", [_row(where, line, separator) for where, line in lines])
+    head = [field.strip().lower() for field in _fields(lines[0][1], separator)]
+    if not _is_header(set(head)):
+        _refuse_three(lines, separator)
+        rows = [_row(where, line, separator) for where, line in lines]
+        return VideoList(f"path and label, separated by {said}", rows)
+    fields = [(where, _fields(line, separator)) for where, line in lines[1:]]
+    if set(KINETICS) <= set(head):
+        return VideoList("Kinetics' official list", [_kinetics(where, head, row) for where, row in fields], True)
+    path, label = (next(k for k, one in enumerate(head) if one in words) for words in (PATH_WORDS, LABEL_WORDS))
+    if frames := [one for one in head if one in FRAMES_WORDS]:
+        raise ValueError(f"{lines[0][0]}: the column {frames[0]!r} is of lists of raw frames; videos are needed")
+    rows = [Row(where, _at(row, path, where, head), _at(row, label, where, head)) for where, row in fields]
+    return VideoList(f"columns {head[path]} and {head[label]}, separated by {said}", rows)
 
 
 def _is_header(fields: set[str]) -> bool:
@@ -115,14 +116,15 @@ def _row(where: str, line: str, separator: str) -> Row:
     return Row(where, separator.join(parts).strip(), label.strip())
 
 
-def _refuse_three(lines: Iterable[tuple[str, str]], separator: str) -> None:
+def _refuse_three(lines: Sequence[tuple[str, str]], separator: str) -> None:
     """ValueError where every line is a path, a whole number and a label, as lists of raw frames have them."""
-    where = ""
-    for where, line in lines:  # noqa: B007
+    for _, line in lines:
         found = _fields(line, separator)
         if len(found) < 3 or not NUMBER.fullmatch(found[-2].strip()) or not NUMBER.fullmatch(found[-1].strip()):
             return
-    raise ValueError(f"{where}: three columns, as lists of raw frames have (path, frames, label); videos are needed")
+    raise ValueError(
+        f"{lines[-1][0]}: three columns, as lists of raw frames have (path, frames, label); videos are needed"
+    )
 
 
 def _at(row: Sequence[str], column: int, where: str, head: Sequence[str]) -> str:
