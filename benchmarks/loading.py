@@ -20,8 +20,8 @@ import tabulate
 
 from benchmarks.one_pass import FRAMES, HEIGHT, RATE, WIDTH, make_videos
 from jobs.data import samples
+from jobs.data.decoding.faults import Unreadable
 from jobs.data.pool import DecodePool
-from jobs.data.reader import Unreadable
 from jobs.data.samples import SampleRequest
 from jobs.spec.recipe import Recipe
 from jobs.spec.sampling import sampling

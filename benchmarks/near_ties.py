@@ -19,7 +19,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import models
 from jobs.data import glimpse
-from jobs.data.reader import ClipRequest, read_video
+from jobs.data.reader import read_video
+from jobs.data.requests import ClipRequest
 from jobs.node.device import normalise
 from jobs.spec.sampling import sampling
 from models import create_model, load_checkpoint

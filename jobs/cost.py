@@ -53,7 +53,7 @@ def scores_bytes(job: Evaluate, videos: int) -> int:
             video += ARRAY_BYTES + 2 * (name + len(f"|{grid}")) + 8 * clips * crops
     summary = 4 * (digits + 2)  # its number, in the four bytes a character of NumPy's text
     block = ARRAY_BYTES + 4 * len(
-        '{"videos": [], "skipped": {}, "decodes": 16, "forwards": 4224, "seconds": 12.345678}'
+        '{"videos": [], "skipped": {}, "decodes": 16, "forwards": 4224, "seconds": 12.345678, "decoders": {"PyAV": 16}}'
     )
     return videos * (video + summary) + len(split(videos, job.block)) * block
 

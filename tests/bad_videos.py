@@ -151,13 +151,14 @@ def make_bad_videos(folder: Path) -> dict[str, Path]:
     write_video(files["bit_flipped"], frames)
     flip_bits(files["bit_flipped"], 40, seed=0)
     write_video(files["single_frame"], frames[:1])
-    write_video(files["crash"], frames)
+    write_video(files["crash"], frames, "mpeg4")
     _overstate_frames(files["crash"])
     return files
 
 
 def _overstate_frames(path: Path) -> None:
-    """Claim more frames than any memory can index, in 24 KB of time table: decord 0.6 aborts on std::bad_alloc."""
+    """Claim more frames than any memory can index, in 24 KB of time table: decord 0.6, which reads MPEG-4, aborts on
+    std::bad_alloc."""
     data = path.read_bytes()
     assert data.index(b"mdat") < data.index(b"moov"), "growing moov would move the pictures"
     table = struct.pack(">II", 0, 3000) + struct.pack(">II", 2**31 - 1, 1) * 3000

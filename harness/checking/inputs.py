@@ -67,8 +67,9 @@ def _check_weights(plan: Plan) -> Iterator[Finding]:
 
 def _check_videos(dataset: jobs.Dataset, prepared: bool) -> tuple[Finding, str]:
     """What there is to say of a label file, and one of its videos that can be read, or ""."""
+    from jobs.data.decoding.faults import Unreadable
     from jobs.data.labels import read_labels, what_it_is
-    from jobs.data.reader import Unreadable, check_file
+    from jobs.data.reader import check_file
 
     subject = f"labels of {dataset.name}"
     if prepared and not Path(dataset.labels).exists():

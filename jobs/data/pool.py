@@ -24,7 +24,9 @@ from multiprocessing.connection import Connection
 from typing import Any, Generic, Self, TypeVar, overload
 
 from jobs.data.alive import tell
-from jobs.data.reader import LogLost, Request, Unreadable, Video, read_video
+from jobs.data.decoding.faults import LogLost, Unreadable
+from jobs.data.reader import read_video
+from jobs.data.requests import Request, Video
 
 Key = TypeVar("Key")
 Wanted = TypeVar("Wanted")
@@ -198,8 +200,9 @@ def serve(descriptor: int, parent: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
 
+    # Slow to import, so before the first deadline starts.
+    import av  # noqa: F401
     import cv2
-    import decord  # noqa: F401  slow to import, so before the first deadline starts
 
     cv2.setNumThreads(1)
     connection: Connection[Any, Any] = Connection(descriptor)

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from jobs.data.augment import augmented, erased, rand_augment
-from jobs.data.reader import read_video
+from jobs.data.reader import read_spans
 from jobs.data.views import resized
 from jobs.spec.recipe import Recipe
 from jobs.spec.sampling import Sampling
@@ -108,7 +108,7 @@ class Samples:
 
 def read_samples(file: str, request: SampleRequest) -> Samples:
     """Decode a video once and make all its clips. Raises Unreadable."""
-    video = read_video(file, request)
+    video = read_spans(file, request)
     draws = [request.draw(seeds, video.num_frames) for seeds in request.seeds]
     clips = [_clip(video.frames[np.searchsorted(video.numbers, draw.numbers)], request, draw.rng) for draw in draws]
     return Samples(np.stack(clips), np.stack([draw.branches for draw in draws]))

@@ -12,9 +12,9 @@ from functools import cache
 
 import numpy as np
 
+from jobs.data.decoding.faults import Unreadable
 from jobs.data.labels import Item
 from jobs.data.pool import DecodePool
-from jobs.data.reader import Unreadable
 from jobs.data.samples import SampleRequest, Samples
 from jobs.node.gang import Gang
 

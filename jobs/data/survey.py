@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jobs.data.decoding.faults import Unreadable
 from jobs.data.labels import Item
-from jobs.data.reader import Unreadable, check_container, check_file
+from jobs.data.reader import check_file
 
 
 @dataclass
@@ -40,7 +41,6 @@ def survey(items: Sequence[Item], most: int) -> Iterator[Survey]:
         found.looked += 1
         try:
             container = check_file(item.file)
-            check_container(container)
             found.kinds[f"{container.name} with {'/'.join(container.codecs)}"] += 1
             found.seconds += _seconds(item.file)
         except Unreadable as error:

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jobs.data.decoding.faults import Unreadable
 from jobs.data.labels import read_labels
 from jobs.data.pool import DecodePool
-from jobs.data.reader import ClipRequest, Unreadable, Video
+from jobs.data.requests import ClipRequest, Video
 from jobs.data.tolerance import check_tolerance
 from jobs.data.views import View, distinct_views
 from jobs.node.task import Task

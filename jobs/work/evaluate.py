@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jobs.data.decoding.faults import Unreadable
 from jobs.data.labels import Item, read_labels
 from jobs.data.pool import DecodePool
-from jobs.data.reader import Unreadable, Video
+from jobs.data.requests import Video
 from jobs.data.tolerance import TooManyUnreadable, check_tolerance
 from jobs.data.views import View
 from jobs.node.device import autocast, normalise, pick_device, ready_model
@@ -113,6 +114,7 @@ class Scorer:
                 else:
                     videos[item.index] = found
                     content.decodes += found.passes
+                    content.decoders[found.decoder] += 1
                 if item.index == block[1] - 1:
                     self.score(videos, content)
                     content.seconds = time.perf_counter() - began
@@ -216,6 +218,7 @@ def write_accuracies(
         "per_video": f"{folder}/videos.csv",
         "per_view": f"{folder}/blocks",
         "decodes": totals.decodes,
+        "decoders": dict(sorted(totals.decoders.items())),
         "forwards": totals.forwards,
         "seconds": totals.seconds,
     }

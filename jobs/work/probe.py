@@ -50,10 +50,11 @@ def _machine() -> dict[str, Any]:
 
 def _decode(folder: Path, video: str, rank: int) -> dict[str, Any]:
     """Decode a video as evaluations do; ValueError where it cannot be read."""
+    from jobs.data.decoding.faults import Unreadable
     from jobs.data.demo import render
     from jobs.data.encoding import encode
     from jobs.data.pool import DecodePool
-    from jobs.data.reader import ClipRequest, Unreadable
+    from jobs.data.requests import ClipRequest
     from jobs.spec.sampling import sampling
 
     if not video:

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -59,6 +60,8 @@ class Block:
     """Wall time from asking for the first video to the last score."""
     commit: str = ""
     """The commit whose code made this block."""
+    decoders: Counter[str] = field(default_factory=Counter)
+    """How many videos each decoder read."""
 
 
 class BlockStore:
@@ -96,6 +99,7 @@ class BlockStore:
             "forwards": content.forwards,
             "seconds": content.seconds,
             "commit": str(git_state()["commit"] or ""),
+            "decoders": content.decoders,
         }
         with replacing(self.path(block)) as temporary, open(temporary, "wb") as file:
             np.savez(file, summary=np.array(json.dumps(summary)), **arrays)  # type: ignore[arg-type]
@@ -109,7 +113,11 @@ class BlockStore:
                 content = Block(
                     {index: {} for index in summary["videos"]},
                     {int(index): reason for index, reason in summary["skipped"].items()},
-                    *(summary[name] for name in ("decodes", "forwards", "seconds", "commit")),
+                    decodes=summary["decodes"],
+                    forwards=summary["forwards"],
+                    seconds=summary["seconds"],
+                    commit=summary["commit"],
+                    decoders=Counter(summary.get("decoders")),  # blocks of earlier versions do not say
                 )
                 others = []
                 for name in file.files:
@@ -169,6 +177,7 @@ class Totals:
     forwards: int = 0
     seconds: float = 0.0
     commits: set[str] = field(default_factory=set)
+    decoders: Counter[str] = field(default_factory=Counter)
 
 
 def total(
@@ -216,6 +225,7 @@ def _videos(
         totals.forwards += content.forwards
         totals.commits |= {content.commit} - {""}
         totals.seconds += content.seconds
+        totals.decoders += content.decoders
         for item in items[slice(*block)]:
             if item.index in content.skipped:
                 totals.skipped.append({"video": item.path, "reason": content.skipped[item.index]})

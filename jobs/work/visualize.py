@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from jobs.data.decoding.faults import Unreadable
 from jobs.data.labels import Item, class_names, read_labels
 from jobs.data.pool import DecodePool
-from jobs.data.reader import Request, Unreadable, Video
+from jobs.data.requests import Request, Video
 from jobs.data.views import views_of
 from jobs.figures.animation import animate
 from jobs.figures.clip_data import page_data

@@ -1,30 +1,48 @@
 """The containers and codecs that videos are read in, recognised by a file's content, never by its name.
 
-decord silently gives other frames than a file has in some containers. Of those listed here, all frames of videos
-with every structure of groups of pictures were compared with an independent decode (tests/jobs/data/test_corpus.py);
-everything else is refused. Nothing here decodes.
+Decoders silently give other frames than a file has in some containers: decord loses the first ones of MPEG transport
+and program streams, and has no AV1. `READ` lists what is read, and by which decoder: of each entry, all frames of
+videos with every structure of groups of pictures were compared with those that were encoded
+(tests/jobs/data/test_corpus.py); everything else is refused. Nothing here decodes.
 """
 
 import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from jobs.data.containers import avi, flv, matroska, mp4
+from jobs.data.containers import avi, flv, matroska, mp4, streams
 
-COMPARED: dict[str, frozenset[str]] = {
-    mp4.NAME: frozenset({"H.264", "HEVC", "VP9", "MPEG-4", "MPEG-2", "MPEG-1", "Motion JPEG"}),
-    matroska.NAME: frozenset({"H.264", "HEVC", "VP8", "VP9", "MPEG-4", "MPEG-2", "MPEG-1", "Motion JPEG"}),
-    avi.NAME: frozenset({"H.264", "MPEG-4", "MPEG-2", "MPEG-1", "Motion JPEG", "MS MPEG-4 v2", "MS MPEG-4 v3"}),
-    flv.NAME: frozenset({"H.264", "Sorenson H.263"}),
+Decoders = tuple[str, ...]
+"""By whom a video is read, and to whom that one hands over what it should not, or cannot, read. PyAV has a current
+FFmpeg and converts only the frames wanted. decord, which read everything before, comes first where PyAV's frames have
+other bytes, as inverse transforms differ."""
+_PYAV: Decoders = ("PyAV",)
+_PYAV_FIRST: Decoders = ("PyAV", "decord")
+_DECORD_FIRST: Decoders = ("decord", "PyAV")
+
+READ: dict[str, dict[str, Decoders]] = {
+    mp4.NAME: {
+        **dict.fromkeys(("H.264", "HEVC", "VP9", "MPEG-2", "MPEG-1", "Motion JPEG"), _PYAV_FIRST),
+        "AV1": _PYAV,
+        "MPEG-4": _DECORD_FIRST,
+    },
+    matroska.NAME: {
+        **dict.fromkeys(("H.264", "HEVC", "VP8", "VP9", "MPEG-2", "MPEG-1", "Motion JPEG"), _PYAV_FIRST),
+        "AV1": _PYAV,
+        "MPEG-4": _DECORD_FIRST,
+    },
+    avi.NAME: {
+        **dict.fromkeys(("H.264", "MPEG-2", "MPEG-1", "Motion JPEG"), _PYAV_FIRST),
+        **dict.fromkeys(("WMV 7", "WMV 8", "VP8"), _PYAV),
+        **dict.fromkeys(("MPEG-4", "MS MPEG-4 v2", "MS MPEG-4 v3"), _DECORD_FIRST),
+    },
+    flv.NAME: dict.fromkeys(("H.264", "Sorenson H.263"), _PYAV_FIRST),
+    **{name: dict.fromkeys(codecs, _PYAV) for name, codecs in streams.CODECS.items()},
 }
-"""Codecs by container."""
+"""Decoders, the one to take first, by container and codec."""
 _FORMATS = (mp4, matroska, avi, flv)
+_DEMUXERS = {mp4.NAME: "mov", matroska.NAME: "matroska", avi.NAME: "avi", flv.NAME: "flv", **streams.DEMUXERS}
 _OTHERS = (
-    ("an MPEG program stream, of which decord loses the first frames", lambda head: head.startswith(b"\0\0\1\xba")),
-    ("an MPEG transport stream, of which decord loses the first frames", lambda head: _packets(head) > 0),
-    ("an MPEG elementary stream", lambda head: head.startswith((b"\0\0\1\xb3", b"\0\0\0\1", b"\0\0\1\x67"))),
-    ("an ASF (Windows Media) file", lambda head: head.startswith(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11")),
-    ("an Ogg file", lambda head: head.startswith(b"OggS")),
     ("a RealMedia file", lambda head: head.startswith(b".RMF")),
     ("a GIF", lambda head: head.startswith(b"GIF8")),
 )
@@ -48,24 +66,45 @@ class Container:
     flip: int | None = None
     """The axis of frames, 0 for rows, that must be reversed, which no decoder does; None: none."""
 
+    @property
+    def decoders(self) -> Decoders:
+        """Those that read all of its codecs, the one to take first in front."""
+        each = [READ[self.name][codec] for codec in self.codecs]
+        return tuple(name for name in each[0] if all(name in others for others in each))
+
+    @property
+    def demuxer(self) -> str | None:
+        """FFmpeg's name of the format; None where it is to find out."""
+        return _DEMUXERS.get(self.name)
+
 
 def identify(content: BinaryIO, size: int) -> Container:
-    """What `content`, a file of `size` bytes, is. NotRead for formats that are not read; ValueError, in words about
-    the file, for an MP4 that is cut short."""
+    """What `content`, a file of `size` bytes, is; without codecs where only a demuxer can name them. NotRead for
+    formats that are not read; ValueError, in words about the file, for one that is cut short."""
     content.seek(0)
     head = content.read(4096)
     for form in _FORMATS:
         if form.is_one(head):
-            codecs = tuple(form.codecs(content, size))
-            if others := [one for one in codecs if one not in COMPARED[form.NAME]]:
-                raise NotRead(
-                    f"{others[0]} in {form.NAME}, for which no frames were compared with another decoder: {RECODE}"
-                )
-            return Container(form.NAME, codecs, mp4.flipped(content, size) if form is mp4 else None)
+            flip = mp4.flipped(content, size) if form is mp4 else None
+            return Container(form.NAME, tuple(form.codecs(content, size)), flip)
     for what, looks in _OTHERS:
         if looks(head):
             raise NotRead(f"{what}: {REMUX}")
-    return Container("")
+    name = streams.kind(head)
+    streams.check_whole(name, head, size)
+    return Container(name)
+
+
+def check_read(container: Container) -> None:
+    """NotRead where a file is in no container that is known, says no codec, or one that is not read in it."""
+    if not container.name:
+        raise NotRead(f"in a container for which no frames were compared with another decoder: {REMUX}")
+    if not container.codecs:
+        raise NotRead(f"its codec is not named where {container.name} files have it: {REMUX}")
+    if others := [one for one in container.codecs if one not in READ[container.name]]:
+        raise NotRead(
+            f"{others[0]} in {container.name}, for which no frames were compared with another decoder: {RECODE}"
+        )
 
 
 def shown_frames(container: Container, content: BinaryIO, size: int, listed: int) -> int | None:
@@ -79,12 +118,3 @@ def shown_frames(container: Container, content: BinaryIO, size: int, listed: int
     except (struct.error, IndexError, ValueError):
         pass  # it is refused as one that says nothing
     return None
-
-
-def _packets(head: bytes) -> int:
-    """The length of the packets of a transport stream, with what may stand before or after each; 0 for none."""
-    for length, before in ((188, 0), (192, 4), (204, 0)):
-        marks = head[before::length]
-        if len(marks) > 3 and set(marks) == {0x47}:
-            return length
-    return 0

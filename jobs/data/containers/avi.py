@@ -13,6 +13,9 @@ _CODECS = {
     **dict.fromkeys(("MP42", "DIV2"), "MS MPEG-4 v2"),
     **dict.fromkeys(("MP43", "DIV3", "DIV4"), "MS MPEG-4 v3"),
     "MJPG": "Motion JPEG",
+    "WMV1": "WMV 7",
+    "WMV2": "WMV 8",
+    "VP80": "VP8",
 }
 """By what a stream's format is compressed with, in capitals."""
 

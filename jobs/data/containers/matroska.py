@@ -16,6 +16,7 @@ _CODECS = {
     "V_MPEGH/ISO/HEVC": "HEVC",
     "V_VP8": "VP8",
     "V_VP9": "VP9",
+    "V_AV1": "AV1",
     **dict.fromkeys(("V_MPEG4/ISO/SP", "V_MPEG4/ISO/ASP", "V_MPEG4/ISO/AP"), "MPEG-4"),
     "V_MPEG2": "MPEG-2",
     "V_MPEG1": "MPEG-1",

@@ -13,6 +13,7 @@ _CODECS = {
     **dict.fromkeys((b"m1v ", b"m1v1", b"mpeg"), "MPEG-1"),
     **dict.fromkeys((b"m2v1", b"mp2v"), "MPEG-2"),
     b"vp09": "VP9",
+    b"av01": "AV1",
 }
 """By the type of the sample description."""
 _OBJECTS = {0x20: "MPEG-4", **dict.fromkeys(range(0x60, 0x66), "MPEG-2"), 0x6A: "MPEG-1", 0x6C: "Motion JPEG"}
@@ -44,8 +45,8 @@ def codecs(content: BinaryIO, size: int) -> Iterator[str]:
 
 
 def shown_frames(content: BinaryIO, size: int) -> int | None:
-    """How many samples the edit list of the one video track shows: those within its one part, from the key frame on
-    that decoding starts at. None where there is no edit list, or one of several parts or of another speed."""
+    """How many samples the edit list of the one video track shows: those within each of its parts, from the key frame
+    on that decoding of it starts at. None where there is no edit list, or one of another speed."""
     tracks = list(_video_tracks(content, size))
     if len(tracks) != 1 or not (found := _find(content, tracks[0], b"edts", b"elst")):
         return None
@@ -55,17 +56,19 @@ def shown_frames(content: BinaryIO, size: int) -> int | None:
     tables = _find(content, tracks[0], b"mdia", b"minf", b"stbl")
     movie = _find(content, Box(b"", 0, size), b"moov", b"mvhd")
     media = _find(content, tracks[0], b"mdia", b"mdhd")
-    if len(parts) != 1 or any(rate != _NORMAL_SPEED for _, _, rate in entries) or not (tables and movie and media):
+    if not parts or any(rate != _NORMAL_SPEED for _, _, rate in entries) or not (tables and movie and media):
         return None
-    ((first, length),) = parts
-    # Its length is in the movie's units of time, all else in the track's.
-    units = _units(content, movie)
-    end = first + (length * _units(content, media) + units // 2) // units
+    # Lengths are in the movie's units of time, all else in the track's.
+    units, own = _units(content, movie), _units(content, media)
     times = _times(content, tables)
     keys = _find(content, tables, b"stss")
     numbers = [number - 1 for (number,) in _table(content, keys, ">I")] if keys else range(len(times))
-    before = [number for number in numbers if number < len(times) and times[number] <= first]
-    return sum(first <= time < end for time in times[max(before, default=0) :]) if times else None
+    count = 0
+    for first, length in parts:
+        end = first + (length * own + units // 2) // units
+        before = [number for number in numbers if number < len(times) and times[number] <= first]
+        count += sum(first <= time < end for time in times[max(before, default=0) :])
+    return count if times else None
 
 
 def flipped(content: BinaryIO, size: int) -> int | None:

@@ -10,8 +10,10 @@ import psutil
 import pytest
 
 from jobs.data.alive import beat
+from jobs.data.decoding.faults import LogLost, Unreadable
 from jobs.data.pool import DecodePool
-from jobs.data.reader import ClipRequest, LogLost, Unreadable, Video, read_video
+from jobs.data.reader import read_video
+from jobs.data.requests import ClipRequest, Video
 from jobs.data.samples import SampleRequest, Samples, read_samples
 from jobs.spec.sampling import sampling
 from tests.bad_videos import KINDS, make_bad_videos, number_of, numbered_frames, write_video
@@ -43,7 +45,7 @@ def obey(file: str, request: ClipRequest) -> Video:
         raise LogLost(value)
     elif order == "touch":
         Path(value).touch()
-    return Video(os.getpid(), np.arange(1), np.zeros((1, 2, 2, 3), np.uint8))
+    return Video(os.getpid(), np.arange(1), np.zeros((1, 2, 2, 3), np.uint8), "none")
 
 
 def refuse_to_load() -> None:

@@ -2,7 +2,6 @@ from dataclasses import replace
 from fractions import Fraction
 from math import floor, log
 
-import decord
 import numpy as np
 import pytest
 import torch
@@ -10,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.data import samples
+from jobs.data.decoding.faults import Unreadable
 from jobs.data.pool import DecodePool
-from jobs.data.reader import Unreadable, Video
+from jobs.data.requests import Video
 from jobs.data.samples import SampleRequest, Samples, random_crop, read_samples
 from jobs.spec.sampling import sampling
 from tests.bad_videos import number_of, numbered_frames, write_video
@@ -36,9 +36,9 @@ def still(monkeypatch):
 
     def read(file, request):
         numbers = np.array(request.numbers(90))
-        return Video(90, numbers, np.stack([frame] * len(numbers)))
+        return Video(90, numbers, np.stack([frame] * len(numbers)), "none")
 
-    monkeypatch.setattr(samples, "read_video", read)
+    monkeypatch.setattr(samples, "read_spans", read)
 
 
 def probe(file: str, request: SampleRequest) -> tuple[Samples, int]:
@@ -66,10 +66,10 @@ def test_a_clip_depends_on_its_seeds_alone(video):
 
 
 def test_a_video_is_decoded_once_for_all_copies(video, monkeypatch):
-    opened, reader = [], decord.VideoReader
-    monkeypatch.setattr(decord, "VideoReader", lambda *args, **kwargs: opened.append(args) or reader(*args, **kwargs))
+    read, decode = [], samples.read_spans
+    monkeypatch.setattr(samples, "read_spans", lambda *args: read.append(args) or decode(*args))
     assert len(read_samples(video, RECIPE).clips) == 2
-    assert len(opened) == 1
+    assert len(read) == 1
 
 
 def literal_frames(request: SampleRequest, seeds: tuple[int, ...], num_frames: int) -> list[int]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jobs.data.decoding.faults import Unreadable
 from jobs.data.labels import Item
-from jobs.data.reader import Unreadable
 from jobs.data.samples import SampleRequest, Samples
 from jobs.data.stream import Epoch, Order, Place, SampleStream
 from jobs.spec.sampling import sampling

@@ -27,6 +27,7 @@ from models import create_model, load_checkpoint
 from results.files import write_json
 from results.progress import job_folder, read_job
 from results.records import read_records
+from tests.bad_videos import numbered_frames, write_video
 from tests.jobs.small_set import CLASSES, make_dataset, make_job, make_set, make_weights
 from tests.jobs.submitted import run_here, submit
 
@@ -257,6 +258,17 @@ def test_unreadable_videos_are_named_and_counted(
         assert (record.status, record.counts) == ("partial", {"evaluated": 4, "listed": 5})
         assert [item["video"] for item in record.skipped] == ["gone/clip.mp4"]
         assert record.value == 100 * record.samples["correct"] / 4
+
+
+def test_record_names_the_decoders_of_its_videos(labels: Path, weights: Path, tmp_path: Path) -> None:
+    lines = labels.read_text().splitlines()
+    write_video(tmp_path / "xvid.avi", numbered_frames(80, 64, 80), "mpeg4")
+    (tmp_path / "set").symlink_to(labels.parent)
+    (tmp_path / "val.txt").write_text("\n".join([*(f"set/{line}" for line in lines[:3]), "xvid.avi 3"]))
+    job = make_job(tmp_path / "val.txt", weights, CELLS[:1], dataset=make_dataset(tmp_path / "val.txt"))
+    start(job, tmp_path / "runs", tasks=2)
+    (record,) = read_records(tmp_path / "runs")[0]
+    assert record.samples["decoders"] == {"PyAV": 3, "decord": 1}
 
 
 def test_missing_video_that_came_back_is_evaluated(labels: Path, weights: Path, tmp_path: Path) -> None:
