@@ -59,30 +59,25 @@ def decode_spans(file: str, container: Container, request: Request) -> Decoded |
             coming = enumerate(packet for packet in content.demux(stream) if packet.size)
             for span in packets.spans(wanted):
                 stream.codec_context.flush_buffers()
-                for frame in _frames_of_span(span, coming, stream, reports):
-                    if frame.pts not in numbers:
-                        return None
-                    number = numbers[frame.pts]
-                    if number in span.left:
+                for frame in _frames_of(span, coming, stream, reports):
+                    number = numbers.get(frame.pts, -1) if frame.pts is not None else -1
+                    if number in span.frames:
                         found.frames[number] = convert(frame)
-                        span.left.remove(number)
         reports.check()
     return found if len(found.frames) == len(wanted) else None
 
 
-def _frames_of_span(
+def _frames_of(
     span: Span, coming: "Iterator[tuple[int, av.Packet]]", stream: "av.VideoStream", reports: Reports
 ) -> "Iterator[av.VideoFrame]":
-    """The frames of a span, until none is left that is wanted."""
     for at, packet in coming:
-        if at < span.start:
-            reports.check(pictures=False)
-        else:
+        if at in span.packets:
             yield from _checked(stream.codec_context.decode(packet), reports)
-        if not span.left or at + 1 == span.stop:
+        else:
+            reports.check(pictures=False)
+        if at == span.last:
             break
-    if span.left:
-        yield from _checked(stream.codec_context.decode(None), reports)
+    yield from _checked(stream.codec_context.decode(None), reports)
 
 
 def _checked(frames: "list[av.VideoFrame]", reports: Reports) -> "Iterator[av.VideoFrame]":

@@ -100,27 +100,47 @@ def test_so_they_are_after_an_edit_list_of_several_parts(
             np.testing.assert_array_equal(read_spans(path, request).frames, whole.frames[numbers])
 
 
+def spans(path: Path, wanted: list[int]) -> list[tuple[int, int, frozenset[int]]]:
+    """The first and the last packet of each, and the frames."""
+    found = Packets.of(str(path), check_file(path)).spans(wanted)
+    return [(min(span.packets), max(span.packets), span.frames) for span in found]
+
+
 def test_a_part_takes_only_the_groups_of_pictures_it_is_in(corpus: Path) -> None:
-    path = corpus / "h264-b.mp4"
-    packets = Packets.of(str(path), check_file(path))
-    for wanted, spans in (
-        ([5], [(0, 30)]),
-        ([29, 30], [(0, 60)]),
-        ([31, 89], [(30, 90)]),
-        ([3, 95], [(0, 30), (90, 100)]),
-    ):
-        found = packets.spans(wanted)
-        assert [(span.start, span.stop) for span in found] == spans
-        assert set().union(*(span.left for span in found)) == set(wanted)
+    path = corpus / "h264-p.mp4"
+    assert spans(path, [5]) == [(0, 5, {5})]
+    assert spans(path, [29, 30]) == [(0, 30, {29, 30})]
+    assert spans(path, [31, 89]) == [(30, 89, {31, 89})] == spans(path, [89, 31])
+    assert spans(path, [3, 95]) == [(0, 3, {3}), (90, 95, {95})]
 
 
 def test_a_picture_shown_before_its_groups_first_takes_the_group_before(corpus: Path) -> None:
     path = corpus / "hevc-open.mp4"
     packets = Packets.of(str(path), check_file(path))
-    first = packets.numbers()[packets.times[packets.entries[1]]]  # type: ignore[index]
-    assert first > packets.entries[1], "the corpus itself: pictures after the key frame are shown before it"
-    for number, start in ((first, packets.entries[1]), (first - 1, 0)):
-        assert packets.spans([number])[0].start == start
+    entry = packets.entries[1]
+    first = packets.numbers()[packets.times[entry]]  # type: ignore[index]
+    assert first > entry, "the corpus itself: pictures after the key frame are shown before it"
+    assert spans(path, [first]) == [(entry, entry, {first})]
+    assert [start for start, _, _ in spans(path, [first - 1])] == [0]
+
+
+def test_pictures_that_none_refers_to_are_decoded_only_where_they_are_wanted(corpus: Path) -> None:
+    """Of three B-frames between two others, as this video has them, none is a reference."""
+    path = corpus / "h264-b.mp4"
+    packets = Packets.of(str(path), check_file(path))
+    numbers = packets.numbers()
+    spare = {numbers[time] for time, is_spare in zip(packets.times, packets.spare, strict=True) if is_spare}  # type: ignore[index]
+    between = {
+        number
+        for start in (0, 30, 60, 90)
+        for number in range(start, min(start + 29, FRAMES - 1))
+        if (number - start) % 4
+    }
+    assert spare == between
+    for wanted in ([8], [9], [25]):
+        (span,) = packets.spans(wanted)
+        decoded = {numbers[packets.times[index]] for index in span.packets}  # type: ignore[index]
+        assert decoded & spare == spare & set(wanted)
 
 
 def test_damage_beyond_a_part_does_not_cost_it(tmp_path: Path) -> None:
