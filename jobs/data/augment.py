@@ -93,6 +93,12 @@ def erased(clip: np.ndarray, probability: float, seed: int) -> np.ndarray:
     # timm erases images that have been normalised; with time folded into its channels a clip is one image.
     canvas = torch.full((frames * channels, height, width), torch.nan)
     RandomErasing(probability, mode="pixel", device="cpu")(canvas)
-    noise = canvas.view(frames, channels, height, width).permute(0, 2, 3, 1).numpy()
+    box = ~torch.isnan(canvas[0])
+    if not box.any():
+        return clip
+    rows, columns = (slice(int(where[0]), int(where[-1]) + 1) for where in (box.any(1).nonzero(), box.any(0).nonzero()))
+    noise = canvas[:, rows, columns].unflatten(0, (frames, channels)).permute(0, 2, 3, 1).numpy()
     pixels = 255 * (np.array(IMAGENET_DEFAULT_MEAN) + np.array(IMAGENET_DEFAULT_STD) * noise)
-    return np.where(np.isnan(noise), clip, pixels.round().clip(0, 255)).astype(np.uint8)
+    changed = clip.copy()
+    changed[:, rows, columns] = pixels.round().clip(0, 255)
+    return changed

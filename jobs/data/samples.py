@@ -117,11 +117,9 @@ def read_samples(file: str, request: SampleRequest) -> Samples:
 def _clip(frames: np.ndarray, request: SampleRequest, rng: np.random.Generator) -> np.ndarray:
     """The augmented clip of whole frames (T, H, W, 3); what it draws does not depend on which augmentations are on."""
     top, left, height, width = random_crop(frames.shape[1:3], request.crop_scale, request.crop_ratio, rng)
-    clip = _resized(frames[:, top : top + height, left : left + width], request.side)
     flipped = rng.random() < request.flip
     operations, erasing = (int(seed) for seed in rng.integers(2**32, size=2))
-    if flipped:
-        clip = clip[:, :, ::-1]
+    clip = _resized(frames[:, top : top + height, left : left + width], request.side, flipped)
     if request.randaugment:
         clip = augmented(clip, request.randaugment, operations)
     if request.erasing > 0:
@@ -149,7 +147,12 @@ def random_crop(
     return (height - tall) // 2, (width - wide) // 2, tall, wide
 
 
-def _resized(frames: np.ndarray, side: int) -> np.ndarray:
-    import cv2  # only where it is used, as in reader.py
+def _resized(frames: np.ndarray, side: int, mirrored: bool) -> np.ndarray:
+    import cv2  # only where it is used, as in the decoders
 
-    return np.stack([cv2.resize(frame, (side, side), interpolation=cv2.INTER_LINEAR) for frame in frames])
+    clip = np.empty((len(frames), side, side, 3), np.uint8)
+    for taken, frame in zip(clip, frames, strict=True):
+        small = cv2.resize(frame, (side, side), dst=None if mirrored else taken, interpolation=cv2.INTER_LINEAR)
+        if mirrored:
+            cv2.flip(small, 1, dst=taken)
+    return clip
