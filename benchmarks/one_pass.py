@@ -30,6 +30,13 @@ from jobs.spec.sources import NO_WEIGHTS
 GRIDS = ("2x3", "4x3", "6x3", "8x3", "16x3")
 REDUCTIONS = ("none", "sta:r=12", "sta:r=16", "sta:r=20")
 FRAMES, WIDTH, HEIGHT, RATE = 300, 340, 256, 30
+ENCODERS = {
+    "libx264": {"x264-params": X264},
+    "libx265": {"x265-params": "log-level=none:pools=1", "preset": "fast"},
+    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "6", "b": "400k"},
+    "mpeg4": {"b": "600k", "g": "250", "bf": "2"},
+}
+"""How videos are encoded, by FFmpeg's names."""
 
 
 def main() -> None:
@@ -59,8 +66,8 @@ def _places() -> list[tuple[str, str, str]]:
     return [(reduction, "bench", grid) for reduction, grid in itertools.product(REDUCTIONS, GRIDS)]
 
 
-def make_videos(folder: Path, count: int, grain: int = 0) -> Path:
-    """Write `count` H.264 videos of a drifting texture and a label file; returns the latter.
+def make_videos(folder: Path, count: int, grain: int = 0, encoder: str = "libx264") -> Path:
+    """Write `count` videos of a drifting texture and a label file; returns the latter.
 
     `grain` is the largest noise of a pixel, in grey levels, and so decides how many bits there are to decode.
     """
@@ -70,7 +77,7 @@ def make_videos(folder: Path, count: int, grain: int = 0) -> Path:
         rng = np.random.default_rng(number)
         texture = rng.integers(0, 256, (16, 16, 3), np.uint8).repeat(40, 0).repeat(40, 1)
         with av.open(str(folder / f"{number}.mp4"), "w") as container:
-            stream = container.add_stream("libx264", rate=Fraction(RATE), options={"x264-params": X264})
+            stream = container.add_stream(encoder, rate=Fraction(RATE), options=dict(ENCODERS[encoder]))
             stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"  # type: ignore[union-attr]
             for t in range(FRAMES):
                 noise = rng.integers(-grain, grain, (HEIGHT, WIDTH, 1), endpoint=True)
