@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -75,6 +76,16 @@ def _is_safetensors(start: bytes, file: Path) -> bool:
     return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= file.stat().st_size - 8
 
 
+def _harmless() -> list[Any]:
+    """What scripts store beside weights and what runs nothing when it is loaded: their command line as a Namespace
+    (VideoMAE's), and numbers and arrays of NumPy's, under the names that its versions have for the same functions."""
+    numbers = [getattr(np.dtypes, name) for name in np.dtypes.__all__]
+    made_by = [np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]]
+    names = ["numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct"]
+    older = list(zip(made_by, names, strict=True))
+    return [argparse.Namespace, np.ndarray, np.dtype, *numbers, *made_by, *older]
+
+
 def _read(file: Path) -> Any:
     """What a file holds, its tensors on the CPU and not copied into memory where the format allows that."""
     if not file.is_file():
@@ -93,8 +104,7 @@ def _read(file: Path) -> Any:
     try:
         if _is_safetensors(start, file):
             return load_file(file)
-        # VideoMAE's scripts store their command line too, as a Namespace: an object that runs nothing.
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+        with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # Given a path, PyTorch goes by its suffix too.
             mapped = zipfile.is_zipfile(file) and file.suffix != ".safetensors"

@@ -3,6 +3,7 @@ import json
 import os
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -94,9 +95,40 @@ def test_objects_are_never_unpickled(tmp_path, model, state):
     torch.save({"model": state, "extra": Trap()}, tmp_path / "trap.pth")
     torch.save({"model": state, "extra": Trap()}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     (tmp_path / "bare.pth").write_bytes(pickle.dumps({"model": Trap()}, protocol=2))
-    for name in ("trap.pth", "old.pth", "bare.pth"):
+    torch.save({"model_ema": state, "model": {"head.bias": Trap()}}, tmp_path / "part.pth")
+    torch.save({"model": state, "best": np.array([Trap()], dtype=object)}, tmp_path / "array.pth")
+    for name in ("trap.pth", "old.pth", "bare.pth", "array.pth"):
         assert "mkdir), and loading that could run code" in refused(model, tmp_path / name)
+    assert "mkdir), and loading" in refusal(model, lambda: load_checkpoint(model, tmp_path / "part.pth#model_ema"))
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_plain_data_may_stand_beside_the_weights(tmp_path, model, state, zipped):
+    """Numbers and arrays of NumPy's among them, also under the names of its first version."""
+    beside = {"epoch": 3, "best": np.float64(81.2), "done": np.bool_(True), "history": np.arange(3.0), "when": None}
+    torch.save({"model": state, **beside}, tmp_path / "new.pth", _use_new_zipfile_serialization=zipped)
+    assert loaded(model, tmp_path / "new.pth", state)
+    if not zipped:
+        data = (tmp_path / "new.pth").read_bytes()
+        (tmp_path / "old.pth").write_bytes(data.replace(b"numpy._core", b"numpy.core"))
+        assert loaded(model, tmp_path / "old.pth", state)
+
+
+def test_a_pickle_in_a_hugging_face_folder_runs_nothing_either(folder, model):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(path / "sprung"),)
+
+    path, _, _ = folder
+    (path / "model.safetensors").unlink()
+    torch.save({"classifier.bias": Trap()}, path / "pytorch_model.bin")
+    assert "mkdir), and loading that could run code" in refused(model, path)
+    index = {"weight_map": {"classifier.bias": "pytorch_model-00001-of-00001.bin"}}
+    (path / "pytorch_model.bin").rename(path / "pytorch_model-00001-of-00001.bin")
+    (path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    assert "mkdir), and loading that could run code" in refused(model, path)
+    assert not (path / "sprung").exists()
 
 
 def test_files_that_hold_no_weights(tmp_path, model, state):
