@@ -67,7 +67,10 @@ def parse(text: str, name: str) -> VideoList:
     if not _is_header(set(head)):
         _refuse_three(lines, separator)
         rows = [_row(where, line, separator) for where, line in lines]
-        return VideoList(f"path and label, separated by {said}", rows)
+        labelled = any(row.label for row in rows)
+        return VideoList(
+            f"path and label, separated by {said}" if labelled else "paths in folders of their class", rows
+        )
     fields = [(where, _fields(line, separator)) for where, line in lines[1:]]
     if set(KINETICS) <= set(head):
         return VideoList("Kinetics' official list", [_kinetics(where, head, row) for where, row in fields], True)

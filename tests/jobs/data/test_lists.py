@@ -77,7 +77,7 @@ LISTS = {
     "UCF101, test": (
         "Biking/v_Biking_g01_c01.avi\nArchery/v_Archery_g01_c02.avi\n",
         UCF,
-        "path and label, separated by spaces",
+        "paths in folders of their class",
         UCF_VIDEOS,
     ),
 }
