@@ -87,7 +87,7 @@ def test_the_table_in_the_docs_has_these_figures() -> None:
     docs = Path(__file__).parents[3] / "docs" / "measuring.md"
     rows = {}
     for line in docs.read_text().splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if len(cells) == len(KINDS) + 1 and cells[1].isdigit():
             rows[cells[0]] = tuple(map(int, cells[1:]))
     assert rows == {title(name): counts for name, counts in NOTICED.items()}
