@@ -116,7 +116,7 @@ def _with_drops(tables: Sequence[Table], profile: Profile, found: Found) -> list
     views = []
     for table in tables:
         if view := found.views.get(table.name):
-            views += [view, drops(table, view, profile)]
+            views += [view, drops(table, view, profile, found.best)]
     return [view for view in views if view]
 
 

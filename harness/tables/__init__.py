@@ -56,6 +56,8 @@ class Table:
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     entries: tuple[Entry, ...]
+    baseline: str = ""
+    """The row that changes are from; empty: in each place the same without a reduction."""
 
 
 def table_names() -> list[str]:
@@ -104,9 +106,10 @@ def _declare(name: str, data: dict[str, Any]) -> Table:
     common = {key: _text(key, data.pop(key)) for key in FIELDS if key in data}
     title = _text("title", data.pop("title", name))
     corner = _text("corner", data.pop("corner", ""))
+    baseline = _text("baseline", data.pop("baseline", ""))
     rows, columns = _axis("rows", data.pop("rows", None)), _axis("columns", data.pop("columns", None))
     if data:
-        valid = ", ".join(("title", "corner", "rows", "columns", *FIELDS))
+        valid = ", ".join(("title", "corner", "baseline", "rows", "columns", *FIELDS))
         raise ValueError(f"unknown key {next(iter(data))!r}; valid keys: {valid}")
     entries = []
     for row, column in itertools.product(rows, columns):
@@ -115,7 +118,10 @@ def _declare(name: str, data: dict[str, Any]) -> Table:
             raise ValueError(f"{clash.pop()!r} is set both in row {row['label']!r} and in column {column['label']!r}")
         place = f"row {row['label']!r}, column {column['label']!r}"
         entries.append(Entry(row["label"], column["label"], _cell(settings, place), settings.get("inferred", "")))
-    return Table(name, title, corner, _labels("rows", rows), _labels("columns", columns), tuple(entries))
+    labels = _labels("rows", rows)
+    if baseline and baseline not in labels:
+        raise ValueError(f"baseline {baseline!r} is no row; the rows: {', '.join(labels)}")
+    return Table(name, title, corner, labels, _labels("columns", columns), tuple(entries), baseline)
 
 
 def _axis(axis: str, data: Any) -> list[dict[str, str]]:

@@ -35,6 +35,7 @@ from models.flops import forward_counted
 from models.plugin_code import file_of, is_plugin, line_of, own
 from models.reduction import method_of
 from models.video_model import VideoModel
+from results.answers import NAME, Answers, bits, packed
 from results.digests import content_sha256
 from results.metrics import METRICS
 from results.records import Record
@@ -230,7 +231,9 @@ def write_accuracies(
             samples["views"] = costs.count
         else:
             value = 100 * totals.correct[cell] / totals.evaluated
-            samples = {"correct": totals.correct[cell]}
+            right, seen = bits(totals.right[cell]), bits(totals.seen)
+            answers = packed(Answers(len(totals.seen), right, seen, totals.videos))
+            samples = {"correct": totals.correct[cell], NAME: answers}
         task.write(
             Record(
                 id=job.record_id(cell),

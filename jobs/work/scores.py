@@ -19,6 +19,7 @@ import numpy as np
 
 from jobs.data.labels import Item
 from jobs.spec.cells import Cell
+from results.answers import digest
 from results.files import private_folder, replacing
 from results.metrics import METRICS
 from results.provenance import git_state
@@ -177,6 +178,12 @@ class Totals:
     forwards: int = 0
     seconds: float = 0.0
     commits: set[str] = field(default_factory=set)
+    right: dict[Cell, list[bool]] = field(default_factory=dict)
+    """By cell of an accuracy, for each video in order whether it was classified as labelled."""
+    seen: list[bool] = field(default_factory=list)
+    """For each video in order, whether it was evaluated."""
+    videos: str = ""
+    """The digest of the videos and their order."""
     decoders: Counter[str] = field(default_factory=Counter)
 
 
@@ -187,6 +194,8 @@ def total(
     of_cost = [cell for cell in cells if METRICS[cell.metric].kind == "cost"]
     totals = Totals({cell: 0 for cell in cells if cell not in of_cost}, {cell: Spread() for cell in of_cost})
     columns = list(dict.fromkeys((cell.reduction, cell.views) for cell in cells))
+    totals.right = {cell: [] for cell in totals.correct}
+    totals.videos = digest((item.path, item.label) for item in items)
     with (
         replacing(per_video) as temporary,
         open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
@@ -194,7 +203,11 @@ def total(
         writer = csv.writer(file)
         writer.writerow(["video", "label", *(f"{reduction} {views}" for reduction, views in columns), "skipped"])
         for item, scores, reason in _videos(store, blocks, items, totals):
+            totals.seen.append(bool(scores))
             predicted = _judge(item, scores, columns, totals) if scores else [""] * len(columns)
+            if not scores:
+                for right in totals.right.values():
+                    right.append(False)
             writer.writerow([item.path, item.label, *predicted, reason])
     return totals
 
@@ -209,7 +222,9 @@ def _judge(item: Item, scores: dict[str, ViewScores], columns: list[tuple[str, s
         better = (score > score[item.label]).sum() + (score[: item.label] == score[item.label]).sum()
         ranks[reduction, views] = int(better)
     for cell in totals.correct:
-        totals.correct[cell] += ranks[cell.reduction, cell.views] < RANKS[cell.metric]
+        right = ranks[cell.reduction, cell.views] < RANKS[cell.metric]
+        totals.correct[cell] += right
+        totals.right[cell].append(right)
     for cell, spread in totals.costs.items():
         found = scores[cell.reduction]
         spread.add(found.costs[found.members[cell.views]])

@@ -39,6 +39,10 @@ class Entry:
     """Of a failed cell: whether that was the user's wish."""
     signed: bool = False
     """Whether the values are changes, and shown with their signs."""
+    interval: tuple[float, float] | None = None
+    """The 95 % interval of a change, in its unit."""
+    chance: bool = False
+    """Whether a change is not distinguishable from none."""
 
     def __post_init__(self) -> None:
         assert self.status in STATUSES, self.status
@@ -84,6 +88,14 @@ class Entry:
         if METRICS[self.metric].spread and 0 < abs(self.value) < 10:
             digits = max(digits, 2 - math.floor(math.log10(abs(self.value))))
         return self._text(self.value, min(digits, _MOST))
+
+    @property
+    def interval_text(self) -> str:
+        """`(-9.3, +0.4)`, with `n.s.` behind it where the change is not distinguishable from none; empty without."""
+        if self.interval is None:
+            return ""
+        low, high = (_signed(end, decimals(self.metric)) for end in self.interval)
+        return f"({low}, {high})" + " n.s." * self.chance
 
     def published_text(self, digits: int | None = None) -> str:
         """The printed value with `decimals` decimals, else with those of its metric; empty without a value."""

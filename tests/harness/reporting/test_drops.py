@@ -1,5 +1,6 @@
 """The table of drops: what is subtracted from what, and what is carried over of the doubts about both."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from harness.reporting.drops import change, drops
 from harness.reporting.fill import view_table
 from harness.tables import Table, load_table
 from jobs.spec.cells import Cell
+from results.answers import NAME, Answers, bits, packed
+from results.paired import Paired, interval
 from results.progress import read_progress
 from results.records import best_by_cell, read_records
 from results.render import render
@@ -28,7 +31,7 @@ def derived(tmp_path: Path, table: str | Table = "table2") -> TableView | None:
         tmp_path / "runs",
     )
     best = best_by_cell(read_records(runs)[0])
-    return drops(table, view_table(table, profile, best, read_progress(runs), runs), profile)
+    return drops(table, view_table(table, profile, best, read_progress(runs), runs), profile, best)
 
 
 def test_changes_from_the_same_views_of_r_0(tmp_path: Path) -> None:
@@ -49,9 +52,10 @@ def test_changes_from_the_same_views_of_r_0(tmp_path: Path) -> None:
     assert (found.entries["2x3", "r=64"].value, found.entries["2x3", "r=64"].status) == (None, "pending")
     assert (found.entries["4x3", "r=64"].value, found.entries["4x3", "r=64"].status) == (None, "pending")
     assert found.derived == "table2"
-    stand_in, videos = found.notes
+    stand_in, videos, intervals = found.notes
     assert stand_in.startswith("vit_demo on motion stands in for vit_large on k400; r is scaled by 49/196")
     assert videos == "accuracies over 64 videos: one video is 1.56 points"
+    assert intervals == "no interval for 2x3, r=48: a record does not keep which were right"
 
 
 def test_signs_in_the_text_formats(tmp_path: Path) -> None:
@@ -167,3 +171,81 @@ def test_other_tables_show_no_signs() -> None:
     assert (entry(1.5).measured_text, entry(1.5, 1.0).published_text(), entry(-1.5).measured_text) == (
         *("1.50", "1.00", "-1.50"),
     )
+
+
+def answered(letters: str, videos: str = "list") -> dict[str, Any]:
+    """Of a record's samples, of a word: 1 for a video that is right."""
+    right = bits(letter == "1" for letter in letters)
+    found = Answers(len(letters), right, (1 << len(letters)) - 1, videos)
+    return {"correct": letters.count("1"), NAME: packed(found)}
+
+
+def put_answers(runs: Path, column: str, views: str, letters: str, **content: Any) -> None:
+    value, counts = 100 * letters.count("1") / len(letters), {"evaluated": len(letters), "listed": len(letters)}
+    put_record(runs, demo_cell(column, views), value, counts=counts, samples=answered(letters, **content))
+
+
+def test_changes_have_intervals_over_the_same_videos_and_those_of_chance_are_marked(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    start = "1" * 900 + "0" * 100
+    put_answers(runs, "r=0", "2x3", start)
+    put_answers(runs, "r=48", "2x3", "0" * 4 + start[4:-1] + "1")  # 4 lost, 1 won
+    put_answers(runs, "r=64", "2x3", "0" * 12 + start[12:-1] + "1")  # 12 lost, 1 won: p = 0.0034
+    put_answers(runs, "r=80", "2x3", "0" * 30 + start[30:])
+    found = derived(tmp_path)
+    assert found
+    small, middle, large = (found.entries["2x3", column] for column in ("r=48", "r=64", "r=80"))
+    assert small.interval == interval(Paired(1000, 4, 1))
+    assert [entry.chance for entry in (small, middle, large)] == [True, False, False]
+    assert small.measured_text == "-0.30"
+    assert small.interval_text == "(-0.94, +0.20) n.s."
+    assert large.interval_text == "(-4.25, -2.11)"
+    assert found.notes[-2:] == [
+        "in brackets: 95 % intervals, paired over the same 1,000 videos (Tango's score interval)",
+        "n.s.: not distinguishable from no change at 5 %, by McNemar's exact test, corrected for the 3 changes of this "
+        "table (Holm)",
+    ]
+    for text_format in ("github", "latex"):
+        text = render([found], text_format)
+        assert "(-0.94, +0.20) n.s." in text or "(-0.94, +0.20) n.s." in text.replace("$-$", "-")
+
+
+def test_holms_correction_counts_the_changes_of_a_table(tmp_path: Path) -> None:
+    """One of p = 0.03 alone is real, and beside two others it is not."""
+    runs, start = tmp_path / "runs", "1" * 900 + "0" * 100
+    put_answers(runs, "r=0", "2x3", start)
+    put_answers(runs, "r=48", "2x3", "0" * 6 + start[6:])  # p = 0.031
+    alone = derived(tmp_path)
+    assert alone
+    assert not alone.entries["2x3", "r=48"].chance
+    for column in ("r=64", "r=80"):
+        put_answers(runs, column, "2x3", "0" + start[1:])
+    beside = derived(tmp_path)
+    assert beside
+    assert beside.entries["2x3", "r=48"].chance
+
+
+def test_answers_of_other_videos_and_damaged_ones_give_no_interval(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    put_answers(runs, "r=0", "2x3", "1" * 20)
+    put_answers(runs, "r=48", "2x3", "1" * 19 + "0", videos="another")
+    put_record(runs, demo_cell("r=64", "2x3"), 95.0, counts={"evaluated": 20, "listed": 20}, samples={NAME: 1}, id="x")
+    found = derived(tmp_path)
+    assert found
+    assert {entry.interval for entry in found.entries.values()} == {None}
+    assert found.notes[-2:] == [
+        "no interval for 2x3, r=48: its accuracies are over other videos",
+        "no interval for 2x3, r=64: record x: its answers are damaged",
+    ]
+
+
+def test_changes_from_a_named_row(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    cells = [Cell("vit_demo", reduction, "motion", "2x3", "top1") for reduction in ("none", "sta:r=12", "tome:r=12")]
+    table = replace(make_table(cells), baseline="row 1")
+    for cell, value in zip(cells, (95.0, 94.0, 93.0), strict=True):
+        put_record(runs, cell, value, counts=WHOLE)
+    found = derived(tmp_path, table)
+    assert found
+    assert found.title == "grid: change from row 1, in points"
+    assert {row: entry.value for (row, _), entry in found.entries.items()} == {"row 0": 1.0, "row 2": -1.0}
