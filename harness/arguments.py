@@ -56,6 +56,17 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def points(text: str) -> float:
+    """A change of an accuracy in points, above 0 and at most 100; for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 100:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a number of points, as 0.1")
+    return number
+
+
 def stop(error: Exception) -> int:
     """Say in one line what was wrong; the exit code of wrong usage."""
     if isinstance(error, BrokenPipeError):

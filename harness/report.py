@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.arguments import Parser, add_common, profile_options, run, stop, whole_number
+from harness.arguments import Parser, add_common, points, profile_options, run, stop, whole_number
 from harness.planning.present import CONTENTS, Present, same_inputs
 from harness.planning.text import command
 from harness.profiles import Profile, load_profile
@@ -50,6 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     how.add_argument("--serve", action="store_true", help="serve the page live, to browsers on this machine only")
     parser.add_argument("--port", type=whole_number, metavar="N", help=f"of --serve ({PORT})")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="also write the plots as PDF and SVG into DIR")
+    parser.add_argument(
+        "--power", type=points, default=0.0, metavar="POINTS", help="say how many videos would tell such a drop"
+    )
     options = parser.parse_args(arguments)
     if options.serve and options.plots:
         parser.error("argument --plots: not allowed with argument --serve")
@@ -99,24 +102,26 @@ def look(tables: Sequence[Table], profile: Profile, runs: Path, all_of_them: boo
     return Found(records, best, jobs, views, warnings)
 
 
-def page_text(tables: Sequence[Table], profile: Profile, found: Found, runs: Path, live: bool = False) -> str:
+def page_text(
+    tables: Sequence[Table], profile: Profile, found: Found, runs: Path, live: bool = False, drop: float = 0
+) -> str:
     """The report as one HTML page."""
     from harness.reporting.page_content import build_page
     from results.render.page import render_page
 
-    views = _with_drops(tables, profile, found)
+    views = _with_drops(tables, profile, found, drop)
     plots = _plots(tables, profile, found, runs)
     return render_page(
         build_page(views, profile.name, found.records, found.jobs, runs, plots, found.warnings, live=live)
     )
 
 
-def _with_drops(tables: Sequence[Table], profile: Profile, found: Found) -> list[TableView]:
+def _with_drops(tables: Sequence[Table], profile: Profile, found: Found, drop: float) -> list[TableView]:
     """Each table, and after it the one of what its reductions change."""
     views = []
     for table in tables:
         if view := found.views.get(table.name):
-            views += [view, drops(table, view, profile, found.best)]
+            views += [view, drops(table, view, profile, found.best, drop)]
     return [view for view in views if view]
 
 
@@ -135,9 +140,12 @@ def _write_plots(plots: Sequence[Plot], folder: Path) -> None:
 
 def _print(tables: Sequence[Table], profile: Profile, found: Found, options: argparse.Namespace) -> None:
     if options.format == "html":
-        _print_page(page_text(tables, profile, found, options.runs), options.runs)
+        _print_page(page_text(tables, profile, found, options.runs, drop=options.power), options.runs)
         return
-    views = list(found.views.values()) if options.format in CELLS_ONLY else _with_drops(tables, profile, found)
+    if options.format in CELLS_ONLY:
+        views = list(found.views.values())
+    else:
+        views = _with_drops(tables, profile, found, options.power)
     if options.format or not sys.stdout.isatty():
         print(render(views, options.format or "github"), end="")
         return
@@ -170,7 +178,7 @@ def _serve(tables: Sequence[Table], profile: Profile, options: argparse.Namespac
     def make_page() -> str:
         found = look(tables, profile, options.runs, all_of_them=bool(options.tables), kept=kept)
         kept.update(found.views)  # also while a stopped sweep starts again
-        return page_text(tables, profile, found, options.runs, live=True)
+        return page_text(tables, profile, found, options.runs, live=True, drop=options.power)
 
     serve(make_page, options.port or PORT)
 

@@ -20,9 +20,12 @@ DIGITS = 9
 """Decimals of a difference; those after them are noise of binary numbers."""
 
 
-def drops(table: Table, view: TableView, profile: Profile, best: Mapping[CellKey, Record]) -> TableView | None:
+def drops(
+    table: Table, view: TableView, profile: Profile, best: Mapping[CellKey, Record], drop: float = 0
+) -> TableView | None:
     """The changes of the accuracies in `view`, which is `table` as it stands, from those of its baseline, or else of
-    r = 0, with their intervals; None where it has none of a reduction with that beside it.
+    r = 0, with their intervals; None where it has none of a reduction with that beside it. With a `drop`, in points,
+    notes say how many videos would tell it.
 
     An accuracy that a stand-in measures without any reduction, its r being too small, has none, and a note says so.
     """
@@ -42,7 +45,7 @@ def drops(table: Table, view: TableView, profile: Profile, best: Mapping[CellKey
             pairs[key] = places[start].record, place.record
     if not entries:
         return None
-    judged, said = judge(entries, pairs)
+    judged, said = judge(entries, pairs, drop)
     entries |= judged
     notes += said
     rows, columns = {row for row, _ in entries}, {column for _, column in entries}

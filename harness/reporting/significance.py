@@ -1,10 +1,11 @@
 """Which changes of accuracy are real: intervals over the same videos, and a correction for testing several."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 from results.answers import answers_of
-from results.paired import LEVEL, Paired, by_chance, holm, interval, paired
+from results.paired import LEVEL, POWER, Paired, by_chance, holm, interval, paired, videos_needed
 from results.records import Record
 from results.render.table_view import Entry
 
@@ -14,25 +15,19 @@ NAMED = 3
 
 
 def judge(
-    entries: Mapping[Key, Entry], pairs: Mapping[Key, tuple[Record | None, Record | None]]
+    entries: Mapping[Key, Entry], records: Mapping[Key, tuple[Record | None, Record | None]], drop: float = 0
 ) -> tuple[dict[Key, Entry], list[str]]:
-    """The changes with their intervals, those marked that chance could have made, and notes on how; `pairs` are the
-    records before and after each."""
+    """The changes with their intervals, those marked that chance could have made, and notes on how; `records` are those
+    before and after each. With a `drop`, in points, also how many videos would tell it."""
     found: dict[Key, Paired] = {}
     without: dict[str, list[str]] = {}
-    for key, (before, after) in pairs.items():
+    for key, (before, after) in records.items():
         if entries[key].value is None or not before or not after:
             continue
         try:
-            one, other = answers_of(before), answers_of(after)
-            pair = paired(one, other) if one and other else None
-            why = "its accuracies are over other videos" if one and other else "a record does not keep which were right"
+            found[key] = paired_records(before, after)
         except ValueError as error:
-            pair, why = None, str(error)
-        if pair:
-            found[key] = pair
-        else:
-            without.setdefault(why, []).append(", ".join(key))
+            without.setdefault(str(error), []).append(", ".join(key))
     corrected = dict(zip(found, holm([by_chance(pair) for pair in found.values()]), strict=True))
     judged = {
         key: replace(entries[key], interval=interval(pair), chance=corrected[key] > LEVEL)
@@ -42,7 +37,30 @@ def judge(
     for why, where in without.items():
         named = "; ".join(where) if len(where) <= NAMED else f"{len(where)} changes"
         notes.append(f"no interval for {named}: {why}")
-    return judged, notes
+    return judged, notes + (_needed(found, drop) if drop else [])
+
+
+def paired_records(before: Record, after: Record) -> Paired:
+    """Two accuracies over the same videos. ValueError saying why they cannot be compared so."""
+    one, other = answers_of(before), answers_of(after)
+    if not one or not other:
+        raise ValueError("a record does not keep which videos were right")
+    pair = paired(one, other)
+    if not pair:
+        raise ValueError("its accuracies are over other videos")
+    return pair
+
+
+def _needed(found: Mapping[Key, Paired], drop: float) -> list[str]:
+    """A line a row: how many videos tell a drop of so many points."""
+    rows: dict[str, list[str]] = {}
+    for (row, column), pair in found.items():
+        videos = videos_needed(pair, drop)
+        share = 100 * pair.changed / pair.videos
+        many = f"{videos:,.0f} videos" if math.isfinite(videos) else "no number of videos would do, as too few change"
+        rows.setdefault(row, []).append(f"{column} {many} ({share:.2g} % of the answers change)")
+    told = f"to tell a drop of {drop:g} points in {100 * POWER:.0f} of 100 cases"
+    return [f"{told}, {row}: {'; '.join(columns)}" for row, columns in rows.items()]
 
 
 def _notes(found: Mapping[Key, Paired], judged: Mapping[Key, Entry]) -> list[str]:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.profiles import Profile
+from harness.reporting.significance import paired_records
 from harness.reporting.table_places import Place, doubts, places_of, quartiles, stand_ins
 from harness.reporting.trends.course import curves
 from harness.reporting.trends.speed import speed_ups
 from harness.tables import Table
 from results.metrics import METRICS, of_kind
+from results.paired import interval
 from results.records import CellKey, Record
 from results.render.plot import Plot, Point, Series, marked_notes
 
@@ -56,6 +58,7 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
     records: dict[tuple[str, str], Record] = {}
     printed: dict[tuple[str, str], float] = {}
     others = [place for place in places if place.wanted.metric == cost and _counted_of_another(place)]
+    starts = {place.wanted: place.record for place in places if place.wanted.reduction == "none" and place.record}
     for place in places:
         if place.wanted.metric == cost and place.record and place not in others:
             records.setdefault(_what(place), place.record)
@@ -67,7 +70,8 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
         if not place.record or not paid:
             return None
         x_low, x_high = quartiles(paid)
-        y_low, y_high = _interval(place.record)
+        start = starts.get(replace(place.wanted, reduction="none"))
+        y_low, y_high = _of_change(start, place.record) or _interval(place.record)
         bars = {"x_low": x_low, "x_high": x_high, "y_low": y_low, "y_high": y_high}
         doubtful = doubts(place.record) + doubts(paid, METRICS[cost].axis)
         about: dict[str, Any] = {"record": place.record.id, "tag": place.tag, "doubts": doubtful} | bars
@@ -87,7 +91,10 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
         return None
     notes = []
     if any(point.y_low is not None for point in points):
-        notes.append("vertical bars: 95 % interval of an accuracy, by the number of videos (Wilson)")
+        alone = "95 % interval of an accuracy, by the number of videos (Wilson)"
+        of_changes = "95 % interval of the change from r = 0, over the same videos (Tango)"
+        changes = any(_of_change(starts.get(replace(one.wanted, reduction="none")), one.record) for one in accuracies)
+        notes.append(f"vertical bars: {f'{of_changes}; of r = 0, {alone}' if changes else alone}")
     if any(point.x_low is not None for point in points):
         notes.append("horizontal bars: the middle half of a timing's samples")
     if any(point.published for point in points):
@@ -140,6 +147,19 @@ def _by_method(
 
 def _what(place: Place) -> tuple[str, str]:
     return place.wanted.model, place.wanted.reduction
+
+
+def _of_change(start: Record | None, record: Record | None) -> tuple[float, float] | None:
+    """The interval of a change about where it begins, in percent; None for the beginning itself, and where the two were
+    not found right video by video."""
+    if not start or not record or start is record:
+        return None
+    try:
+        low, high = interval(paired_records(start, record))
+    except ValueError:
+        return None
+    low, high = start.value + low, start.value + high
+    return (low, high) if low <= record.value <= high else None
 
 
 def _interval(record: Record) -> tuple[float, float] | tuple[None, None]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
+from results.answers import NAME as ANSWERS
 from results.records import Record
 from results.render import render
 from results.render.page.content import Figure, Job, Page
@@ -59,7 +60,7 @@ def _record(record: Record, parts: _Parts) -> dict[str, int]:
     for name in (item.name for item in fields(record) if item.name != "id"):
         value = getattr(record, name)
         if name in NESTED:
-            value = {key: parts.add(one) for key, one in value.items()}
+            value = {key: parts.add(one) for key, one in value.items() if key != ANSWERS}
         if name == "skipped" and len(value) > SKIPPED_MOST:
             value = [
                 *value[:SKIPPED_MOST],
@@ -77,7 +78,7 @@ def _cells(view: TableView, page: Page) -> Iterable[tuple[str, dict[str, Any]]]:
     for key, entry in cell_ids(view):
         cell = {
             "metric": entry.metric,
-            "change" if entry.signed else "value": entry.measured_text,
+            "change" if entry.signed else "value": f"{entry.measured_text} {entry.interval_text}".strip(),
             "published": entry.published_text(),
             "difference": entry.difference_text,
             "status": entry.word,

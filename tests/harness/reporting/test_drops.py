@@ -24,14 +24,14 @@ from tests.harness.test_report import demo_cell
 WHOLE = {"evaluated": 64, "listed": 64}
 
 
-def derived(tmp_path: Path, table: str | Table = "table2") -> TableView | None:
+def derived(tmp_path: Path, table: str | Table = "table2", drop: float = 0) -> TableView | None:
     table, profile, runs = (
         load_table(table) if isinstance(table, str) else table,
         small_profile(tmp_path),
         tmp_path / "runs",
     )
     best = best_by_cell(read_records(runs)[0])
-    return drops(table, view_table(table, profile, best, read_progress(runs), runs), profile, best)
+    return drops(table, view_table(table, profile, best, read_progress(runs), runs), profile, best, drop)
 
 
 def test_changes_from_the_same_views_of_r_0(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_changes_from_the_same_views_of_r_0(tmp_path: Path) -> None:
     stand_in, videos, intervals = found.notes
     assert stand_in.startswith("vit_demo on motion stands in for vit_large on k400; r is scaled by 49/196")
     assert videos == "accuracies over 64 videos: one video is 1.56 points"
-    assert intervals == "no interval for 2x3, r=48: a record does not keep which were right"
+    assert intervals == "no interval for 2x3, r=48: a record does not keep which videos were right"
 
 
 def test_signs_in_the_text_formats(tmp_path: Path) -> None:
@@ -249,3 +249,17 @@ def test_changes_from_a_named_row(tmp_path: Path) -> None:
     assert found
     assert found.title == "grid: change from row 1, in points"
     assert {row: entry.value for (row, _), entry in found.entries.items()} == {"row 0": 1.0, "row 2": -1.0}
+
+
+def test_how_many_videos_would_tell_a_drop(tmp_path: Path) -> None:
+    runs, start = tmp_path / "runs", "1" * 900 + "0" * 100
+    put_answers(runs, "r=0", "2x3", start)
+    put_answers(runs, "r=48", "2x3", "0" * 12 + start[12:-8] + "1" * 8)  # 20 of 1,000 change: 2 %
+    put_answers(runs, "r=64", "2x3", start)
+    found = derived(tmp_path, drop=0.1)
+    assert found
+    # (1.96 · √0.02 + 0.84 · √(0.02 − 0.001²))² / 0.001² (Connor, 1987)
+    assert found.notes[-1] == (
+        "to tell a drop of 0.1 points in 80 of 100 cases, 2x3: r=48 156,975 videos (2 % of the answers change); "
+        "r=64 no number of videos would do, as too few change (0 % of the answers change)"
+    )
