@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,11 @@ from harness.arguments import Parser, add_common, points, profile_options, run, 
 from harness.planning.present import CONTENTS, Present, same_inputs
 from harness.planning.text import command
 from harness.profiles import Profile, load_profile
+from harness.reporting.against import EQUAL, HEADERS, NOISE, compare, how_they_differ, lines_of, summary
 from harness.reporting.drops import drops
 from harness.reporting.fill import view_table
 from harness.tables import Table, load_tables, table_names
+from results.exported import read_exported
 from results.files import replacing
 from results.progress import JobProgress, read_progress
 from results.records import CellKey, Record, best_by_cell, read_records
@@ -47,6 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     layout = "how to print the tables; default: coloured on a terminal, else github; html writes a self-contained page"
     how.add_argument("--format", choices=sorted([*formats(), "html"]), help=layout)
     how.add_argument("--json", action="store_true", help="print one JSON object a cell instead")
+    against = "compare the values with those of another runs folder or exported file; 1 where some differ"
+    how.add_argument("--against", type=Path, metavar="DIR|FILE", help=against)
     how.add_argument("--serve", action="store_true", help="serve the page live, to browsers on this machine only")
     parser.add_argument("--port", type=whole_number, metavar="N", help=f"of --serve ({PORT})")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="also write the plots as PDF and SVG into DIR")
@@ -54,8 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--power", type=points, default=0.0, metavar="POINTS", help="say how many videos would tell such a drop"
     )
     options = parser.parse_args(arguments)
-    if options.serve and options.plots:
-        parser.error("argument --plots: not allowed with argument --serve")
+    if options.plots and (options.serve or options.against):
+        parser.error(f"argument --plots: not allowed with argument {'--serve' if options.serve else '--against'}")
     if options.port and not options.serve:
         parser.error("argument --port: only allowed with argument --serve")
     try:
@@ -67,6 +71,8 @@ def main(arguments: list[str] | None = None) -> int:
         found = look(tables, profile, options.runs, all_of_them=bool(options.tables))
         for warning in found.warnings:
             print(f"warning: {warning}", file=sys.stderr)
+        if options.against:
+            return _compare(tables, profile, found, options)
         if options.plots:
             _write_plots(_plots(tables, profile, found, options.runs), options.plots)
         if options.json:
@@ -89,7 +95,7 @@ def look(tables: Sequence[Table], profile: Profile, runs: Path, all_of_them: boo
     records, warnings = read_records(runs)
     present = Present(profile, runs.absolute())
     records = [present.marked(record) for record in records]
-    best = best_by_cell(filter(present.answers, records), present.settings, same_inputs, CONTENTS)
+    best = chosen(records, present)
     jobs = read_progress(runs)
     views = {table.name: view_table(table, profile, best, jobs, runs) for table in tables}
     if not all_of_them:
@@ -100,6 +106,11 @@ def look(tables: Sequence[Table], profile: Profile, runs: Path, all_of_them: boo
             names = ", ".join(sorted(others))
             warnings = [*warnings, f"{names}: also swept in {runs}; name its TOML file to show it"]
     return Found(records, best, jobs, views, warnings)
+
+
+def chosen(records: Iterable[Record], present: Present) -> dict[CellKey, Record]:
+    """Of each cell the record that stands for it."""
+    return best_by_cell(filter(present.answers, records), present.settings, same_inputs, CONTENTS)
 
 
 def page_text(
@@ -152,6 +163,32 @@ def _print(tables: Sequence[Table], profile: Profile, found: Found, options: arg
     from results.render import terminal
 
     terminal.show(views, sys.stdout)
+
+
+def _compare(tables: Sequence[Table], profile: Profile, found: Found, options: argparse.Namespace) -> int:
+    """Print the values beside others of the same cells; 1 where some differ, or cannot be compared."""
+    from tabulate import tabulate
+
+    if not options.against.exists():
+        raise ValueError(f"{options.against} is neither a runs folder nor a file of `python -m harness.export`")
+    if options.against.is_dir():
+        records, warnings = read_records(options.against)
+    else:
+        records, warnings = list(read_exported(options.against).records), []
+    for warning in warnings:
+        print(f"warning: {options.against}: {warning}", file=sys.stderr)
+    there = chosen(records, Present(profile, options.runs.absolute()))
+    passed, any_cell = True, False
+    for table in tables:
+        if compared := compare(table, profile, found.best, there):
+            any_cell = True
+            passed = passed and all(one.verdict in (EQUAL, NOISE) for one in compared)
+            print(f"### {table.title}: {options.runs} against {options.against}\n")
+            print(tabulate(lines_of(compared), HEADERS, "pipe", disable_numparse=True) + "\n")
+            print("\n".join(f"- {line}" for line in [summary(compared), *how_they_differ(compared)]) + "\n")
+    if not any_cell:
+        raise ValueError(f"neither {options.runs} nor {options.against} has values of these tables")
+    return 0 if passed else 1
 
 
 def _print_page(text: str, runs: Path) -> None:

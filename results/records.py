@@ -58,8 +58,7 @@ class Record:
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
-        problem = _problem(vars(self))
-        if problem:
+        if problem := _problem(vars(self)):
             raise ValueError(f"record {self.id!r:.80}: {problem}")
 
 
@@ -69,13 +68,12 @@ def write_record(runs: Path, record: Record) -> Path:
     A file in its place that is no record (cut short by a full disk, say) is moved aside, not deleted.
     """
     path = _folder(runs) / f"{record.id}.json"
-    content = {name: getattr(record, name) for name in _NAMES}
-    if not write_json_once(path, content):
+    if not write_json_once(path, content_of(record)):
         try:
             _read(path)
         except ValueError:
             os.replace(path, path.with_suffix(".unreadable"))
-            write_json_once(path, content)
+            write_json_once(path, content_of(record))
     return path
 
 
@@ -205,15 +203,24 @@ def _rank(record: Record) -> tuple[bool, int, str, str]:
     return record.status != "projected", record.counts.get("evaluated", 0), record.ended, record.id
 
 
-def _read(path: Path) -> Record:
-    content = read_json(path)
+def content_of(record: Record) -> dict[str, Any]:
+    """What the file of a record holds."""
+    return {name: getattr(record, name) for name in _NAMES}
+
+
+def record_of(content: Mapping[str, Any]) -> Record:
+    """The record of such a content; ValueError saying why it is none."""
     if content.get("schema") != SCHEMA:
         raise ValueError(f"its schema is {content.get('schema')!r:.20}, this version reads {SCHEMA}")
-    missing = [name for name in _NAMES if name not in content]
-    if missing:
+    if missing := [name for name in _NAMES if name not in content]:
         raise ValueError(f"it lacks {', '.join(missing)}")
     record = Record(**{name: content[name] for name in _NAMES})
     _complete(record)
+    return record
+
+
+def _read(path: Path) -> Record:
+    record = record_of(read_json(path))
     if record.id != path.stem:
         raise ValueError(f"its id is {record.id}")
     return record

@@ -16,6 +16,7 @@ CONTROL = ("jobs.spec", "jobs.data", "jobs.cost", "jobs.run", "jobs.node", "jobs
 """What harness/ may import of jobs/: what a job is, and what it has run elsewhere."""
 FLOORS = {
     "harness": (
+        ("export", "import"),
         ("sweep", "report", "status", "doctor", "datasets"),
         ("arguments",),
         ("reporting",),

@@ -15,11 +15,12 @@ from harness.running.retries import ENDED_BADLY, interrupted, why, wordless
 from harness.tables import Entry as Declared
 from harness.tables import Table
 from jobs.spec.cells import Cell, same_shares, tokens_per_slot
+from results.exported import IMPORTED
 from results.figure_files import figures_of
 from results.metrics import METRICS, of_job
 from results.progress import JobProgress
 from results.published import load_published
-from results.records import CELL_FIELDS, CellKey, Record, cell_key, setting
+from results.records import CELL_FIELDS, CellKey, Record, as_dict, cell_key, setting
 from results.render.table_view import Entry, TableView
 
 FIELDS = set(CELL_FIELDS)
@@ -274,7 +275,9 @@ def _provenance(records: Iterable[Record]) -> list[str]:
             record, "recipe.precision" if METRICS[record.cell["metric"]].job == "train" else "precision"
         )
         device = machine.get("gpu") or machine.get("cpu")
-        what = ", ".join(str(part) for part in (precision, device, machine.get("host"), commit) if part)
+        source = as_dict(record.provenance.get(IMPORTED))
+        imported = f"imported from {source.get('file')}" if source else ""
+        what = ", ".join(str(part) for part in (precision, device, machine.get("host"), commit, imported) if part)
         lines.setdefault(what, []).append(record.ended[:10])
     notes = []
     for what, days in lines.items():

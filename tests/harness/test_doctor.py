@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from harness import doctor
 from harness.checking import packages, runs_folder
+from tests.bad_videos import numbered_frames, write_video
 from tests.harness.conftest import Slurm
 from tests.harness.made import make_grid, make_profile
 
@@ -43,7 +45,7 @@ def examine(
     """The exit code and the lines of the doctor, of a grid on a profile whose videos are there, after `mutate`."""
     profile = make_profile(folder, stand_in=False, **launch)
     for number in range(80):
-        (folder / f"{number}.mp4").write_bytes(b"a video")
+        (folder / f"{number}.mp4").write_bytes(VIDEO)
     grid = folder / "grid.toml"
     grid.write_text(GRID.format(model=model, metric=metric))
     mutate(folder)
@@ -65,6 +67,14 @@ def test_where_all_is_well_every_line_is_ok(tmp_path: Path, capsys: pytest.Captu
         "ok packages", "ok packages", "ok runs folder", "ok links", "ok clock", "ok disk",
     ]  # fmt: skip
     assert "80 videos, labels 0 … 15; 20 sampled are there" in lines[2]
+
+
+def _video() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return write_video(Path(folder) / "video.mp4", numbered_frames(3)).read_bytes()
+
+
+VIDEO = _video()
 
 
 def _write(name: str, text: str) -> Callable[[Path], object]:
@@ -159,7 +169,7 @@ def test_without_tables_those_are_looked_at_that_can_be_measured(
 ) -> None:
     profile = make_profile(tmp_path, cpus_per_task=2)
     for number in range(64):
-        (tmp_path / f"{number}.mp4").write_bytes(b"a video")
+        (tmp_path / f"{number}.mp4").write_bytes(VIDEO)
     options = ["--profile", str(profile), "--runs", str(tmp_path / "runs"), "--no-trial", "--set", "pretrained={}"]
     assert doctor.main(options) == 0
     said = capsys.readouterr().out
