@@ -139,10 +139,16 @@ def lines_of(compared: Sequence[Compared]) -> list[list[str]]:
     for one in compared:
         digits = decimals(one.metric)
         texts = [f"{record.value:.{digits}f}" if record else "" for record in (one.here, one.there)]
-        change = f"{one.here.value - one.there.value:+.{digits}f}" if one.here and one.there else ""
+        change = _change(one.here.value - one.there.value, digits) if one.here and one.there else ""
         verdict = f"{one.verdict}: {one.why}" if one.why else one.verdict
         rows.append([one.row, one.column, one.metric, *texts, change, verdict])
     return rows
+
+
+def _change(difference: float, digits: int) -> str:
+    """With its sign, and never as zero where it is not."""
+    text = f"{difference:+.{digits}f}"
+    return f"{difference:+.2g}" if difference and not float(text) else text
 
 
 def summary(compared: Sequence[Compared]) -> str:
