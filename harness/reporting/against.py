@@ -1,6 +1,11 @@
 """Two measurements of the same cells side by side: what differs, beyond noise or not, and what was different about how
-they were made."""
+they were made.
 
+Where nothing but the code is different there is no noise: the same videos get the same answers. Other weights, kernels
+or machines change answers for either side, and chance decides by how many (McNemar).
+"""
+
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +26,8 @@ HOW = ("settings", "versions", "python", "machine", "git")
 PASSING = ("host", "memory", "threads", "system")
 """Of these, what is told apart by nothing that could alter a value."""
 HEADERS = ("row", "column", "metric", "here", "there", "difference", "verdict")
+_CODE = re.compile(r"git\.|settings\.(method|plugin)$")
+"""What says which code it was."""
 NAMED = 3
 """Cells that a difference of settings names; more are counted."""
 
@@ -83,8 +90,16 @@ def _of_accuracies(here: Record, there: Record) -> tuple[str, str, float | None]
     if not pair.changed:
         return EQUAL, f"the same {pair.videos:,} answers", None
     low, high = interval(pair)
-    why = f"{pair.changed:,} of {pair.videos:,} answers differ; 95 % interval {low:+.2f} to {high:+.2f}"
-    return NOISE, why, by_chance(pair)
+    why = f"{pair.changed:,} of {pair.videos:,} answers differ"
+    if _only_code_differs(here, there):
+        return DIFFERS, f"{why}, and nothing but the code does", None
+    return NOISE, f"{why}; 95 % interval {low:+.2f} to {high:+.2f}", by_chance(pair)
+
+
+def _only_code_differs(here: Record, there: Record) -> bool:
+    """Whether settings, versions and hardware are the same, so that the same code would give the same answers."""
+    one, other = (dict(_flat(_how(record))) for record in (here, there))
+    return all(one.get(name) == other.get(name) for name in one.keys() | other.keys() if not _CODE.match(name))
 
 
 def _of_timings(here: Record, there: Record) -> tuple[str, str, float | None]:
@@ -125,11 +140,11 @@ def _how(record: Record) -> dict[str, Any]:
 
 
 def _flat(content: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
-    """The values of nested mappings by dotted names."""
+    """The values of nested mappings by dotted names, without paths: what they lead to has its digest."""
     for name, value in content.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{before}{name}.")
-        elif not name.endswith("path"):
+        elif name != "path" and not str(value).startswith("/"):
             yield f"{before}{name}", value
 
 

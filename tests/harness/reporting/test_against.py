@@ -42,16 +42,27 @@ def compared(tmp_path: Path, *cells: Cell) -> list[Compared]:
         ("0" * 12 + START[12:-1] + "1", DIFFERS, "13 of 1,000 answers differ; 95 % interval -2.00 to -0.48"),
     ],
 )
-def test_accuracies_are_compared_answer_by_answer(tmp_path: Path, letters: str, verdict: str, why: str) -> None:
-    put_accuracy(tmp_path / "here", letters)
+def test_accuracies_on_other_hardware_are_compared_answer_by_answer(
+    tmp_path: Path, letters: str, verdict: str, why: str
+) -> None:
+    put_accuracy(tmp_path / "here", letters, provenance=V100)
     put_accuracy(tmp_path / "there", START)
     (one,) = compared(tmp_path, ACCURACY)
     assert (one.verdict, one.why) == (verdict, why)
 
 
+def test_where_nothing_but_the_code_differs_there_is_no_noise(tmp_path: Path) -> None:
+    for name, letters in (("here", "0" + START[1:]), ("there", START)):
+        settings = {"method": name, "precision": "fp32", "dataset": {"root": f"/{name}"}}
+        provenance = V100 | {"git": {"commit": name}}
+        put_accuracy(tmp_path / name, letters, settings=settings, provenance=provenance)
+    (one,) = compared(tmp_path, ACCURACY)
+    assert (one.verdict, one.why) == (DIFFERS, "1 of 1,000 answers differ, and nothing but the code does")
+
+
 def test_answers_that_change_sides_alike_are_not_equal(tmp_path: Path) -> None:
     """The accuracies are the same, and the videos that were right are not."""
-    put_accuracy(tmp_path / "here", "0" + START[1:-1] + "1")
+    put_accuracy(tmp_path / "here", "0" + START[1:-1] + "1", provenance=V100)
     put_accuracy(tmp_path / "there", START)
     (one,) = compared(tmp_path, ACCURACY)
     assert one.verdict == NOISE
