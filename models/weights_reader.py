@@ -7,7 +7,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -76,14 +75,29 @@ def _is_safetensors(start: bytes, file: Path) -> bool:
     return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= file.stat().st_size - 8
 
 
+class _Inert:
+    """Stands for a number or an array of NumPy's in a file: none of NumPy's own code is given what the file says, as
+    that could be made to read any memory."""
+
+    def __init__(self, *arguments: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+_NUMPYS = (
+    "ndarray",
+    "dtype",
+    *(f"{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+)
+"""What pickles name of NumPy, in all its versions."""
+
+
 def _harmless() -> list[Any]:
     """What scripts store beside weights and what runs nothing when it is loaded: their command line as a Namespace
-    (VideoMAE's), and numbers and arrays of NumPy's, under the names that its versions have for the same functions."""
-    numbers = [getattr(np.dtypes, name) for name in np.dtypes.__all__]
-    made_by = [np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]]
-    names = ["numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct"]
-    older = list(zip(made_by, names, strict=True))
-    return [argparse.Namespace, np.ndarray, np.dtype, *numbers, *made_by, *older]
+    (VideoMAE's), and numbers and arrays of NumPy's, of which nothing is kept."""
+    return [argparse.Namespace, *((_Inert, f"numpy.{name}") for name in _NUMPYS)]
 
 
 def _read(file: Path) -> Any:

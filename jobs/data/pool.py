@@ -201,8 +201,9 @@ def serve(descriptor: int, parent: int) -> None:
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
 
     # Slow to import, so before the first deadline starts.
-    import av  # noqa: F401
+    import av  # noqa: F401  before decord, which makes the symbols of its own FFmpeg global
     import cv2
+    import decord  # noqa: F401
 
     cv2.setNumThreads(1)
     connection: Connection[Any, Any] = Connection(descriptor)

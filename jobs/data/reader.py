@@ -12,12 +12,14 @@ says why: by an edit list in MP4, and by VP8's invisible frames in Matroska.
 import os
 import stat
 import struct
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from jobs.data.containers import Container, NotRead, check_read, identify, shown_frames, streams
+from jobs.data.containers import Container, NotRead, check_read, identify, matroska, mp4, shown_frames, streams
 from jobs.data.decoding import by_decord, by_pyav
 from jobs.data.decoding.decoded import Decoded
 from jobs.data.decoding.faults import HandOver, Unreadable
@@ -26,7 +28,9 @@ from jobs.data.requests import Request, Video
 
 # cv2, decord and PyAV are imported where they are used: a process that only asks decoders for videos loads none.
 
-DECODERS = {by_pyav.NAME: by_pyav.decode, by_decord.NAME: by_decord.decode}
+Decode = Callable[..., Decoded]
+"""Of a file, its container, a request and, if that is known, the number of frames."""
+DECODERS: dict[str, Decode] = {by_pyav.NAME: by_pyav.decode, by_decord.NAME: by_decord.decode}
 """By the names that `containers.READ` has for them."""
 
 
@@ -43,7 +47,7 @@ def read_spans(file: str | Path, request: Request) -> Video:
     """As `read_video`, of only the parts of the file that the frames are in, wherever these are known to have the
     frames of the whole."""
     container = check_file(file)
-    if by_pyav.NAME in container.decoders:
+    if container.decoders[0] == by_pyav.NAME and container.name in (mp4.NAME, matroska.NAME):
         try:
             decoded = by_pyav.decode_spans(str(file), container, request)
         except HandOver:
@@ -55,8 +59,12 @@ def read_spans(file: str | Path, request: Request) -> Video:
 
 
 def _whole(file: str, container: Container, request: Request) -> Video:
-    for name in container.decoders:
-        decode = DECODERS[name]
+    """By the first decoder that does not hand over; what all hand over is PyAV's."""
+    turns: list[tuple[str, Decode]] = [(name, DECODERS[name]) for name in container.decoders]
+    if container.decoders[-1] == by_pyav.NAME:
+        turns.pop()
+    turns.append((by_pyav.NAME, partial(by_pyav.decode, last=True)))
+    for name, decode in turns:
         try:
             decoded, passes = decode(file, container, request), 1
             _check_count(file, container, decoded)
@@ -65,7 +73,7 @@ def _whole(file: str, container: Container, request: Request) -> Video:
         except HandOver:
             continue
         return _video(decoded, request, name, passes)
-    raise AssertionError("the last decoder hands nothing over")
+    raise AssertionError("PyAV hands nothing over when it is the last")
 
 
 def _video(decoded: Decoded, request: Request, decoder: str, passes: int = 1) -> Video:
@@ -101,7 +109,7 @@ def check_file(file: str | Path) -> Container:
             container = identify(content, info.st_size)
         if container.name in streams.CODECS:
             container = replace(container, codecs=codecs(str(file), container))
-        if not container.codecs:
+        if container.name and not container.codecs:
             with listening(), opened(str(file), container):
                 pass  # it may be no video at all
         check_read(container)

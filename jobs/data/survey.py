@@ -53,7 +53,7 @@ def _seconds(file: str) -> list[float]:
     import av
 
     try:
-        with av.open(file) as content:
+        with av.open(file, metadata_errors="replace") as content:
             return [content.duration / av.time_base] if content.duration else []
     except (av.FFmpegError, OSError):
         return []

@@ -68,9 +68,11 @@ class Container:
 
     @property
     def decoders(self) -> Decoders:
-        """Those that read all of its codecs, the one to take first in front."""
+        """Those that read all of its codecs, the one to take first in front: of several tracks it is not known here
+        which one a decoder takes, so what is not first for all of them comes last."""
         each = [READ[self.name][codec] for codec in self.codecs]
-        return tuple(name for name in each[0] if all(name in others for others in each))
+        both = [name for name in each[0] if all(name in others for others in each)]
+        return tuple(sorted(both, key=lambda name: max(decoders.index(name) for decoders in each)))
 
     @property
     def demuxer(self) -> str | None:
@@ -98,7 +100,7 @@ def identify(content: BinaryIO, size: int) -> Container:
 def check_read(container: Container) -> None:
     """NotRead where a file is in no container that is known, says no codec, or one that is not read in it."""
     if not container.name:
-        raise NotRead(f"in a container for which no frames were compared with another decoder: {REMUX}")
+        raise NotRead(f"not a video, or in a container that is not read: {REMUX}")
     if not container.codecs:
         raise NotRead(f"its codec is not named where {container.name} files have it: {REMUX}")
     if others := [one for one in container.codecs if one not in READ[container.name]]:

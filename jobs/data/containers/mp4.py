@@ -20,6 +20,8 @@ _OBJECTS = {0x20: "MPEG-4", **dict.fromkeys(range(0x60, 0x66), "MPEG-2"), 0x6A: 
 """What `mp4v` holds, by its object type (ISO/IEC 14496-1)."""
 _MOST, _SAMPLES = 2**26, 10**7
 """Bytes of a box's tables, and samples of a track, that are read at most."""
+_PARTS = 100
+"""Parts of an edit list, at most: each is looked for among all samples."""
 _NORMAL_SPEED = 1 << 16
 """The rate of an edit, in 16.16 fixed point."""
 
@@ -56,7 +58,11 @@ def shown_frames(content: BinaryIO, size: int) -> int | None:
     tables = _find(content, tracks[0], b"mdia", b"minf", b"stbl")
     movie = _find(content, Box(b"", 0, size), b"moov", b"mvhd")
     media = _find(content, tracks[0], b"mdia", b"mdhd")
-    if not parts or any(rate != _NORMAL_SPEED for _, _, rate in entries) or not (tables and movie and media):
+    if (
+        not 0 < len(parts) <= _PARTS
+        or any(rate != _NORMAL_SPEED for _, _, rate in entries)
+        or not (tables and movie and media)
+    ):
         return None
     # Lengths are in the movie's units of time, all else in the track's.
     units, own = _units(content, movie), _units(content, media)

@@ -1,1 +1,1 @@
-"""Decoders of videos, a file each: the frames wanted of one pass over a file, and every sign of damage on the way."""
+"""Decoders of videos, a file each: the frames wanted of a file, or of parts of it, and every sign of damage."""

@@ -38,7 +38,7 @@ def decode(file: str, container: Container, request: Request, num_frames: int = 
         except Unreadable as error:
             reason = str(error)
         except Exception as error:
-            if _ENDLESS in str(error) and container.decoders[-1] != NAME:
+            if _ENDLESS in str(error):
                 raise HandOver from None
             reason = _reason(error, log)
         # Now that the error is gone, so is its reference to the reader, whose thread would write on past the log's end.

@@ -14,7 +14,7 @@ class Decoded:
     listed: int
     """Frames that the file lists."""
     shown: int
-    """Frames that came."""
+    """Frames that came; where only parts were decoded, those that the packets promise."""
     frames: dict[int, np.ndarray]
     """Those wanted, by number, resized: (H, W, 3) uint8 RGB."""
 

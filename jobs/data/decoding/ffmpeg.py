@@ -51,22 +51,19 @@ class Reports:
 
 @contextmanager
 def listening() -> Iterator[Reports]:
-    """Hear what FFmpeg reports in this thread while this is open, and have its errors told as Unreadable."""
+    """Hear what FFmpeg reports in this thread while this is open, and have its errors told as Unreadable. What PyAV
+    hears at all is set for the whole process, and stays."""
     import av
 
-    level = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(False)  # a report like the one before may be of another file
-    try:
-        with av.logging.Capture() as messages:
-            reports = Reports(messages)
-            try:
-                yield reports
-            except av.FFmpegError as error:
-                reports.check()
-                raise Unreadable(f"no frames could be read: {error.strerror}") from None
-    finally:
-        av.logging.set_level(level)
+    with av.logging.Capture() as messages:
+        reports = Reports(messages)
+        try:
+            yield reports
+        except av.FFmpegError as error:
+            reports.check()
+            raise Unreadable(f"no frames could be read: {error.strerror}") from None
 
 
 @contextmanager
@@ -75,14 +72,17 @@ def opened(file: str, container: Container) -> "Iterator[tuple[InputContainer, a
     import av
 
     try:
-        # By the demuxer of what the content is, and nothing else that a path or a playlist could mean to FFmpeg.
-        content = av.open(f"file:{file}", format=container.demuxer, options={"protocol_whitelist": "file"})
+        # By the demuxer of what the content is, as a playlist, say, could have any other file opened.
+        options = {"protocol_whitelist": "file"}
+        content = av.open(f"file:{file}", format=container.demuxer, options=options, metadata_errors="replace")
     except av.FFmpegError as error:
         raise Unreadable(f"not a video: {error.strerror}") from None
     with content:
         stream = content.streams.best("video")
         if not isinstance(stream, av.VideoStream):
             raise Unreadable("no video stream")
+        if stream.codec_context is None:
+            raise Unreadable("its codec is not known")
         stream.codec_context.thread_count = 1
         if container.codecs == ("Motion JPEG",):
             # Its pictures do not need each other, so that there is no sound one that begins with errors.

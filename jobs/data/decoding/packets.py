@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from jobs.data.alive import beat
 from jobs.data.containers import Container, mp4
 from jobs.data.decoding.ffmpeg import opened
 from jobs.data.decoding.pictures import Pictures
@@ -38,6 +39,8 @@ class Packets:
     """Whether no other one needs it to be decoded."""
     samples: int = 0
     """How many the container lists, those included that an edit list leaves out; 0: it does not say."""
+    reorders: bool = False
+    """Whether the decoder expects pictures in another order than they are shown in."""
 
     @classmethod
     def of(cls, file: str, container: Container) -> "Packets":
@@ -46,11 +49,14 @@ class Packets:
         with opened(file, container) as (content, stream):
             pictures = Pictures(container, stream.codec_context.extradata or b"")
             packets.samples = stream.frames if container.name == mp4.NAME else 0
+            packets.reorders = stream.codec_context.has_b_frames
             for packet in content.demux(stream):
+                beat()
                 if packet.size:
-                    if packet.is_keyframe and pictures.begin_at(packet):
+                    entry, spare = pictures.look(packet)
+                    if entry and packet.is_keyframe:
                         packets.entries.append(len(packets.times))
-                    packets.spare.append(pictures.needed_by_none(packet))
+                    packets.spare.append(spare)
                     packets.times.append(packet.pts)
                     packets.hidden.append(packet.is_discard)
         return packets
@@ -58,12 +64,19 @@ class Packets:
     @property
     def listed(self) -> int:
         """Frames that the file lists."""
-        return max(self.samples, len(self.times))
+        return self.samples if self.samples > len(self.times) else len(self.times) - self._cut_off
 
     @property
     def shown(self) -> int:
         """Frames that the container means to be shown."""
-        return self.hidden.count(False)
+        return self.hidden.count(False) - self._cut_off
+
+    @property
+    def _cut_off(self) -> int:
+        """Pictures that are to be shown before the one that decoding begins with: of a stream that was cut out of
+        another, where those that they refer to are not there."""
+        first = self.times[0] if self.times and not self.samples else None
+        return 0 if first is None else sum(time is not None and time < first for time in self.times)
 
     def numbers(self) -> dict[int, int]:
         """The number of the frame that is shown at each time; empty where times do not tell frames apart."""
@@ -72,11 +85,14 @@ class Packets:
         return {time: number for number, time in enumerate(times)} if len(set(times)) == len(shown) else {}
 
     def spans(self, wanted: Iterable[int]) -> list[Span]:
-        """The packets that the frames `wanted` are decoded from; none where times do not tell frames apart, or decoding
-        cannot begin with the first packet."""
+        """The packets that the frames `wanted` are decoded from; none where times do not tell which frame is which, or
+        decoding cannot begin with the first packet."""
         time_of = {number: time for time, number in self.numbers().items()}
         if not time_of or self.entries[:1] != [0]:
             return []
+        times = [time for time in self.times if time is not None]
+        if self._cut_off or (self.reorders and times == sorted(times)):
+            return []  # times of decoding stand in for those of showing
         packet_of = {time: index for index, time in enumerate(self.times)}
         groups: dict[int, set[int]] = {}
         for number in wanted:

@@ -28,40 +28,40 @@ class Pictures:
         place = {"H.264": 4, "HEVC": 21}.get(self._codec, 0)
         known = configuration[:1] == b"\1" and len(configuration) > place
         self._width = (configuration[place] & 3) + 1 if known else 0
-        self._with_sets: bool | None = None
+        self._sets_inside = False
 
-    def begin_at(self, packet: "av.Packet") -> bool:
-        """Whether decoding can begin with `packet`, which its container says is a key frame.
+    def look(self, packet: "av.Packet") -> tuple[bool, bool]:
+        """Whether decoding can begin with `packet` if it is a key frame, and whether no other packet needs it.
 
-        It can with an IDR picture of H.264, an IDR, BLA or CRA picture of HEVC, and a key frame of VP9 or AV1. A key
-        frame of H.264 that is no IDR picture can be the beginning of an intra refresh, of which FFmpeg shows other
-        frames. Where the first packet brings parameters of its own, each must.
+        It can begin with an IDR picture of H.264, an IDR, BLA or CRA picture of HEVC, and a key frame of VP9 or AV1. A
+        key frame of H.264 that is no IDR picture can be the beginning of an intra refresh, of which FFmpeg shows other
+        frames. Once a packet has brought parameters, those of the container may be out of date, and only packets that
+        bring all of them will do. Pictures of H.264 say whether others refer to them. To be asked of all packets in
+        their order.
         """
         data = memoryview(packet)
         if self._codec == "VP9":
-            marker, existing, inter = data[0] >> 6, data[0] >> 3 & 1, data[0] >> 2 & 1
-            return marker == 2 and not existing and not inter
+            return self._key_of_vp9(data[0]), False
         if self._codec == "AV1":
             head = bytes(data[:3]).removeprefix(_DELIMITER)
-            return head[:1] != b"" and head[0] >> 3 & 15 == _SEQUENCE
+            return head[:1] != b"" and head[0] >> 3 & 15 == _SEQUENCE, False
         if self._codec not in ("H.264", "HEVC") or not self._width:
-            return False
+            return False, False
+        heads = list(self._units(data))
         hevc = self._codec == "HEVC"
-        kinds = [head >> 1 & 63 if hevc else head & 31 for head in self._units(data)]
+        kinds = [head >> 1 & 63 if hevc else head & 31 for head in heads]
         slices = [kind for kind in kinds if kind in (_HEVC_SLICES if hevc else _H264_SLICES)]
-        sets = any(kind in (_HEVC_SETS if hevc else _H264_SETS) for kind in kinds)
-        if self._with_sets is None:
-            self._with_sets = sets
-        entry = all(kind in _HEVC_ENTRIES if hevc else kind == _H264_IDR for kind in slices)
-        return bool(slices) and entry and (sets or not self._with_sets)
+        needed = _HEVC_SETS if hevc else _H264_SETS
+        self._sets_inside = self._sets_inside or not set(needed).isdisjoint(kinds)
+        entry = bool(slices) and all(kind in _HEVC_ENTRIES if hevc else kind == _H264_IDR for kind in slices)
+        spare = not hevc and bool(slices) and not any(head >> 5 & 3 for head in heads)
+        return entry and (not self._sets_inside or set(needed) <= set(kinds)), spare
 
-    def needed_by_none(self, packet: "av.Packet") -> bool:
-        """Whether no other packet needs `packet`: all its units say that H.264's pictures do not refer to them."""
-        if self._codec != "H.264" or not self._width:
-            return False
-        heads = list(self._units(memoryview(packet)))
-        pictures = any(head & 31 in _H264_SLICES for head in heads)
-        return pictures and not any(head >> 5 & 3 for head in heads)
+    @staticmethod
+    def _key_of_vp9(head: int) -> bool:
+        """Whether a frame that begins with this byte is a key frame; of the profile with a bit more it is not known."""
+        marker, profile, existing, inter = head >> 6, head >> 4 & 3, head >> 3 & 1, head >> 2 & 1
+        return marker == 2 and profile != 3 and not existing and not inter
 
     def _units(self, data: memoryview) -> Iterator[int]:
         """The first bytes of a packet's NAL units."""

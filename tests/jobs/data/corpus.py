@@ -51,6 +51,10 @@ CODINGS = {
     "h264-long": _h264("bframes=3:b-adapt=0", group=999),
     "h264-intra": _h264("", group=1),
     "h264-refresh": _h264("intra-refresh=1"),
+    "h264-interlaced": _h264("bframes=3:b-adapt=0:tff=1"),
+    "h264-deep": Coding(
+        "H.264", "libx264", {"preset": "veryfast", "crf": "20", "x264-params": f"threads=1:{X264}"}, "yuv420p10le"
+    ),
     "hevc-p": _hevc("bframes=0"),
     "hevc-open": _hevc("bframes=4:open-gop=1"),
     "vp8": Coding("VP8", "libvpx", {"cpu-used": "8", "g": "60"}),
@@ -88,7 +92,7 @@ READ: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "uneven.mp4": ("MP4", "mp4", ("h264-p", "h264-b", "hevc-open", "vp9-lag", "av1", "mjpeg")),
     "sound.mp4": ("MP4", "mp4", ("h264-b",)),
     "mkv": ("Matroska", "matroska", (*_X26, *_AV1, *_MPEG)),
-    "live.mkv": ("Matroska", "matroska", ("h264-b", "hevc-open", "mpeg4-b")),
+    "live.mkv": ("Matroska", "matroska", ("h264-b", "h264-deep", "hevc-open", "mpeg4-b")),
     "late.mkv": ("Matroska", "matroska", ("h264-b", "hevc-open", "mpeg4-b")),
     "uneven.mkv": ("Matroska", "matroska", ("h264-b", "hevc-open", "mpeg4-p")),
     "sound.mkv": ("Matroska", "matroska", ("h264-b",)),

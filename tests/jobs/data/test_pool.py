@@ -287,7 +287,8 @@ def test_ten_kinds_of_bad_video_among_the_good(tmp_path):
         "empty": "an empty file",
         "folder": "a folder, not a file",
         "pipe": "a named pipe, not a file",
-        "text": "not a video: Invalid data found when processing input",
+        "text": "not a video, or in a container that is not read: copy it into MP4 or Matroska "
+        "(ffmpeg -i FILE -c copy FILE.mp4)",
         "audio_only": "no video stream",
         "single_frame": "a single frame, not a video",
     }

@@ -143,7 +143,7 @@ REASONS = {
     "empty": "an empty file",
     "folder": "a folder, not a file",
     "pipe": "a named pipe, not a file",
-    "text": "not a video: Invalid data found when processing input",
+    "text": r"not a video, or in a container that is not read: copy it .*",
     "audio_only": "no video stream",
     "truncated": r"truncated: \d+ bytes are missing of its 'mdat' box",
     "bit_flipped": "damaged: the decoder reported '.+'",
