@@ -9,6 +9,7 @@ from harness.planning.text import command
 from harness.profiles import Launch, Profile
 from harness.reporting.departures import departures, differences, meant
 from harness.reporting.near_ties import near_ties
+from harness.reporting.speed_notes import speed_notes
 from harness.reporting.training_notes import TIMES, training_notes
 from harness.running.queue import fraction, look_up, state_of
 from harness.running.retries import ENDED_BADLY, interrupted, why, wordless
@@ -43,6 +44,7 @@ def view_table(
     attempts = attempts_by_cell(jobs, {cell_key(cell) for cell, _ in measured.values()}, best, present)
     entries: dict[tuple[str, str], Entry] = {}
     shown: list[tuple[str, Record]] = []
+    timed: list[tuple[str, Record]] = []
     said_by: dict[tuple[str, str], str] = {}
     for declared in table.entries:
         place = (declared.row, declared.column)
@@ -53,6 +55,7 @@ def view_table(
             said_by[place] = attempt[0].id
         if record:
             shown.append((declared.row, record))
+            timed.append((", ".join(place), record))
             note = "; ".join(filter(None, [note, _newer_attempt(attempt, profile.launch, runs)]))
             entries[place] = _measured(declared, record, printed, note)
         else:
@@ -63,7 +66,7 @@ def view_table(
     standing_in = {wanted: cell for wanted, (cell, _) in measured.items()}
     stand_ins = _stand_ins(standing_in, {item.metric for item in published.values()})
     counted, unlike = _counted(used) + near_ties(used), differences(used) + _editions(used)
-    notes = stand_ins + training_notes(shown) + _figures(used, runs) + departures(used, present)
+    notes = stand_ins + training_notes(shown) + speed_notes(timed) + _figures(used, runs) + departures(used, present)
     notes += counted + _left_out(used) + unlike + _provenance(used)
     notes += _unknown(used, present)
     return TableView(

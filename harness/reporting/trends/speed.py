@@ -5,18 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from harness.reporting.alike import TIMED_ALIKE, TRAINED_ALIKE, unlike
 from harness.reporting.table_places import Place, doubts, quartiles, stand_ins
 from harness.reporting.training_notes import TIMES, speed_up
 from jobs.cost import multiply_adds
-from results.records import CellKey, Record, cell_key, setting
+from results.records import CellKey, Record, cell_key
 from results.render.plot import Plot, Point, Series, marked_notes
-
-TIMED_ALIKE = ("precision", "batch_size", "threads", "gpus", "device")
-TRAINED_ALIKE = (
-    *("recipe.precision", "micro_batch", "zero_stage", "activation_checkpointing", "compile"),
-    *("nodes", "tasks_per_node", "gpus", "device"),
-)
-"""Settings, by dotted name, in which two times must agree before one is divided by the other."""
 
 
 def speed_ups(name: str, places: list[Place], best: Mapping[CellKey, Record]) -> Plot | None:
@@ -82,17 +76,9 @@ def _alike(place: Place, base: Record, names: Iterable[str], left_out: dict[str,
     """Whether the place's time may be divided by that of `base`; says in `left_out` where it may not."""
     if not place.record:
         return False
-    for name in names:
-        mine, other = setting(place.record, name), setting(base, name)
-        if mine != other:
-            left_out[f"left out: {place.label}, as its {name.removeprefix('recipe.')} is {mine}, r = 0's {other}"] = (
-                None
-            )
-            return False
-    mine, other = _machine(place.record), _machine(base)
-    if mine != other:
-        left_out[f"left out: {place.label}, as it was timed on {mine}, r = 0 on {other}"] = None
-    return mine == other
+    if why := unlike(place.record, base, names):
+        left_out[f"left out: {place.label}, as {why}"] = None
+    return not why
 
 
 def _of_timing(place: Place, base: Record) -> Point | None:
@@ -134,8 +120,3 @@ def _unreduced(place: Place, metric: str) -> CellKey:
 
 def _has_steps(record: Record | None) -> bool:
     return bool(record and record.samples.get("step_s"))
-
-
-def _machine(record: Record) -> str:
-    machine = record.provenance.get("machine", {})
-    return str(machine.get("gpu") or machine.get("cpu") or "an unknown machine")

@@ -1,0 +1,27 @@
+"""Whether two times may be divided by each other."""
+
+from collections.abc import Iterable
+
+from results.records import Record, setting
+
+TIMED_ALIKE = ("precision", "batch_size", "threads", "gpus", "device")
+TRAINED_ALIKE = (
+    *("recipe.precision", "micro_batch", "zero_stage", "activation_checkpointing", "compile"),
+    *("nodes", "tasks_per_node", "gpus", "device"),
+)
+"""Settings, by dotted name, in which two times must agree."""
+
+
+def unlike(record: Record, base: Record, names: Iterable[str]) -> str:
+    """In what the time of `record` was taken in another way than that of `base`, that of r = 0; empty: in nothing."""
+    for name in names:
+        mine, other = setting(record, name), setting(base, name)
+        if mine != other:
+            return f"its {name.removeprefix('recipe.')} is {mine}, r = 0's {other}"
+    mine, other = _machine(record), _machine(base)
+    return "" if mine == other else f"it was timed on {mine}, r = 0 on {other}"
+
+
+def _machine(record: Record) -> str:
+    machine = record.provenance.get("machine", {})
+    return str(machine.get("gpu") or machine.get("cpu") or "an unknown machine")

@@ -1,0 +1,59 @@
+"""How many times as fast reductions are, with the intervals of these ratios, under the tables of their timings."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from harness.reporting.alike import TIMED_ALIKE, unlike
+from results.metrics import METRICS
+from results.ratios import ratio_interval
+from results.records import Record
+
+FASTER = ("clips/s",)
+"""Units of timings in which more is faster; in times less is."""
+SLOWER = ("ms",)
+LEAST = 5
+"""Samples of a timing from which medians are drawn anew."""
+
+
+@dataclass
+class _Group:
+    """Timings of one metric, model, dataset and views."""
+
+    base: Record | None = None
+    others: list[tuple[str, Record]] = field(default_factory=list)
+
+
+def speed_notes(shown: Iterable[tuple[str, Record]]) -> list[str]:
+    """A line for each metric and model of a table's timings: how many times as fast as without a reduction each is.
+    `shown` are what the places are called and their records, in order."""
+    groups: dict[tuple[str, ...], _Group] = {}
+    for place, record in shown:
+        cell = record.cell
+        if METRICS[cell["metric"]].unit in FASTER + SLOWER and len(_samples(record)) >= LEAST:
+            key = tuple(cell[name] for name in ("metric", "model", "dataset", "views"))
+            group = groups.setdefault(key, _Group())
+            if cell["reduction"] == "none":
+                group.base = group.base or record
+            else:
+                group.others.append((place, record))
+    return [line for (metric, model, *_), group in groups.items() for line in _told(metric, model, group)]
+
+
+def _told(metric: str, model: str, group: _Group) -> list[str]:
+    said = []
+    for place, record in group.others if group.base else ():
+        assert group.base
+        if not unlike(record, group.base, TIMED_ALIKE):
+            fast, slow = (record, group.base) if METRICS[metric].unit in FASTER else (group.base, record)
+            low, high = ratio_interval(_samples(fast), _samples(slow))
+            said.append(f"{place} {fast.value / slow.value:.2f} ({low:.2f} to {high:.2f})")
+    how = "times as fast as r = 0, with 95 % bootstrap intervals of the ratio of medians"
+    return [f"{metric} of {model}, {how}: {'; '.join(said)}"] if said else []
+
+
+def _samples(record: Record) -> list[float]:
+    """The samples behind a timing; none where its record has others than numbers."""
+    metric = record.cell["metric"]
+    found = record.samples.get(metric, record.samples.get("clips_per_s") if metric.startswith("clips_per_s") else None)
+    numbers = isinstance(found, list) and all(isinstance(one, int | float) and one > 0 for one in found)
+    return found if numbers and isinstance(found, list) else []
