@@ -15,6 +15,7 @@ from harness.reporting.against import EQUAL, HEADERS, NOISE, compare, how_they_d
 from harness.reporting.drops import drops
 from harness.reporting.fill import view_table
 from harness.tables import Table, load_tables, table_names
+from jobs.spec.cells import code_held
 from results.exported import read_exported
 from results.files import replacing
 from results.progress import JobProgress, read_progress
@@ -89,6 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+@code_held()
 def look(tables: Sequence[Table], profile: Profile, runs: Path, all_of_them: bool, kept: Collection[str] = ()) -> Found:
     """Read the runs folder; of the tables all, or those that have results and those in `kept`. ValueError where a cell
     is not valid."""

@@ -22,6 +22,7 @@ from harness.running.queue import look_up, under_way
 from harness.running.retries import why, wordless
 from harness.running.submission import Sent
 from harness.tables import Table, load_tables, table_names
+from jobs.spec.cells import code_held
 from jobs.spec.identity import identity
 from jobs.spec.jobs import Train
 from jobs.spec.sources import edition_of
@@ -91,6 +92,7 @@ def _recorded(runs: Path) -> set[str]:
     return {record.id for record in records} | {identity(record.cell, record.settings) for record in records}
 
 
+@code_held()
 def _plan(tables: list[Table], planner: Planner, runs: Path, options: argparse.Namespace) -> Plan:
     unfinished = read_progress(runs)
     look_up(unfinished)
@@ -98,6 +100,7 @@ def _plan(tables: list[Table], planner: Planner, runs: Path, options: argparse.N
     return make_plan(tables, planner, _recorded(runs), unfinished, running, fuse=not options.no_fuse)
 
 
+@code_held()
 def _submit(plan: Plan, profile: Profile, runs: Path) -> Sent:
     """Start what is not under way."""
     sent = launch.submit(plan, profile, runs)
@@ -191,6 +194,7 @@ def _show(plan: Plan, planner: Planner, runs: Path) -> None:
             print(f"\nsubmitted as ({name}):\n{text}")
 
 
+@code_held()
 def _conclude(plan: Plan, profile: Profile, runs: Path, options: argparse.Namespace) -> int:
     """Say how it went; 0 where every cell has its record."""
     have = _recorded(runs)

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import os
 import traceback
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -25,29 +26,38 @@ def is_plugin(thing: Any) -> bool:
 
 def digest_of(file: Path) -> str:
     """A short digest of a file and of those in its folder that it imports, and so on."""
-    return _digest(tuple((path, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(_with_imports(file))))
+    return _digest(tuple(sorted(_with_imports(os.fspath(file)).items())))
 
 
 @cache
-def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
-    contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path, _, _ in files]
+def _digest(files: tuple[tuple[str, tuple[int, int]], ...]) -> str:
+    contents = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path, _ in files]
     return hashlib.sha256("".join(contents).encode()).hexdigest()[:12]
 
 
-def _with_imports(file: Path) -> set[Path]:
-    found, open_files = set(), [file]
+def _with_imports(file: str) -> dict[str, tuple[int, int]]:
+    """The files, each with when it changed and its size. Looked at for every cell of a table, so by plain system
+    calls."""
+    found: dict[str, tuple[int, int]] = {}
+    open_files = [file]
     while open_files:
         one = open_files.pop()
         if one not in found:
-            found.add(one)
-            beside = [one.parent / name for name in _imported(one, one.stat().st_mtime_ns)]
-            sources = [source for path in beside for source in (path.with_suffix(".py"), path / "__init__.py")]
-            open_files += [source.resolve() for source in sources if source.is_file()]
+            stat = os.stat(one)
+            found[one] = stat.st_mtime_ns, stat.st_size
+            open_files += [os.path.realpath(path) for path in _sources(one, *found[one]) if os.path.isfile(path)]
     return found
 
 
 @cache
-def _imported(file: Path, changed: int) -> tuple[str, ...]:
+def _sources(file: str, changed: int, size: int) -> tuple[str, ...]:
+    """Where in a file's folder that could be which it imports, and the packages around it."""
+    folder = os.path.dirname(file)
+    beside = [os.path.join(folder, name) for name in _imported(Path(file))]
+    return tuple(source for path in beside for source in (f"{path}.py", os.path.join(path, "__init__.py")))
+
+
+def _imported(file: Path) -> tuple[str, ...]:
     """Paths, from a file's folder, of what it imports and of the packages around that, be they there or not."""
     try:
         tree = ast.parse(file.read_bytes())

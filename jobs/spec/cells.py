@@ -1,6 +1,8 @@
 """Cells, the values that tables are made of, and the one spelling of what they name. Imports nothing heavy."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -84,8 +86,29 @@ def method_digest(reduction: str) -> str:
 
 def code_of(model: str, reduction: str, metric: str = "") -> dict[str, str]:
     """Digests of the code that a cell rests on beside ours, and of the reduction's: settings of its record."""
+    key = model, reduction.partition(":")[0], metric
+    if _HELD and key in _HELD[-1]:
+        return dict(_HELD[-1][key])
     plugin = plugin_digest(model, metric)
-    return {"method": method_digest(reduction)} | ({"plugin": plugin} if plugin else {})
+    found = {"method": method_digest(reduction)} | ({"plugin": plugin} if plugin else {})
+    if _HELD:
+        _HELD[-1][key] = dict(found)
+    return found
+
+
+_HELD: list[dict[tuple[str, str, str], dict[str, str]]] = []
+"""What was found since code was held, the innermost last."""
+
+
+@contextmanager
+def code_held() -> Iterator[None]:
+    """While open, the files of each method and plugin are looked at once: for a plan or a report, which ask for
+    thousands of cells and mean one moment."""
+    _HELD.append({})
+    try:
+        yield
+    finally:
+        _HELD.pop()
 
 
 def check_short_clips(reduction: str, model: str, frames: int) -> None:

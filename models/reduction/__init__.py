@@ -42,8 +42,12 @@ OWN = ", or those in files given with --plugin"
 
 def methods() -> list[str]:
     """The names of all methods, users' included."""
-    built_in = (module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
-    return sorted({*built_in, *(name for name, method in REGISTRY.items() if is_plugin(method))})
+    return sorted({*_built_in(), *(name for name, method in REGISTRY.items() if is_plugin(method))})
+
+
+@cache
+def _built_in() -> tuple[str, ...]:
+    return tuple(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def source_digest(name: str) -> str:
