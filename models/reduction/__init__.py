@@ -6,6 +6,7 @@ checked before anything is queued.
 """
 
 import dataclasses
+import os
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -42,12 +43,15 @@ OWN = ", or those in files given with --plugin"
 
 def methods() -> list[str]:
     """The names of all methods, users' included."""
-    return sorted({*_built_in(), *(name for name, method in REGISTRY.items() if is_plugin(method))})
+    folders = tuple((folder, os.stat(folder).st_mtime_ns) for folder in __path__)
+    return sorted({*_built_in(folders), *(name for name, method in REGISTRY.items() if is_plugin(method))})
 
 
 @cache
-def _built_in() -> tuple[str, ...]:
-    return tuple(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
+def _built_in(folders: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+    """The methods in `folders`, each with when a file in it was last added or removed."""
+    found = iter_modules([folder for folder, _ in folders])
+    return tuple(module.name for module in found if not module.name.startswith("_"))
 
 
 def source_digest(name: str) -> str:
