@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from jobs.spec import plugins
-from jobs.spec.cells import code_of
+from jobs.spec.cells import code_held, code_of
 from jobs.spec.plugins import load_plugins
 from models import count_flops, create_model
 from models.catalog import ARCHITECTURES
@@ -100,6 +100,19 @@ def test_a_changed_file_is_other_code(tmp_path: Path) -> None:
     put(file, HEAD + KEEP + "  # changed\n")
     assert code_of("vit_demo", "mine:r=12") != before
     assert code_of("vit_demo", "none") == code_of("vit_base", "none")
+
+
+def test_while_code_is_held_its_files_are_looked_at_once(tmp_path: Path) -> None:
+    """For all cells of one plan or report; the next one sees what has changed."""
+    file = put(tmp_path / "mine.py", HEAD + KEEP)
+    load_plugins([file])
+    with code_held():
+        before = code_of("vit_demo", "mine:r=12")
+        put(file, HEAD + KEEP + "  # changed\n")
+        assert code_of("vit_demo", "mine:r=16") == before
+        with code_held():
+            assert code_of("vit_demo", "mine:r=12") != before
+    assert code_of("vit_demo", "mine:r=12") != before
 
 
 def test_a_model_and_a_metric_of_ones_own(tmp_path: Path) -> None:
