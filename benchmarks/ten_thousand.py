@@ -55,7 +55,7 @@ def main() -> None:
 
 def measure(cells: int) -> dict[str, tuple[float, float, float]]:
     """Wall and CPU seconds, and peak MiB, of each step of a sweep of so many jobs."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         runs, slurm, commands = (folder / one for one in ("runs", "slurm", "bin"))
         slurm.mkdir()
@@ -73,6 +73,7 @@ def measure(cells: int) -> dict[str, tuple[float, float, float]]:
             "adopt and wait for the end": step(sweep, lambda: finish_all(runs, slurm)),
             "sweep, nothing left to do": step(sweep),
             "report": step(report),
+            "report as a page": step([*report, "--format", "html"]),
             "status, all done": step(["status", "--runs", str(runs)]),
         }
 

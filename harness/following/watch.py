@@ -19,6 +19,7 @@ from harness.running.overflow import Overflow
 from harness.running.queue import fraction, look_up, on_its_way, silence, silent_s, under_way
 from harness.running.retries import again, reason, verdicts
 from harness.running.submission import Sent, Start
+from jobs.spec.cells import code_held
 from results.attempts import write_ended
 from results.progress import JobProgress
 from results.records import has_record, record_ids
@@ -155,6 +156,7 @@ def _together(again: Sequence[Start], waiting: Sequence[Start]) -> list[Start]:
     return list(found.values())
 
 
+@code_held()  # the records that are waited for are those that were planned
 def wait(plan: Plan, profile: Profile, runs: Path, sent: Sent | None = None) -> None:
     """Return when no task of the plan's jobs is running or may still start; `sent` says which have started so far."""
     if not plan.jobs:
