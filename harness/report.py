@@ -119,13 +119,16 @@ def page_text(
     tables: Sequence[Table], profile: Profile, found: Found, runs: Path, live: bool = False, drop: float = 0
 ) -> str:
     """The report as one HTML page."""
+    from harness.reporting.changed import changed
     from harness.reporting.page_content import build_page
     from results.render.page import render_page
 
     views = _with_drops(tables, profile, found, drop)
     plots = _plots(tables, profile, found, runs)
+    shown = [table for table in tables if table.name in found.views]
+    sides = [one for table in shown if (one := changed(table, profile, found.best, runs))]
     return render_page(
-        build_page(views, profile.name, found.records, found.jobs, runs, plots, found.warnings, live=live)
+        build_page(views, profile.name, found.records, found.jobs, runs, plots, found.warnings, sides, live=live)
     )
 
 

@@ -31,7 +31,7 @@ def drops(
     """
     cells = [(entry.row, entry.column) for entry in table.entries]
     places = dict(zip(cells, places_of(table, profile, best), strict=True))
-    starts = _starts(table, places)
+    starts = starts_of(table, places)
     entries, notes = {}, list(view.of_changes)
     pairs: dict[tuple[str, str], tuple[Record | None, Record | None]] = {}
     for key, place in places.items():
@@ -61,7 +61,7 @@ def drops(
     )
 
 
-def _starts(table: Table, places: Mapping[tuple[str, str], Place]) -> dict[tuple[str, str], tuple[str, str]]:
+def starts_of(table: Table, places: Mapping[tuple[str, str], Place]) -> dict[tuple[str, str], tuple[str, str]]:
     """By place of a table, that which its change is from: in its column the baseline's row, or else where the same is
     without a reduction."""
     if table.baseline:

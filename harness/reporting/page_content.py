@@ -17,7 +17,7 @@ from results.files import read_json
 from results.progress import JobProgress
 from results.provenance import utc_now
 from results.records import Record
-from results.render.page.content import Figure, Job, Log, Page
+from results.render.page.content import Changed, Figure, Job, Log, Page
 from results.render.page.data import as_text
 from results.render.page.drawable import problem_of
 from results.render.table_view import TableView
@@ -44,6 +44,7 @@ def build_page(
     runs: Path,
     plots: Sequence["Plot"],
     warnings: Sequence[str] = (),
+    changed: Sequence[Changed] = (),
     live: bool = False,
 ) -> Page:
     """Gather the page of `views`: tables as they stand, and tables derived from them.
@@ -66,6 +67,7 @@ def build_page(
         attempts=attempts,
         plots=plots,
         figures=_figures(shown, runs),
+        changed=changed,
         warnings=warnings,
         made="" if live else utc_now(),
         live=live,

@@ -71,6 +71,59 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """Two accuracies over the same videos."""
+
+    one: str
+    other: str
+    videos: int
+    lost: int
+    """Right by the first alone."""
+    won: int
+    """Right by the second alone."""
+
+    @property
+    def changed(self) -> int:
+        return self.lost + self.won
+
+
+@dataclass(frozen=True)
+class ChangedVideo:
+    """A video that changes of a table lose."""
+
+    video: str
+    label: str
+    lost: int
+    """Changes by which it is no longer right."""
+    won: int
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """What a change does to the accuracy of one class, in percent."""
+
+    label: str
+    place: str
+    videos: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What changes sides in a table."""
+
+    table: str
+    agreements: Sequence[Agreement]
+    more_agreements: int
+    changes: int
+    """From r = 0, or from the table's baseline."""
+    videos: Sequence[ChangedVideo]
+    more_videos: int
+    classes: Sequence[ClassChange]
+
+
+@dataclass(frozen=True)
 class Page:
     """The report. Derived tables follow the table that they are of."""
 
@@ -87,6 +140,8 @@ class Page:
     """The id of the job that says most about a cell without a record, or that is newer than its record."""
     plots: Sequence[Plot] = ()
     figures: Sequence[Figure] = ()
+    changed: Sequence[Changed] = ()
+    """By table, where two accuracies are over the same videos."""
     warnings: Sequence[str] = ()
     """What of the runs folder could not be read."""
     made: str = ""

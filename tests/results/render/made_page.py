@@ -14,6 +14,7 @@ from typing import Any
 
 from results.records import Record
 from results.render.page import Figure, Job, Log, Page, render_page
+from results.render.page.content import Agreement, Changed, ChangedVideo, ClassChange
 from results.render.plot import Plot, Point, Series
 from results.render.table_view import Entry, TableView
 
@@ -44,11 +45,20 @@ def make_page(records: int = 0, live: bool = False, **changes: Any) -> Page:
         },
         "plots": plots(),
         "figures": figures(),
+        "changed": [sides()],
         "warnings": ["records/half.json is ignored: not whole JSON"],
         "made": "" if live else "2026-03-02T10:00:00.000+00:00",
         "live": live,
     }
     return Page(**(content | changes))
+
+
+def sides() -> Changed:
+    """Pairs, videos and classes of a table, one of each with a hostile name."""
+    agreements = [Agreement("2x3, r=0", f"2x3, r={r}", 64, 3, number) for number, r in enumerate((48, 64, 80))]
+    videos = [ChangedVideo(HOSTILE, "12", 3, 0), ChangedVideo("val/a.mp4", "3", 1, 1)]
+    classes = [ClassChange(HOSTILE, "2x3, r=80", 4, 100.0, 50.0), ClassChange("3", "2x3, r=48", 4, 75.0, 100.0)]
+    return Changed(f"Table 2 {HOSTILE}", agreements, 7, 15, videos, 2, classes)
 
 
 def accuracies() -> TableView:
