@@ -128,7 +128,7 @@ def page_text(
     shown = [table for table in tables if table.name in found.views]
     sides = [one for table in shown if (one := changed(table, profile, found.best, runs))]
     return render_page(
-        build_page(views, profile.name, found.records, found.jobs, runs, plots, found.warnings, sides, live=live)
+        build_page(views, profile.name, found.records, found.jobs, runs, plots, found.warnings, live, sides)
     )
 
 

@@ -44,8 +44,8 @@ def build_page(
     runs: Path,
     plots: Sequence["Plot"],
     warnings: Sequence[str] = (),
-    changed: Sequence[Changed] = (),
     live: bool = False,
+    changed: Sequence[Changed] = (),
 ) -> Page:
     """Gather the page of `views`: tables as they stand, and tables derived from them.
 
