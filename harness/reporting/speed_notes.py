@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from harness.reporting.alike import TIMED_ALIKE, unlike
+from harness.reporting.table_places import samples_of
 from results.metrics import METRICS
 from results.ratios import ratio_interval
 from results.records import Record
@@ -29,7 +30,7 @@ def speed_notes(shown: Iterable[tuple[str, Record]]) -> list[str]:
     groups: dict[tuple[str, ...], _Group] = {}
     for place, record in shown:
         cell = record.cell
-        if METRICS[cell["metric"]].unit in FASTER + SLOWER and len(_samples(record)) >= LEAST:
+        if METRICS[cell["metric"]].unit in FASTER + SLOWER and _can_be_divided(record):
             key = tuple(cell[name] for name in ("metric", "model", "dataset", "views"))
             group = groups.setdefault(key, _Group())
             if cell["reduction"] == "none":
@@ -45,15 +46,12 @@ def _told(metric: str, model: str, group: _Group) -> list[str]:
         assert group.base
         if not unlike(record, group.base, TIMED_ALIKE):
             fast, slow = (record, group.base) if METRICS[metric].unit in FASTER else (group.base, record)
-            low, high = ratio_interval(_samples(fast), _samples(slow))
+            low, high = ratio_interval(samples_of(fast), samples_of(slow))
             said.append(f"{place} {fast.value / slow.value:.2f} ({low:.2f} to {high:.2f})")
     how = "times as fast as r = 0, with 95 % bootstrap intervals of the ratio of medians"
     return [f"{metric} of {model}, {how}: {'; '.join(said)}"] if said else []
 
 
-def _samples(record: Record) -> list[float]:
-    """The samples behind a timing; none where its record has others than numbers."""
-    metric = record.cell["metric"]
-    found = record.samples.get(metric, record.samples.get("clips_per_s") if metric.startswith("clips_per_s") else None)
-    numbers = isinstance(found, list) and all(isinstance(one, int | float) and one > 0 for one in found)
-    return found if numbers and isinstance(found, list) else []
+def _can_be_divided(record: Record) -> bool:
+    samples = samples_of(record)
+    return len(samples) >= LEAST and min(samples) > 0

@@ -90,10 +90,16 @@ def stand_ins(places: list[Place]) -> list[str]:
     return [f"{ran} stands in for {asked}" for ran, asked in pairs]
 
 
+def samples_of(record: Record) -> list[float]:
+    """A timing's samples, in its unit; none where its record has others than numbers."""
+    samples = record.samples.get(record.cell["metric"], record.samples.get("clips_per_s"))
+    return samples if isinstance(samples, list) and all(isinstance(one, int | float) for one in samples) else []
+
+
 def quartiles(record: Record) -> tuple[float, float] | tuple[None, None]:
     """First and third quartile of a timing's samples, in its unit; None where there are none around its value."""
-    samples = record.samples.get(record.cell["metric"], record.samples.get("clips_per_s"))
-    if not isinstance(samples, list) or len(samples) < 2 or not all(isinstance(one, int | float) for one in samples):
+    samples = samples_of(record)
+    if len(samples) < 2:
         return None, None
     low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
     return (low, high) if low <= record.value <= high else (None, None)

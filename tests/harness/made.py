@@ -14,6 +14,7 @@ from harness.profiles import Profile, load_profile
 from harness.tables import Entry, Table
 from jobs.spec.cells import Cell
 from jobs.spec.jobs import Job
+from results.answers import NAME, Answers, bits, packed
 from results.attempts import Started, Submission, Tries, claim, last_attempt, write_started, write_submission
 from results.files import write_json
 from results.metrics import METRICS
@@ -87,6 +88,12 @@ def make_grid(path: Path, reductions: Iterable[str], models: Iterable[str] = ("v
         f'metric = "gflops"\n[rows]\nreduction = [{", ".join(rows)}]\n[columns]\nmodel = [{", ".join(columns)}]\n'
     )
     return path
+
+
+def answered(letters: str, videos: str = "list") -> dict[str, Any]:
+    """Samples of an accuracy's record, of a word: 1 for a video that is right, of the list `videos`."""
+    found = Answers(len(letters), bits(letter == "1" for letter in letters), (1 << len(letters)) - 1, videos)
+    return {"correct": letters.count("1"), NAME: packed(found)}
 
 
 def put_record(runs: Path, cell: Cell, value: float = 1.0, id: str = "", **content: Any) -> Record:

@@ -58,7 +58,6 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
     records: dict[tuple[str, str], Record] = {}
     printed: dict[tuple[str, str], float] = {}
     others = [place for place in places if place.wanted.metric == cost and _counted_of_another(place)]
-    starts = {place.wanted: place.record for place in places if place.wanted.reduction == "none" and place.record}
     for place in places:
         if place.wanted.metric == cost and place.record and place not in others:
             records.setdefault(_what(place), place.record)
@@ -70,8 +69,7 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
         if not place.record or not paid:
             return None
         x_low, x_high = quartiles(paid)
-        start = starts.get(replace(place.wanted, reduction="none"))
-        y_low, y_high = _of_change(start, place.record) or _interval(place.record)
+        y_low, y_high = changes.get(place.record.id) or _interval(place.record)
         bars = {"x_low": x_low, "x_high": x_high, "y_low": y_low, "y_high": y_high}
         doubtful = doubts(place.record) + doubts(paid, METRICS[cost].axis)
         about: dict[str, Any] = {"record": place.record.id, "tag": place.tag, "doubts": doubtful} | bars
@@ -85,6 +83,7 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
         return Point(paid, place.printed, place.paper, published=True, **about)
 
     accuracies = [place for place in places if place.wanted.metric == metric]
+    changes = _changes(accuracies)
     series = _lines(accuracies, measured_point, printed_point)
     points = [point for one in series for point in one.points]
     if all(point.published for point in points):
@@ -93,7 +92,6 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
     if any(point.y_low is not None for point in points):
         alone = "95 % interval of an accuracy, by the number of videos (Wilson)"
         of_changes = "95 % interval of the change from r = 0, over the same videos (Tango)"
-        changes = any(_of_change(starts.get(replace(one.wanted, reduction="none")), one.record) for one in accuracies)
         notes.append(f"vertical bars: {f'{of_changes}; of r = 0, {alone}' if changes else alone}")
     if any(point.x_low is not None for point in points):
         notes.append("horizontal bars: the middle half of a timing's samples")
@@ -149,11 +147,17 @@ def _what(place: Place) -> tuple[str, str]:
     return place.wanted.model, place.wanted.reduction
 
 
-def _of_change(start: Record | None, record: Record | None) -> tuple[float, float] | None:
-    """The interval of a change about where it begins, in percent; None for the beginning itself, and where the two were
-    not found right video by video."""
-    if not start or not record or start is record:
-        return None
+def _changes(accuracies: Iterable[Place]) -> dict[str, tuple[float, float]]:
+    """By the id of a record, the interval of its change from r = 0 about that, in percent."""
+    places = [(place.wanted, place.record) for place in accuracies if place.record]
+    starts = {wanted: record for wanted, record in places if wanted.reduction == "none"}
+    pairs = [(starts.get(replace(wanted, reduction="none")), record) for wanted, record in places]
+    found = {record.id: _of_change(start, record) for start, record in pairs if start and start is not record}
+    return {id: ends for id, ends in found.items() if ends}
+
+
+def _of_change(start: Record, record: Record) -> tuple[float, float] | None:
+    """The interval of a change about where it begins; None where the two were not found right video by video."""
     try:
         low, high = interval(paired_records(start, record))
     except ValueError:

@@ -21,7 +21,6 @@ from jobs.data.requests import Request
 if TYPE_CHECKING:
     import av
     from av.filter import Graph
-    from av.video.reformatter import VideoReformatter
 
 NAME = "PyAV"
 _SAME = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "gbrp"})
@@ -104,14 +103,14 @@ class Converter:
     """Makes RGB of frames, in the size that is asked for."""
 
     def __init__(self, container: Container, request: Request, stream: "av.VideoStream", last: bool) -> None:
-        from av.video.reformatter import VideoReformatter as Reformatter
+        from av.video.reformatter import VideoReformatter
 
         self._container = container
         self._request = request
         self._stream = stream
         self._last = last
         self._size = stream.codec_context.width, stream.codec_context.height
-        self._reformatter: VideoReformatter = Reformatter()
+        self._reformatter = VideoReformatter()
         self._graph: Graph | None = None
 
     def check(self, frame: "av.VideoFrame") -> None:

@@ -9,8 +9,7 @@ from harness import report
 from harness.reporting.against import DIFFERS, EQUAL, NOISE, UNKNOWN, Compared, compare, how_they_differ, lines_of
 from jobs.spec.cells import Cell
 from results.records import best_by_cell, read_records
-from tests.harness.made import make_grid, make_profile, make_table, put_record, small_profile
-from tests.harness.reporting.test_significance import answered
+from tests.harness.made import answered, make_grid, make_profile, make_table, put_record, small_profile
 
 ACCURACY = Cell("vit_demo", "sta:r=12", "motion", "2x3", "top1")
 COST = Cell("vit_demo", "sta:r=12", "", "", "gflops")

@@ -7,8 +7,7 @@ from harness.reporting.changed import changed
 from harness.tables import load_table
 from results.records import best_by_cell, read_records
 from results.render.page.content import Agreement, Changed, ChangedVideo, ClassChange
-from tests.harness.made import put_record, small_profile
-from tests.harness.reporting.test_significance import answered
+from tests.harness.made import answered, put_record, small_profile
 from tests.harness.test_report import demo_cell
 
 ANSWERS = {"r=0": "11111100", "r=48": "01111110", "r=64": "00111100"}

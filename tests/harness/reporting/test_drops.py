@@ -12,13 +12,13 @@ from harness.reporting.drops import change, drops
 from harness.reporting.fill import view_table
 from harness.tables import Table, load_table
 from jobs.spec.cells import Cell
-from results.answers import NAME, Answers, bits, packed
+from results.answers import NAME
 from results.paired import Paired, interval
 from results.progress import read_progress
 from results.records import best_by_cell, read_records
 from results.render import render
 from results.render.table_view import Entry, TableView
-from tests.harness.made import make_table, put_record, small_profile
+from tests.harness.made import answered, make_table, put_record, small_profile
 from tests.harness.test_report import demo_cell
 
 WHOLE = {"evaluated": 64, "listed": 64}
@@ -171,13 +171,6 @@ def test_other_tables_show_no_signs() -> None:
     assert (entry(1.5).measured_text, entry(1.5, 1.0).published_text(), entry(-1.5).measured_text) == (
         *("1.50", "1.00", "-1.50"),
     )
-
-
-def answered(letters: str, videos: str = "list") -> dict[str, Any]:
-    """Of a record's samples, of a word: 1 for a video that is right."""
-    right = bits(letter == "1" for letter in letters)
-    found = Answers(len(letters), right, (1 << len(letters)) - 1, videos)
-    return {"correct": letters.count("1"), NAME: packed(found)}
 
 
 def put_answers(runs: Path, column: str, views: str, letters: str, **content: Any) -> None:

@@ -5,14 +5,9 @@ from pathlib import Path
 import pytest
 
 from harness.reporting.trends import wilson
-from results.answers import NAME, Answers, bits, packed
 from results.paired import Paired, interval
+from tests.harness.made import answered
 from tests.harness.reporting.test_trends import drawn, grid, put_accuracy, put_gflops
-
-
-def answered(letters: str) -> dict[str, object]:
-    found = Answers(len(letters), bits(letter == "1" for letter in letters), (1 << len(letters)) - 1, "list")
-    return {"correct": letters.count("1"), NAME: packed(found)}
 
 
 def test_bars_are_intervals_of_the_change_about_r_0(tmp_path: Path) -> None:
