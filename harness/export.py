@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         profile = load_profile(options.profile, options.set, options.plugin)
         found = look(load_tables(options.tables or table_names()), profile, options.runs, bool(options.tables))
-        shown = {entry.record for view in found.views.values() for entry in view.in_order()}
+        shown = {id for view in found.views.values() for entry in view.in_order() for id in entry.records}
         records = [record for record in read_records(options.runs)[0] if record.id in shown]
         if not records:
             raise ValueError(f"{options.runs} has no values of these tables")

@@ -5,10 +5,11 @@ import json
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from harness.arguments import Parser, add_common, points, profile_options, run, stop, whole_number
-from harness.planning.present import CONTENTS, Present, same_inputs
+from harness.planning.present import CONTENTS, SEED, Present, same_inputs
 from harness.planning.text import command
 from harness.profiles import Profile, load_profile
 from harness.reporting.against import EQUAL, HEADERS, NOISE, compare, how_they_differ, lines_of, summary
@@ -19,10 +20,11 @@ from jobs.spec.cells import code_held
 from results.exported import read_exported
 from results.files import replacing
 from results.progress import JobProgress, read_progress
-from results.records import CellKey, Record, best_by_cell, read_records
+from results.records import CellKey, Record, best_by_cell, read_records, setting
 from results.render import formats, render, to_json
 from results.render.plot import Plot, write_plots
 from results.render.table_view import TableView
+from results.seeds import run_key
 
 PORT = 8000
 CELLS_ONLY = ("csv",)
@@ -97,7 +99,7 @@ def look(tables: Sequence[Table], profile: Profile, runs: Path, all_of_them: boo
     records, warnings = read_records(runs)
     present = Present(profile, runs.absolute())
     records = [present.marked(record) for record in records]
-    best = chosen(records, present)
+    best = chosen(records, present, seeds_in(tables))
     jobs = read_progress(runs)
     views = {table.name: view_table(table, profile, best, jobs, runs) for table in tables}
     if not all_of_them:
@@ -110,9 +112,19 @@ def look(tables: Sequence[Table], profile: Profile, runs: Path, all_of_them: boo
     return Found(records, best, jobs, views, warnings)
 
 
-def chosen(records: Iterable[Record], present: Present) -> dict[CellKey, Record]:
-    """Of each cell the record that stands for it."""
-    return best_by_cell(filter(present.answers, records), present.settings, same_inputs, CONTENTS)
+def seeds_in(tables: Iterable[Table]) -> list[int]:
+    """All seeds that tables ask trainings of."""
+    return list(dict.fromkeys(seed for table in tables for seed in table.seeds))
+
+
+def chosen(records: Collection[Record], present: Present, seeds: Iterable[int]) -> dict[CellKey, Record]:
+    """Of each cell the record that stands for it, and of each of its runs with these seeds, as `run_key` has them."""
+    best = best_by_cell(filter(present.answers, records), present.settings, same_inputs, CONTENTS)
+    for seed in seeds:
+        runs = [record for record in records if setting(record, SEED) == seed]
+        found = best_by_cell(runs, partial(present.settings, seed=seed), same_inputs, CONTENTS)
+        best |= {run_key(record.cell, seed): record for record in found.values()}
+    return best
 
 
 def page_text(
@@ -182,7 +194,7 @@ def _compare(tables: Sequence[Table], profile: Profile, found: Found, options: a
         records, warnings = list(read_exported(options.against).records), []
     for warning in warnings:
         print(f"warning: {options.against}: {warning}", file=sys.stderr)
-    there = chosen(records, Present(profile, options.runs.absolute()))
+    there = chosen(records, Present(profile, options.runs.absolute()), seeds_in(tables))
     passed, any_cell = True, False
     for table in tables:
         if compared := compare(table, profile, found.best, there):

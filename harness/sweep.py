@@ -180,7 +180,9 @@ def _show(plan: Plan, planner: Planner, runs: Path) -> None:
         if isinstance(job, Train):
             nodes = "one node" if job.nodes == 1 else f"{job.nodes} nodes"
             alone = f", all at the same time, with {nodes} to themselves"
-        print(f"\njob {job.id} for {', '.join(plan.tables[job.id])}: {job.kind}, {plural(len(job.cells), 'cell')}")
+        seed = f", seed {job.recipe.seed}" if isinstance(job, Train) else ""
+        cells = plural(len(job.cells), "cell")
+        print(f"\njob {job.id} for {', '.join(plan.tables[job.id])}: {job.kind}, {cells}{seed}")
         print(f"  {plural(tasks, 'task')} {each}, up to {launch_settings.time_min} min{alone}")
         for cell in job.cells[:40]:
             print(f"  {' '.join(value for value in vars(cell).values() if value)}")

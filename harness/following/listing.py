@@ -14,7 +14,7 @@ from harness.running.queue import known_states, look_up, queued_tasks, silence, 
 from harness.running.retries import ENDED_BADLY, why, wordless
 from results.progress import JobProgress
 from results.provenance import age_s
-from results.records import CELL_FIELDS
+from results.records import CELL_FIELDS, by_name
 from results.render.grid import printable
 
 ORDER = ("running", "queued", "failed", "lost", "stopped", "cancelled", "pending", "done")
@@ -140,12 +140,14 @@ def _line(job: JobProgress, runs: Path, silent: bool) -> Line:
 
 def _cells(job: JobProgress) -> str:
     """Model, reduction and dataset as far as all cells of the job share them; then grid and metric of a single cell, or
-    how many there are."""
+    how many there are; then the seed of a training."""
     cells = cells_of(job)
     one = {name: {str(cell.get(name, "")) for cell in cells} for name in CELL_FIELDS}
     shared = {name: next(iter(values)) for name, values in one.items() if len(values) == 1}
     words = ["/".join(shared[name] for name in ("model", "reduction", "dataset") if shared.get(name))]
     words += [f"{len(cells)} cells"] if len(cells) != 1 else [shared["views"], shared["metric"]]
+    seed = by_name(job.job, "spec.recipe.seed")
+    words += [f"seed {seed}"] if seed is not None else []
     return " ".join(filter(None, words))
 
 

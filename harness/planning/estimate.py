@@ -84,7 +84,7 @@ class _Estimator:
         return self._cost(what, job, *self._scoring(job.evaluation(), read), 1, 1, 0)
 
     def _training(self, job: Train) -> Cost:
-        what = f"train {job.model} {job.reduction} on {job.dataset.name}"
+        what = f"train {job.model} {job.reduction} on {job.dataset.name}, seed {job.recipe.seed}"
         listed = self._videos(job.dataset.name, "train")
         phases = None if listed is None else cost.training_steps(job, listed)
         seconds = self._steps(job, phases)

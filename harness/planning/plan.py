@@ -12,10 +12,14 @@ from jobs.spec.jobs import END_TO_END, Job, Train
 from results.metrics import METRICS
 from results.progress import JobProgress
 
+Run = tuple[Cell, int | None]
+"""A cell and the seed of its training where that is another than the profile's."""
+
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A place in a table, the cell that will really be measured for it, and its record."""
+    """A place in a table, the cell that will really be measured for it, and its record; of a training that is done with
+    several seeds one for each."""
 
     table: str
     row: str
@@ -79,37 +83,39 @@ def make_plan(
     will. Without `fuse` every cell is a job of its own, but for those of one training, which is never done twice."""
     plan = Plan()
     unfinished = list(unfinished)
-    ids: dict[Cell, str] = {}
-    needed: dict[Cell, dict[str, None]] = {}
+    ids: dict[Run, str] = {}
+    needed: dict[Run, dict[str, None]] = {}
     for table in tables:
-        for entry in table.entries:
+        for entry, seed in ((one, seed) for one in table.entries for seed in table.seeds_of(one.cell)):
             place = f"{table.name}, row {entry.row!r}, column {entry.column!r}"
             try:
                 cell, note = measured_cell(entry.cell, planner.profile, table.name)
-                if cell not in ids:
-                    job = planner.job([cell])
-                    ids[cell] = "" if _unfinishable(job, cell) else job.record_id(cell)
+                run = cell, None if seed == planner.profile.train.seed else seed
+                if run not in ids:
+                    job = planner.job([cell], seed)
+                    ids[run] = "" if _unfinishable(job, cell) else job.record_id(cell)
             except ValueError as error:
                 raise ValueError(f"{place}: {error}") from None
-            plan.cells.append(PlannedCell(table.name, entry.row, entry.column, cell, note, ids[cell]))
-            if ids[cell] in records:
+            plan.cells.append(PlannedCell(table.name, entry.row, entry.column, cell, note, ids[run]))
+            if ids[run] in records:
                 plan.done += 1
-            elif ids[cell]:
-                needed.setdefault(cell, {})[table.name] = None
-    groups: list[list[Cell]] = []
+            elif ids[run]:
+                needed.setdefault(run, {})[table.name] = None
+    groups: list[list[Run]] = []
     rest = dict.fromkeys(needed)
     if fuse:
         for one in sorted(unfinished, key=lambda one: (one.id not in under_way, -one.done)):
-            if cells := _resumed(one, planner, rest, records, one.id in under_way):
-                groups.append(cells)
-                for cell in cells:
-                    rest.pop(cell, None)
+            if runs := _resumed(one, planner, rest, records, one.id in under_way):
+                groups.append(runs)
+                for run in runs:
+                    rest.pop(run, None)
     earlier = {one.id: one for one in unfinished}
-    for cells in groups + _groups(rest, fuse):
-        job = planner.job(cells)
-        names = [name for cell in cells for name in needed.get(cell, ())]
+    for runs in groups + _groups(rest, fuse):
+        cells, seed = [cell for cell, _ in runs], runs[0][1]
+        job = planner.job(cells, seed)
+        names = [name for run in runs for name in needed.get(run, ())]
         if isinstance(job, Train) and (before := earlier.get(job.id)):
-            job = planner.job([*cells, *_asked_before(before, job, records)])
+            job = planner.job([*cells, *_asked_before(before, job, records)], seed)
             names += before.job.get("tables", [])
         plan.jobs.append(job)
         plan.tasks[job.id] = planner.tasks(job)
@@ -139,36 +145,36 @@ def _asked_before(progress: JobProgress, job: Train, records: Collection[str]) -
 
 
 def _resumed(
-    progress: JobProgress, planner: Planner, needed: Collection[Cell], records: Collection[str], under_way: bool
-) -> list[Cell]:
+    progress: JobProgress, planner: Planner, needed: Collection[Run], records: Collection[str], under_way: bool
+) -> list[Run]:
     """The cells of an earlier job that this plan goes on with, or none.
 
     Trainings are not among them: their id alone says that they are the same. It must answer a needed cell under the
     settings of now. Unless it is under way anyway, it must have begun, and have nothing else left to answer.
     """
     try:
-        cells = [Cell(**cell) for cell in progress.job["cells"]]
-        if not any(cell in needed and METRICS[cell.metric].job != "train" for cell in cells):
+        cells: list[Run] = [(Cell(**cell), None) for cell in progress.job["cells"]]
+        if not any(run in needed and METRICS[run[0].metric].job != "train" for run in cells):
             return []
-        ids = [planner.job([cell]).record_id(cell) for cell in cells]
+        ids = [planner.job([cell]).record_id(cell) for cell, _ in cells]
     except (KeyError, TypeError, ValueError):
         return []
-    left = [cell for cell, record in zip(cells, ids, strict=True) if record not in records]
-    wanted = [cell for cell in left if cell in needed]
+    left = [run for run, record in zip(cells, ids, strict=True) if record not in records]
+    wanted = [run for run in left if run in needed]
     if ids != progress.job.get("record_ids") or not wanted:
         return []
     begun = progress.done > 0 or len(left) < len(cells)
     return cells if under_way or (begun and wanted == left) else []
 
 
-def _groups(cells: Iterable[Cell], fuse: bool) -> list[list[Cell]]:
-    """The cells that share a job: those of one training, of one pass over a dataset, of figures of the same videos,
+def _groups(runs: Iterable[Run], fuse: bool) -> list[list[Run]]:
+    """The runs that share a job: those of one training, of one pass over a dataset, of figures of the same videos,
     of the timings of a model and a reduction, all GFLOPs."""
-    shared: dict[tuple[str, ...], list[Cell]] = {}
-    for number, cell in enumerate(cells):
+    shared: dict[tuple[str, ...], list[Run]] = {}
+    for number, (cell, seed) in enumerate(runs):
         kind = job_kind(cell)
         if kind == "train":
-            key: tuple[str, ...] = (kind, cell.model, cell.reduction, cell.dataset)
+            key: tuple[str, ...] = (kind, cell.model, cell.reduction, cell.dataset, str(seed))
         elif not fuse:
             key = (kind, str(number))
         elif kind in ("evaluate", "visualize"):
@@ -177,5 +183,5 @@ def _groups(cells: Iterable[Cell], fuse: bool) -> list[list[Cell]]:
             key = (kind, cell.model, cell.reduction, cell.dataset, cell.views, str(cell.metric == END_TO_END))
         else:
             key = (kind,)
-        shared.setdefault(key, []).append(cell)
+        shared.setdefault(key, []).append((cell, seed))
     return list(shared.values())

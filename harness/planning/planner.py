@@ -39,8 +39,8 @@ class Planner:
         self.videos: dict[str, int] = {}
         """Videos listed, by dataset, and by `DATASET train` for its training split."""
 
-    def job(self, cells: Iterable[Cell]) -> Job:
-        """One job that answers `cells`, which must share their group."""
+    def job(self, cells: Iterable[Cell], seed: int | None = None) -> Job:
+        """One job that answers `cells`, which must share their group; a training with the profile's seed, or `seed`."""
         ordered = tuple(sorted(cells, key=lambda cell: (cell.reduction, len(cell.views), cell.views, cell.metric)))
         first, evaluate, measure = ordered[0], self.profile.evaluate, self.profile.measure
         kind = job_kind(first)
@@ -50,7 +50,7 @@ class Planner:
         if kind == "count":
             return Count(ordered, measure.counter)
         if kind == "train":
-            return self._train(ordered)
+            return self._train(ordered, seed)
         if kind == "evaluate":
             dataset = self.dataset(first.dataset, first.model)
             return self._evaluate(ordered, first.model, dataset, self.checkpoint(first.model, first.dataset))
@@ -104,13 +104,13 @@ class Planner:
             threads=self._threads(evaluate.decoders),
         )
 
-    def _train(self, cells: tuple[Cell, ...]) -> Train:
+    def _train(self, cells: tuple[Cell, ...], seed: int | None) -> Train:
         of, train = cells[0], self.profile.train
         arch = architecture(of.model)
         # Which weights are evaluated is known when they are trained.
         evaluate = self._evaluate((), of.model, self.dataset(of.dataset, of.model), NO_WEIGHTS)
         dataset = self.dataset(of.dataset, of.model, "train")
-        recipe = train.recipe(self.profile.datasets[of.dataset].mirror)
+        recipe = train.recipe(self.profile.datasets[of.dataset].mirror, seed)
         if 0 < (videos := self.videos[f"{of.dataset} train"]) < recipe.batch:
             raise ValueError(f"{dataset.labels} lists {videos} videos, fewer than train.batch, {recipe.batch}")
         if recipe.short_epochs:

@@ -18,6 +18,8 @@ from results.records import Record, setting
 
 RUN_BY = ("nodes", "micro_batch", "zero_stage", "activation_checkpointing", "compile", "measure_steps", "decoders")
 """Keys of a profile's `train` beside the recipe that records of trainings have under the same names."""
+SEED = "recipe.seed"
+"""The setting of a training that its runs in one table may differ in."""
 CONTENTS = {
     "method": "code of {reduction}",
     "plugin": "code of {model} or {metric}",
@@ -53,13 +55,15 @@ class Present:
         self._settings: dict[tuple[str, ...], dict[str, Any]] = {}
         self._digests: dict[str, str] = {}
 
-    def settings(self, cell: Mapping[str, str]) -> dict[str, Any]:
-        """By dotted name, what a record of `cell` has if it is measured now; without what is not known."""
+    def settings(self, cell: Mapping[str, str], seed: int | None = None) -> dict[str, Any]:
+        """By dotted name, what a record of `cell` has if it is measured now; without what is not known. A `seed` stands
+        in place of the profile's."""
         key = tuple(cell[name] for name in ("model", "reduction", "dataset", "metric"))
         if key not in self._settings:
             found = self._found(Cell(**cell))
             self._settings[key] = {name: value for name, value in found.items() if value or name not in CONTENTS}
-        return self._settings[key]
+        found = self._settings[key]
+        return found if seed is None else found | {SEED: seed}
 
     def answers(self, record: Record) -> bool:
         """Whether a record may stand in its cell: a figure of one video says nothing of another, nor of what its file

@@ -128,9 +128,11 @@ class Train(Recipe):
         """`new` or `unused`, with those of a family in place of the word."""
         return tuple(one for name in listed for one in (of_family if name == FAMILY else (name,)))
 
-    def recipe(self, mirror: bool) -> Recipe:
-        """What decides how a training ends; clips are mirrored only where that keeps their label (`mirror`)."""
+    def recipe(self, mirror: bool, seed: int | None = None) -> Recipe:
+        """What decides how a training ends; clips are mirrored only where that keeps their label (`mirror`). A `seed`
+        stands in place of one's own."""
         values = {one.name: getattr(self, one.name) for one in fields(Recipe)}
+        values |= {} if seed is None else {"seed": seed}
         return Recipe(**(values if mirror else values | {"flip": 0.0}))
 
 

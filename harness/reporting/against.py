@@ -17,8 +17,9 @@ from harness.reporting.table_places import places_of, quartiles
 from harness.tables import Table
 from results.metrics import METRICS
 from results.paired import LEVEL, by_chance, holm, interval
-from results.records import CellKey, Record, as_dict, cell_key
+from results.records import CellKey, Record, as_dict
 from results.render.table_view import decimals
+from results.seeds import run_key, run_name
 
 EQUAL, NOISE, DIFFERS, UNKNOWN = "equal", "within noise", "differs", "not comparable"
 HOW = ("settings", "versions", "python", "machine", "git")
@@ -49,18 +50,20 @@ class Compared:
 def compare(
     table: Table, profile: Profile, here: Mapping[CellKey, Record], there: Mapping[CellKey, Record]
 ) -> list[Compared]:
-    """Every place of a table that has a value on either side; `here` and `there` are `best_by_cell`'s. The tests of
-    accuracies are corrected for being several (Holm)."""
+    """Every place of a table that has a value on either side, run by run; `here` and `there` are the records that stand
+    for its cells. The tests of accuracies are corrected for being several (Holm)."""
     found: list[Compared] = []
     chances: dict[int, float] = {}
     for entry, place in zip(table.entries, places_of(table, profile, here), strict=True):
-        one, other = place.record, there.get(cell_key(place.cell))
-        if not one and not other:
-            continue
-        verdict, why, chance = _judge(one, other)
-        if chance is not None:
-            chances[len(found)] = chance
-        found.append(Compared(entry.row, entry.column, entry.cell.metric, one, other, verdict, why))
+        for seed in table.seeds_of(entry.cell):
+            one, other = place.runs.get(seed), there.get(run_key(place.cell, seed))
+            if not one and not other:
+                continue
+            verdict, why, chance = _judge(one, other)
+            if chance is not None:
+                chances[len(found)] = chance
+            row = run_name(entry.row, seed)
+            found.append(Compared(row, entry.column, entry.cell.metric, one, other, verdict, why))
     corrected = holm(list(chances.values()))
     for number, chance in zip(chances, corrected, strict=True):
         found[number] = replace(found[number], verdict=DIFFERS if chance <= LEVEL else NOISE)

@@ -2,11 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from harness.planning.present import CONTENTS, RUN_BY, Present
+from harness.planning.present import CONTENTS, RUN_BY, SEED, Present
 from harness.planning.text import plural
 from jobs.spec.cells import Cell
 from jobs.spec.recipe import Recipe
@@ -31,29 +31,31 @@ COMPARED = (
 """What should be the same for all values of a table: its name, the setting, and the metrics that depend on it."""
 
 
-def meant(job: Mapping[str, Any], cells: Iterable[Cell], present: Present) -> list[Cell]:
+def meant(job: Mapping[str, Any], cells: Iterable[Cell], present: Present, seed: int | None = None) -> list[Cell]:
     """Those of `cells` that a job, by the content of its file, answers with the present settings and inputs, as far as
     that can be seen: one that failed with other weights, or on another video, says nothing about what is asked for
-    now."""
+    now. A `seed` stands in place of the profile's."""
     try:
         planned = from_dict(job["spec"])
     except (KeyError, TypeError, ValueError):
         return list(cells)
-    return [cell for cell in cells if not _departing(planned.settings(cell), vars(cell), present)]
+    return [cell for cell in cells if not _departing(planned.settings(cell), vars(cell), present, seed)]
 
 
-def _departing(settings: Mapping[str, Any], cell: dict[str, str], present: Present) -> dict[str, Any]:
+def _departing(settings: Mapping[str, Any], cell: dict[str, str], present: Present, seed: int | None) -> dict[str, Any]:
     """By name the settings that are others than the present ones, with the present values."""
-    wanted = present.settings(cell)
+    wanted = present.settings(cell, seed)
     return {name: value for name, value in wanted.items() if by_name(settings, name) not in (None, value)}
 
 
-def differences(records: Iterable[Record]) -> list[str]:
+def differences(records: Iterable[Record], seeds: Sequence[int] = ()) -> list[str]:
     """A line for each setting in which the values of a table differ though they should not; models have checkpoints,
-    and datasets label files, of their own."""
+    and datasets label files, of their own, and trainings a seed, where the table asks for several `seeds`."""
     values: dict[str, dict[str, tuple[str, int]]] = {}
     for record in records:
         for what, name, metrics in COMPARED:
+            if seeds and name == SEED:
+                continue
             if record.cell["metric"] in metrics and (value := setting(record, name)) is not None:
                 told_by, shown = _told(name, value)
                 found = values.setdefault(what.format(**record.cell), {})
@@ -74,15 +76,17 @@ def _told(name: str, value: Any) -> tuple[str, str]:
     return json.dumps(value, sort_keys=True), shown
 
 
-def departures(records: Iterable[Record], present: Present) -> list[str]:
+def departures(records: Iterable[Record], present: Present, seeds: Sequence[int] = ()) -> list[str]:
     """A line where values were measured under other settings than the profile's, naming them; contents of inputs are
     not among these, as each value is flagged that is of other ones (`Present.marked`). A line more where videos were
-    read from another folder, as only their list is distinguished by content."""
+    read from another folder, as only their list is distinguished by content. Where the table asks for several `seeds`,
+    none of them is another setting."""
     found: Counter[str] = Counter()
     moved: Counter[tuple[str, str, str]] = Counter()
     cells = 0
     for record in records:
-        other = _departing(record.settings, record.cell, present)
+        seed = setting(record, SEED)
+        other = _departing(record.settings, record.cell, present, seed if seed in seeds else None)
         other = {name: value for name, value in other.items() if name not in CONTENTS}
         cells += bool(other)
         found.update(

@@ -82,7 +82,7 @@ def change(entry: Entry, start: Entry, name: str = ZERO) -> Entry:
     notes = [entry.note, f"{name}: {start.note}" if start.note and start.note != entry.note else ""]
     flags = [*entry.flags, *(f"{name}: {flag}" for flag in start.flags)]
     inferred = [entry.inferred, f"{name}: {start.inferred}" if start.inferred not in ("", entry.inferred) else ""]
-    basis = replace(entry, published=published, flags=flags, inferred=_joined(inferred), signed=True)
+    basis = replace(entry, published=published, flags=flags, inferred=_joined(inferred), signed=True, deviation=None)
     if entry.value is None or start.value is None:
         says = min((entry, start), key=lambda one: (one.value is not None, ORDER.index(one.status)))
         unknown: dict[str, Any] = {"status": says.status, "progress": says.progress, "cancelled": says.cancelled}

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from harness.planning.plan import measured_cell
 from harness.planning.present import Present
-from harness.planning.text import command
 from harness.profiles import Launch, Profile
-from harness.reporting.departures import departures, differences, meant
+from harness.reporting.attempts import Attempt, attempts_by_cell, most_telling, newer_attempts, reason
+from harness.reporting.departures import departures, differences
 from harness.reporting.near_ties import near_ties
 from harness.reporting.speed_notes import speed_notes
 from harness.reporting.training_notes import TIMES, training_notes
-from harness.running.queue import fraction, look_up, state_of
-from harness.running.retries import ENDED_BADLY, interrupted, why, wordless
+from harness.running.queue import fraction
+from harness.running.retries import ENDED_BADLY, interrupted
 from harness.tables import Entry as Declared
 from harness.tables import Table
 from jobs.spec.cells import Cell, same_shares, tokens_per_slot
@@ -21,10 +21,10 @@ from results.figure_files import figures_of
 from results.metrics import METRICS, of_job
 from results.progress import JobProgress
 from results.published import load_published
-from results.records import CELL_FIELDS, CellKey, Record, as_dict, cell_key, setting
+from results.records import CellKey, Record, as_dict, setting
 from results.render.table_view import Entry, TableView
+from results.seeds import Seed, deviation, one_of, run_key, run_name, values_of
 
-FIELDS = set(CELL_FIELDS)
 NAMED = 20
 """Unreadable videos named under a table; a record names all of them."""
 
@@ -41,7 +41,10 @@ def view_table(
         except ValueError as error:
             raise ValueError(f"{table.name}, row {declared.row!r}, column {declared.column!r}: {error}") from None
     present = Present(profile, runs.absolute())
-    attempts = attempts_by_cell(jobs, {cell_key(cell) for cell, _ in measured.values()}, best, present)
+    keys = {
+        wanted: {seed: run_key(cell, seed) for seed in table.seeds_of(wanted)} for wanted, (cell, _) in measured.items()
+    }
+    attempts = attempts_by_cell(jobs, {key for of_cell in keys.values() for key in of_cell.values()}, best, present)
     entries: dict[tuple[str, str], Entry] = {}
     shown: list[tuple[str, Record]] = []
     timed: list[tuple[str, Record]] = []
@@ -49,24 +52,28 @@ def view_table(
     for declared in table.entries:
         place = (declared.row, declared.column)
         cell, note = measured[declared.cell]
-        record, attempt = best.get(cell_key(cell)), attempts.get(cell_key(cell))
+        found = {seed: best[key] for seed, key in keys[declared.cell].items() if key in best}
+        tried = {seed: attempts[key] for seed, key in keys[declared.cell].items() if key in attempts}
         printed = published[place].value if place in published else None
-        if attempt:
-            said_by[place] = attempt[0].id
-        if record:
-            shown.append((declared.row, record))
-            timed.append((", ".join(place), record))
-            note = "; ".join(filter(None, [note, _newer_attempt(attempt, profile.launch, runs)]))
-            entries[place] = _measured(declared, record, printed, note)
+        if tried:
+            said_by[place] = most_telling(tried)[1][0].id
+        if found:
+            shown += [(run_name(declared.row, seed), record) for seed, record in found.items()]
+            timed += [(", ".join(place), record) for record in found.values()]
+            note = "; ".join(filter(None, [note, *newer_attempts(found, tried, profile.launch, runs)]))
+            entries[place] = _measured(declared, found, len(keys[declared.cell]), printed, note)
         else:
             if cell.metric == "top1_trained" and profile.train.measure_steps:
                 note = f"train.measure_steps = {profile.train.measure_steps} ends the training after so many steps"
-            entries[place] = _unmeasured(declared, attempt, printed, note, profile.launch, runs)
+            entries[place] = _unmeasured(declared, tried, printed, note, profile.launch, runs)
     used = [record for _, record in shown]
     standing_in = {wanted: cell for wanted, (cell, _) in measured.items()}
     stand_ins = _stand_ins(standing_in, {item.metric for item in published.values()})
-    counted, unlike = _counted(used) + near_ties(used), differences(used) + _editions(used)
-    notes = stand_ins + training_notes(shown) + speed_notes(timed) + _figures(used, runs) + departures(used, present)
+    counted, unlike = _counted(used) + near_ties(used), differences(used, table.seeds) + _editions(used)
+    notes = stand_ins + training_notes(shown) + speed_notes(timed) + _figures(used, runs)
+    notes += departures(used, present, table.seeds)
+    if any(entry.deviation is not None for entry in entries.values()):
+        counted.append(f"±: the standard deviation over trainings with seeds {', '.join(map(str, table.seeds))}")
     notes += counted + _left_out(used) + unlike + _provenance(used)
     notes += _unknown(used, present)
     return TableView(
@@ -82,7 +89,8 @@ def view_table(
     )
 
 
-def _measured(declared: Declared, record: Record, printed: float | None, note: str) -> Entry:
+def _measured(declared: Declared, runs: Mapping[Seed, Record], asked: int, printed: float | None, note: str) -> Entry:
+    record = one_of(runs, asked)
     return Entry(
         row=declared.row,
         column=declared.column,
@@ -92,29 +100,33 @@ def _measured(declared: Declared, record: Record, printed: float | None, note: s
         status=record.status,
         note=note,
         inferred=declared.inferred,
-        record=record.id,
+        record=record.id if None in runs else None,
         evaluated=record.counts.get("evaluated", 0),
         listed=record.counts.get("listed", 0),
         flags=tuple(record.flags),
+        deviation=deviation(values_of(record)),
+        runs=tuple((seed, run.id) for seed, run in runs.items() if seed is not None),
     )
 
 
 def _unmeasured(
     declared: Declared,
-    attempt: tuple[JobProgress, str] | None,
+    tried: Mapping[Seed, Attempt],
     printed: float | None,
     note: str,
     launch: Launch,
     runs: Path,
 ) -> Entry:
     status, progress = "pending", None
-    job, state = attempt or (None, "pending")
+    seed, (job, state) = most_telling(tried) if tried else (None, (None, "pending"))
     if job and state == "stopped" and interrupted(job):
         note = "stopped by Ctrl-C; run the same command to resume"
     elif job and state in ENDED_BADLY:
-        status, note = "failed", _reason(job, state, launch, runs)
+        status, note = "failed", reason(job, state, launch, runs)
     elif job and state == "running":
         status, progress = "running", fraction(job)
+    if seed is not None and status != "pending":
+        note = ": ".join(filter(None, [f"seed {seed}", note]))
     return Entry(
         row=declared.row,
         column=declared.column,
@@ -126,62 +138,6 @@ def _unmeasured(
         progress=progress,
         cancelled=state == "cancelled",
     )
-
-
-def _newer_attempt(attempt: tuple[JobProgress, str] | None, launch: Launch, runs: Path) -> str:
-    job, state = attempt or (None, "")
-    if job and state == "stopped" and interrupted(job):
-        return "a newer attempt was stopped by Ctrl-C; run the same command to resume"
-    if job and state in ENDED_BADLY:
-        return f"a newer attempt {'was' if state == 'cancelled' else 'failed:'} {_reason(job, state, launch, runs)}"
-    return "a newer attempt is running" if state == "running" else ""
-
-
-def _reason(job: JobProgress, state: str, launch: Launch, runs: Path) -> str:
-    text = why(job, launch)
-    if state == "cancelled":
-        return text if text.startswith("cancelled") else "cancelled"
-    more = f"; {command('status', job.id, '--log', runs=runs)} shows more" if wordless(text) else ""
-    return f"{text or 'it ended without an error message'}{more}"
-
-
-def attempts_by_cell(
-    jobs: Iterable[JobProgress],
-    shown: Collection[CellKey],
-    best: Mapping[CellKey, Record],
-    present: Present,
-) -> dict[CellKey, tuple[JobProgress, str]]:
-    """For each cell the job that says most about it, one that runs rather than one that failed and the newest of two
-    alike, and that job's state. Only jobs count that are meant to answer the cell as it is at present and, where it has
-    a record, are newer and do not have it as their result."""
-    order = ("pending", "done", "lost", "stopped", "failed", "cancelled", "queued", "running")
-    wanted = []
-    for job in jobs:
-        cells = [cell for cell in job.job.get("cells", ()) if isinstance(cell, dict) and set(cell) == FIELDS]
-        open_cells = [
-            Cell(**cell)
-            for cell in cells
-            if (key := cell_key(cell)) in shown and (key not in best or _newer(job, best[key]))
-        ]
-        if open_cells and (keys := [cell_key(cell) for cell in meant(job.job, open_cells, present)]):
-            wanted.append((job, keys))
-    look_up([job for job, _ in wanted])
-    found: dict[CellKey, tuple[JobProgress, str]] = {}
-    for job, keys in sorted(wanted, key=lambda one: _time(one[0])):
-        state = state_of(job)
-        for key in keys:
-            if key not in found or order.index(state) >= order.index(found[key][1]):
-                found[key] = job, state
-    return found
-
-
-def _time(job: JobProgress) -> str:
-    """When there was last news of a job."""
-    return max([*(task.updated for task in job.tasks), *(entry.time for entry in job.entries.values())])
-
-
-def _newer(job: JobProgress, record: Record) -> bool:
-    return record.id not in (job.job.get("record_ids") or ()) and _time(job) > record.ended
 
 
 def _stand_ins(measured: Mapping[Cell, Cell], printed: Collection[str]) -> list[str]:

@@ -76,7 +76,7 @@ def build_page(
 
 def _shown(views: Iterable[TableView], plots: Iterable["Plot"]) -> list[str]:
     """The ids of the records behind what is shown, in the order of the page."""
-    in_tables = [entry.record for view in views for entry in view.in_order()]
+    in_tables = [id for view in views for entry in view.in_order() for id in entry.records]
     in_plots = [point.record for plot in plots for series in plot.series for point in series.points]
     return [id for id in dict.fromkeys([*in_tables, *in_plots]) if id]
 

@@ -2,14 +2,15 @@
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness.planning.plan import measured_cell
 from harness.profiles import Profile
 from harness.tables import Table
 from jobs.spec.cells import Cell, canonical
 from results.published import load_published
-from results.records import CellKey, Record, cell_key
+from results.records import CellKey, Record
+from results.seeds import Seed, one_of, runs_of
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,14 @@ class Place:
     cell: Cell
     """What this profile measures for it."""
     record: Record | None
+    """What stands for it; the mean over `runs` where there are several."""
     printed: float | None
     inferred: str = ""
     """What of its settings the paper leaves out."""
     rounded: str = ""
     """What of them the stand-in takes only nearly."""
+    runs: Mapping[Seed, Record] = field(default_factory=dict)
+    """The records of its runs."""
 
     @property
     def method(self) -> str:
@@ -71,7 +75,10 @@ def places_of(table: Table, profile: Profile, best: Mapping[CellKey, Record]) ->
         cell, rounded = measured_cell(entry.cell, profile, table.name)
         found = published.get((entry.row, entry.column))
         printed = found.value if found else None
-        places.append(Place(wanted, cell, best.get(cell_key(cell)), printed, entry.inferred, rounded))
+        seeds = table.seeds_of(entry.cell)
+        runs = runs_of(cell, seeds, best)
+        record = one_of(runs, len(seeds)) if runs else None
+        places.append(Place(wanted, cell, record, printed, entry.inferred, rounded, runs))
     return places
 
 

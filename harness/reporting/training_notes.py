@@ -4,23 +4,23 @@ from collections.abc import Iterable
 from typing import Any
 
 from harness.planning.text import plural, significant
-from results.records import Record
+from results.records import Record, setting
 
 TIMES = ("train_hours", "train_step_s", "train_hours_projected")
 GIB = 2**30
 
 
 def training_notes(shown: Iterable[tuple[str, Record]]) -> list[str]:
-    """A line for each row's training, then a line for each but the first of a model and dataset that compares the two;
-    `shown` are the rows' labels and records, in order."""
+    """A line for each row's training, then a line for each but the first of a model, dataset and seed that compares the
+    two; `shown` are the labels of rows and runs and their records, in order."""
     trainings: dict[str, Record] = {}
     for row, record in shown:
         if record.cell["metric"] in TIMES and record.samples.get("step_s"):
             trainings.setdefault(row, record)
     notes = [_told(row, record) for row, record in trainings.items()]
-    first: dict[tuple[str, str], str] = {}
+    first: dict[tuple[str, str, Any], str] = {}
     for row, record in trainings.items():
-        base = first.setdefault((record.cell["model"], record.cell["dataset"]), row)
+        base = first.setdefault((record.cell["model"], record.cell["dataset"], setting(record, "recipe.seed")), row)
         if base != row:
             notes.append(f"{row} against {base}: {_compared(record.samples, trainings[base].samples)}")
     return notes

@@ -14,6 +14,8 @@ reduction, dataset, views, metric); what is common to all stands at the top:
 
     [columns]                     # … or as lists, of which every combination becomes one
     metric = ["top1", "gflops", "clips_per_s"]
+
+`seeds = [0, 1, 2]` at the top has every training done once for each seed: its values are means over these runs.
 """
 
 import itertools
@@ -26,7 +28,7 @@ from typing import Any
 
 from harness.profiles.toml import read_toml
 from jobs.spec.cells import Cell, over
-from results.metrics import METRICS
+from results.metrics import METRICS, of_job
 
 FIELDS = tuple(field.name for field in fields(Cell))
 FOLDER = Path(__file__).parent
@@ -58,6 +60,12 @@ class Table:
     entries: tuple[Entry, ...]
     baseline: str = ""
     """The row that changes are from; empty: in each place the same without a reduction."""
+    seeds: tuple[int, ...] = ()
+    """Of the runs that each training is done in; empty: one run, with the seed of the profile."""
+
+    def seeds_of(self, cell: Cell) -> tuple[int | None, ...]:
+        """The seeds of a cell's runs; None is that of the profile, or none where nothing is trained."""
+        return self.seeds if self.seeds and METRICS[cell.metric].job == "train" else (None,)
 
 
 def table_names() -> list[str]:
@@ -107,9 +115,10 @@ def _declare(name: str, data: dict[str, Any]) -> Table:
     title = _text("title", data.pop("title", name))
     corner = _text("corner", data.pop("corner", ""))
     baseline = _text("baseline", data.pop("baseline", ""))
+    seeds = _seeds(data.pop("seeds", []))
     rows, columns = _axis("rows", data.pop("rows", None)), _axis("columns", data.pop("columns", None))
     if data:
-        valid = ", ".join(("title", "corner", "baseline", "rows", "columns", *FIELDS))
+        valid = ", ".join(("title", "corner", "baseline", "seeds", "rows", "columns", *FIELDS))
         raise ValueError(f"unknown key {next(iter(data))!r}; valid keys: {valid}")
     entries = []
     for row, column in itertools.product(rows, columns):
@@ -121,7 +130,17 @@ def _declare(name: str, data: dict[str, Any]) -> Table:
     labels = _labels("rows", rows)
     if baseline and baseline not in labels:
         raise ValueError(f"baseline {baseline!r} is no row; the rows: {', '.join(labels)}")
-    return Table(name, title, corner, labels, _labels("columns", columns), tuple(entries), baseline)
+    table = Table(name, title, corner, labels, _labels("columns", columns), tuple(entries), baseline, seeds)
+    if seeds and all(table.seeds_of(entry.cell) == (None,) for entry in entries):
+        raise ValueError(f"seeds are of trainings, and it has none of their metrics: {', '.join(of_job('train'))}")
+    return table
+
+
+def _seeds(data: Any) -> tuple[int, ...]:
+    whole = isinstance(data, list) and all(type(seed) is int and 0 <= seed < 2**32 for seed in data)
+    if not whole or len(set(data)) < len(data):
+        raise ValueError(f"seeds must be a list of different whole numbers from 0, as [0, 1, 2], not {data!r}")
+    return tuple(data)
 
 
 def _axis(axis: str, data: Any) -> list[dict[str, str]]:

@@ -15,12 +15,15 @@ def render(views: Sequence[TableView]) -> str:
     """
     names = ["table", "row", "column", "metric", "value", "published", "difference", "status", "note"]
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*names, "record", "inferred"], lineterminator="\n")
-    writer.writeheader()
     entries = [entry for view in views for entry in view.in_order()]
+    of_runs = ["deviation", "runs"] if any(entry.runs for entry in entries) else []
+    writer = csv.DictWriter(text, [*names, "record", "inferred", *of_runs], lineterminator="\n")
+    writer.writeheader()
     for line, entry in zip(to_json(views), entries, strict=True):
         # Ten decimals hide what binary floats add to a difference of decimals.
         line["difference"] = None if entry.difference is None else round(entry.difference, 10)
+        if entry.runs:
+            line["runs"] = " ".join(f"{seed}={id}" for seed, id in entry.runs)
         writer.writerow({name: _as_text(value) if isinstance(value, str) else value for name, value in line.items()})
     return text.getvalue()
 

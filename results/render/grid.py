@@ -56,7 +56,7 @@ def _measured(entry: Entry, wide: bool, letters: dict[str, str]) -> str:
     if entry.value is None:
         return entry.word
     text = f"~{entry.measured_text}" if entry.status == "projected" else entry.measured_text
-    text = f"{text} {entry.interval_text}".rstrip()
+    text = f"{text} {entry.spread_text}".rstrip()
     if entry.status == "partial":
         text += letters.get(entry.coverage, f" ({entry.evaluated}/{entry.listed})")
     return f"{text} !" if entry.flags else text

@@ -43,6 +43,10 @@ class Entry:
     """The 95 % interval of a change, in its unit."""
     chance: bool = False
     """Whether a change is not distinguishable from none."""
+    deviation: float | None = None
+    """Of a mean over runs: their standard deviation, in its unit."""
+    runs: Sequence[tuple[int, str]] = ()
+    """Of a mean over runs: each seed with the id of its record; `record` is None then."""
 
     def __post_init__(self) -> None:
         assert self.status in STATUSES, self.status
@@ -82,20 +86,21 @@ class Entry:
     @property
     def measured_text(self) -> str:
         """The value with as many decimals as its metric deserves, empty without one."""
-        if self.value is None:
-            return ""
-        digits = decimals(self.metric)
-        if METRICS[self.metric].spread and 0 < abs(self.value) < 10:
-            digits = max(digits, 2 - math.floor(math.log10(abs(self.value))))
-        return self._text(self.value, min(digits, _MOST))
+        return "" if self.value is None else self._number(self.value)
 
     @property
-    def interval_text(self) -> str:
-        """`(-9.3, +0.4)`, with `n.s.` behind it where the change is not distinguishable from none; empty without."""
-        if self.interval is None:
-            return ""
-        low, high = (_signed(end, decimals(self.metric)) for end in self.interval)
-        return f"({low}, {high})" + " n.s." * self.chance
+    def records(self) -> list[str]:
+        """The ids of the records behind the value."""
+        return [id for _, id in self.runs] or ([self.record] if self.record else [])
+
+    @property
+    def spread_text(self) -> str:
+        """What stands beside the value: `(-9.3, +0.4)` of a change, with `n.s.` behind it where that is not
+        distinguishable from none; `± 0.3` of a mean over runs; else nothing."""
+        if self.interval is not None:
+            low, high = (_signed(end, decimals(self.metric)) for end in self.interval)
+            return f"({low}, {high})" + " n.s." * self.chance
+        return "" if self.deviation is None else f"± {self._number(self.deviation)}"
 
     def published_text(self, digits: int | None = None) -> str:
         """The printed value with `decimals` decimals, else with those of its metric; empty without a value."""
@@ -107,6 +112,13 @@ class Entry:
     def difference_text(self) -> str:
         """The difference with its sign, empty without one."""
         return "" if self.difference is None else _signed(self.difference, decimals(self.metric))
+
+    def _number(self, value: float) -> str:
+        """With as many decimals as the cell's value is shown with."""
+        digits = decimals(self.metric)
+        if METRICS[self.metric].spread and self.value and abs(self.value) < 10:
+            digits = max(digits, 2 - math.floor(math.log10(abs(self.value))))
+        return self._text(value, min(digits, _MOST))
 
     def _text(self, value: float, digits: int) -> str:
         return _signed(value, digits) if self.signed else f"{value:.{digits}f}"
@@ -150,7 +162,8 @@ def _signed(value: float, digits: int) -> str:
 
 
 def to_json(views: Iterable[TableView]) -> list[dict[str, Any]]:
-    """Return one dict a cell; `note` gathers all remarks, `record` is an id, both values are unrounded."""
+    """Return one dict a cell; `note` gathers all remarks, `record` is an id, both values are unrounded. A mean over
+    runs also has their standard deviation, and the ids of their records by seed."""
     return [
         {
             "table": view.name,
@@ -163,6 +176,7 @@ def to_json(views: Iterable[TableView]) -> list[dict[str, Any]]:
             "record": entry.record,
             "note": entry.remark,
             "inferred": entry.inferred,
+            **({"deviation": entry.deviation, "runs": dict(entry.runs)} if entry.runs else {}),
         }
         for view in views
         for entry in view.in_order()

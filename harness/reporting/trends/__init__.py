@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.profiles import Profile
-from harness.reporting.significance import paired_records
+from harness.reporting.significance import change_between
 from harness.reporting.table_places import Place, doubts, places_of, quartiles, stand_ins
 from harness.reporting.trends.course import curves
 from harness.reporting.trends.speed import speed_ups
 from harness.tables import Table
 from results.metrics import METRICS, of_kind
-from results.paired import interval
 from results.records import CellKey, Record
 from results.render.plot import Plot, Point, Series, marked_notes
+from results.seeds import interval_of_mean, values_of
 
 Z = 1.959964
 """Standard deviations on either side of the mean that hold 95 % of a normal distribution."""
@@ -72,7 +72,8 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
         y_low, y_high = changes.get(place.record.id) or _interval(place.record)
         bars = {"x_low": x_low, "x_high": x_high, "y_low": y_low, "y_high": y_high}
         doubtful = doubts(place.record) + doubts(paid, METRICS[cost].axis)
-        about: dict[str, Any] = {"record": place.record.id, "tag": place.tag, "doubts": doubtful} | bars
+        one = place.record.id if None in place.runs else ""  # a mean has no record of its own
+        about: dict[str, Any] = {"record": one, "tag": place.tag, "doubts": doubtful} | bars
         return Point(paid.value, place.record.value, place.label, **about)
 
     def printed_point(place: Place) -> Point | None:
@@ -90,8 +91,12 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
         return None
     notes = []
     if any(point.y_low is not None for point in points):
+        means = any(place.record and values_of(place.record) for place in accuracies)
         alone = "95 % interval of an accuracy, by the number of videos (Wilson)"
         of_changes = "95 % interval of the change from r = 0, over the same videos (Tango)"
+        if means:
+            alone = "95 % interval of the mean over trainings (Student)"
+            of_changes = "95 % interval of the change from r = 0, over trainings (Welch)"
         notes.append(f"vertical bars: {f'{of_changes}; of r = 0, {alone}' if changes else alone}")
     if any(point.x_low is not None for point in points):
         notes.append("horizontal bars: the middle half of a timing's samples")
@@ -157,9 +162,9 @@ def _changes(accuracies: Iterable[Place]) -> dict[str, tuple[float, float]]:
 
 
 def _of_change(start: Record, record: Record) -> tuple[float, float] | None:
-    """The interval of a change about where it begins; None where the two were not found right video by video."""
+    """The interval of a change about where it begins; None where there is no telling."""
     try:
-        low, high = interval(paired_records(start, record))
+        low, high = change_between(start, record).interval
     except ValueError:
         return None
     low, high = start.value + low, start.value + high
@@ -167,6 +172,11 @@ def _of_change(start: Record, record: Record) -> tuple[float, float] | None:
 
 
 def _interval(record: Record) -> tuple[float, float] | tuple[None, None]:
+    if values := values_of(record):
+        try:
+            return interval_of_mean(values)
+        except ValueError:
+            return None, None
     correct, total = record.samples.get("correct"), record.counts.get("evaluated", 0)
     if not isinstance(correct, int) or not 0 <= correct <= total or not total:
         return None, None

@@ -13,6 +13,7 @@ from harness.reporting.table_places import Place
 from results.metrics import METRICS
 from results.progress import job_folder
 from results.render.plot import Plot, Point, Series
+from results.seeds import run_name
 from results.steps import read_steps
 
 MOST = 400
@@ -34,8 +35,9 @@ def curves(name: str, places: Iterable[Place], runs: Path) -> list[Plot]:
     """Step times and loss, a line a training, from what the trainings of these records left in `runs`."""
     trainings: dict[str, str] = {}
     for place in places:
-        if place.record and METRICS[place.cell.metric].job == "train":
-            trainings.setdefault(place.record.job, f"{place.ran}, {place.cell.reduction}")
+        if METRICS[place.cell.metric].job == "train":
+            for seed, record in place.runs.items():
+                trainings.setdefault(record.job, run_name(f"{place.ran}, {place.cell.reduction}", seed))
     names, notes = Counter(trainings.values()), []
     lines: dict[str, list[Series]] = {"seconds": [], "loss": []}
     for job, training in trainings.items():

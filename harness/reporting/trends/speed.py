@@ -11,6 +11,7 @@ from harness.reporting.training_notes import TIMES, speed_up
 from jobs.cost import multiply_adds
 from results.records import CellKey, Record, cell_key
 from results.render.plot import Plot, Point, Series, marked_notes
+from results.seeds import Seed, run_key, run_name
 
 
 def speed_ups(name: str, places: list[Place], best: Mapping[CellKey, Record]) -> Plot | None:
@@ -22,19 +23,22 @@ def speed_ups(name: str, places: list[Place], best: Mapping[CellKey, Record]) ->
 
     def timing(place: Place) -> Point | None:
         base = best.get(cell_key(replace(place.cell, reduction="none")))
-        if not base or not _alike(place, base, TIMED_ALIKE, left_out):
+        if not base or not place.record or not _alike(place.label, place.record, base, TIMED_ALIKE, left_out):
             return None
         return _of_timing(place, base)
 
     def training(place: Place) -> Point | None:
-        base = next(filter(_has_steps, (best.get(_unreduced(place, metric)) for metric in TIMES)), None)
-        if not base or not _has_steps(place.record) or not _alike(place, base, TRAINED_ALIKE, left_out):
+        seed, record = next(iter(place.runs.items()), (None, None))  # of several runs the first
+        base = next(filter(_has_steps, (best.get(_unreduced(place, metric, seed)) for metric in TIMES)), None)
+        if not base or not record or not _has_steps(record):
             return None
-        assert place.record
-        speed, fewer = speed_up(place.record.samples, base.samples)
+        if not _alike(place.label, record, base, TRAINED_ALIKE, left_out):
+            return None
+        speed, fewer = speed_up(record.samples, base.samples)
         if fewer is None:
             return None
-        return Point(fewer, speed, place.label, record=place.record.id, tag=place.tag, doubts=_doubts(place, base))
+        label, doubtful = run_name(place.label, seed), _doubts(record, base)
+        return Point(fewer, speed, label, record=record.id, tag=place.tag, doubts=doubtful)
 
     bases: dict[str, float] = {}
     for place in timed:
@@ -72,12 +76,10 @@ def _lines(what: str, places: Iterable[Place], *kinds: Callable[[Place], Point |
     return series
 
 
-def _alike(place: Place, base: Record, names: Iterable[str], left_out: dict[str, None]) -> bool:
-    """Whether the place's time may be divided by that of `base`; says in `left_out` where it may not."""
-    if not place.record:
-        return False
-    if why := unlike(place.record, base, names):
-        left_out[f"left out: {place.label}, as {why}"] = None
+def _alike(label: str, record: Record, base: Record, names: Iterable[str], left_out: dict[str, None]) -> bool:
+    """Whether a time may be divided by that of `base`; says in `left_out` where it may not."""
+    if why := unlike(record, base, names):
+        left_out[f"left out: {label}, as {why}"] = None
     return not why
 
 
@@ -88,14 +90,13 @@ def _of_timing(place: Place, base: Record) -> Point | None:
         return None
     low, high = (None if end is None else end / base.value for end in quartiles(place.record))
     speed = place.record.value / base.value
-    about: dict[str, Any] = {"record": place.record.id, "tag": place.tag, "doubts": _doubts(place, base)}
+    about: dict[str, Any] = {"record": place.record.id, "tag": place.tag, "doubts": _doubts(place.record, base)}
     return Point(fewer, speed, place.label, y_low=low, y_high=high, **about)
 
 
-def _doubts(place: Place, base: Record) -> tuple[str, ...]:
+def _doubts(record: Record, base: Record) -> tuple[str, ...]:
     """About a ratio: those about its two values."""
-    assert place.record
-    return doubts(place.record) + doubts(base, "r = 0")
+    return doubts(record) + doubts(base, "r = 0")
 
 
 def _printed(place: Place, bases: Mapping[str, float]) -> Point | None:
@@ -114,8 +115,8 @@ def _fewer(model: str, reduction: str) -> float | None:
     return whole / reduced if whole and reduced else None
 
 
-def _unreduced(place: Place, metric: str) -> CellKey:
-    return cell_key(replace(place.cell, reduction="none", metric=metric))
+def _unreduced(place: Place, metric: str, seed: Seed) -> CellKey:
+    return run_key(replace(place.cell, reduction="none", metric=metric), seed)
 
 
 def _has_steps(record: Record | None) -> bool:

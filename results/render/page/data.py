@@ -78,7 +78,7 @@ def _cells(view: TableView, page: Page) -> Iterable[tuple[str, dict[str, Any]]]:
     for key, entry in cell_ids(view):
         cell = {
             "metric": entry.metric,
-            "change" if entry.signed else "value": f"{entry.measured_text} {entry.interval_text}".strip(),
+            "change" if entry.signed else "value": f"{entry.measured_text} {entry.spread_text}".strip(),
             "published": entry.published_text(),
             "difference": entry.difference_text,
             "status": entry.word,

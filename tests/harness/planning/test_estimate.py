@@ -112,7 +112,7 @@ def test_a_training_by_hand(tmp_path: Path) -> None:
     plan, found = projected(planner, [HOURS, TRAINED])
     (job,), (one,) = plan.jobs, found.costs
     assert isinstance(job, Train)
-    assert one.what == "train vit_demo none on motion"
+    assert one.what == "train vit_demo none on motion, seed 0"
     steps = 10 * (80 // 8)
     seconds = steps * 8 * 2 / (5 * 2) + 64 * 6 / (3 * 2)  # two processes, two copies of a video
     assert one.wall_hours == pytest.approx(seconds / 3600)
@@ -231,14 +231,16 @@ def test_the_papers_tables_on_its_cluster(set_here: bool, tmp_path: Path, monkey
     assert table_2.wall_hours == pytest.approx(sum(forwards / rate for rate in rates) / 3600 / 32)
     assert 8.4e9 < (table_2.disk or 0) < 8.8e9
     for reduction, hours, rate in ("none", 28, 53), ("sta:r=48", 15, 96):
-        training = one[f"train vit_base {reduction} on k400"]
+        training = one[f"train vit_base {reduction} on k400, seed 0"]
         evaluation = 19_796 * 15 / rate / 32 / 3600
         assert training.wall_hours == pytest.approx(hours + evaluation, rel=1e-3)
         assert training.hours == pytest.approx(32 * (hours + evaluation), rel=1e-3)
-        assert any(note.startswith(f"train vit_base {reduction} on k400: with ~") for note in found.notes)
+        assert any(note.startswith(f"train vit_base {reduction} on k400, seed 0: with ~") for note in found.notes)
     parameters = 86_534_800
-    assert one["train vit_base none on k400"].disk == pytest.approx(3 * 14 * parameters + 4 * parameters, rel=0.15)
-    assert found.total.wall_hours == one["train vit_base none on k400"].wall_hours
+    assert one["train vit_base none on k400, seed 0"].disk == pytest.approx(
+        3 * 14 * parameters + 4 * parameters, rel=0.15
+    )
+    assert found.total.wall_hours == one["train vit_base none on k400, seed 0"].wall_hours
     text = lines(found)
     assert max(map(len, text)) <= 100
     assert all("~" in line or "–" in line for line in text[2:7])
@@ -250,7 +252,8 @@ def test_a_task_that_needs_more_than_its_time(tmp_path: Path) -> None:
     _, found = projected(make_planner(tmp_path, overrides=rates, time_min=600, timeouts=1), [HOURS])
     (note,) = [note for note in found.notes if note.startswith("train")]
     assert note == (
-        "train vit_demo none on motion: with ~22.2 h it reaches its limit of 10.0 h 2 ×; more than launch.timeouts = 1"
+        "train vit_demo none on motion, seed 0: with ~22.2 h it reaches its limit of 10.0 h 2 ×; "
+        "more than launch.timeouts = 1"
     )
 
 

@@ -191,8 +191,8 @@ def test_changes_have_intervals_over_the_same_videos_and_those_of_chance_are_mar
     assert small.interval == interval(Paired(1000, 4, 1))
     assert [entry.chance for entry in (small, middle, large)] == [True, False, False]
     assert small.measured_text == "-0.30"
-    assert small.interval_text == "(-0.94, +0.20) n.s."
-    assert large.interval_text == "(-4.25, -2.11)"
+    assert small.spread_text == "(-0.94, +0.20) n.s."
+    assert large.spread_text == "(-4.25, -2.11)"
     assert found.notes[-2:] == [
         "in brackets: 95 % intervals, paired over the same 1,000 videos (Tango's score interval)",
         "n.s.: not distinguishable from no change at 5 %, by McNemar's exact test, corrected for the 3 changes of this "

@@ -90,7 +90,7 @@ COLUMNS = '[columns]\nmodel = ["vit_base"]\n'
     ("text", "expected"),
     [
         ("= 3", "own.toml: "),
-        ('speed = "high"\n' + ROWS + COLUMNS, "unknown key 'speed'; valid keys: title, corner, baseline, rows"),
+        ('speed = "high"\n' + ROWS + COLUMNS, "unknown key 'speed'; valid keys: title, corner, baseline, seeds, rows"),
         (ROWS, "it needs columns"),
         (GOOD + '[rows]\nspeed = ["1"]\n' + COLUMNS, "rows.speed must be a non-empty list"),
         (GOOD + "[rows]\nreduction = []\n" + COLUMNS, "rows.reduction must be a non-empty list"),
