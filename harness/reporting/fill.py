@@ -73,7 +73,7 @@ def view_table(
     notes = stand_ins + training_notes(shown) + speed_notes(timed) + _figures(used, runs)
     notes += departures(used, present, table.seeds)
     if any(entry.deviation is not None for entry in entries.values()):
-        counted.append(f"±: the standard deviation over trainings with seeds {', '.join(map(str, table.seeds))}")
+        notes.append(f"±: the standard deviation over trainings with seeds {', '.join(map(str, table.seeds))}")
     notes += counted + _left_out(used) + unlike + _provenance(used)
     notes += _unknown(used, present)
     return TableView(

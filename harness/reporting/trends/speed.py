@@ -1,7 +1,8 @@
 """What fewer FLOPs are worth: how many times as fast a clip or a training step is, against how many times fewer FLOPs
 its model has."""
 
-from collections.abc import Callable, Iterable, Mapping
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from harness.reporting.training_notes import TIMES, speed_up
 from jobs.cost import multiply_adds
 from results.records import CellKey, Record, cell_key
 from results.render.plot import Plot, Point, Series, marked_notes
-from results.seeds import Seed, run_key, run_name
+from results.seeds import Seed, run_key
 
 
 def speed_ups(name: str, places: list[Place], best: Mapping[CellKey, Record]) -> Plot | None:
@@ -28,17 +29,12 @@ def speed_ups(name: str, places: list[Place], best: Mapping[CellKey, Record]) ->
         return _of_timing(place, base)
 
     def training(place: Place) -> Point | None:
-        seed, record = next(iter(place.runs.items()), (None, None))  # of several runs the first
-        base = next(filter(_has_steps, (best.get(_unreduced(place, metric, seed)) for metric in TIMES)), None)
-        if not base or not record or not _has_steps(record):
-            return None
-        if not _alike(place.label, record, base, TRAINED_ALIKE, left_out):
-            return None
-        speed, fewer = speed_up(record.samples, base.samples)
-        if fewer is None:
-            return None
-        label, doubtful = run_name(place.label, seed), _doubts(record, base)
-        return Point(fewer, speed, label, record=record.id, tag=place.tag, doubts=doubtful)
+        found = []
+        for seed, record in place.runs.items():
+            base = next(filter(_has_steps, (best.get(_unreduced(place, metric, seed)) for metric in TIMES)), None)
+            if base and _has_steps(record) and _alike(place.label, record, base, TRAINED_ALIKE, left_out):
+                found.append((record, base, *speed_up(record.samples, base.samples)))
+        return _of_trainings(place, found)
 
     bases: dict[str, float] = {}
     for place in timed:
@@ -50,8 +46,10 @@ def speed_ups(name: str, places: list[Place], best: Mapping[CellKey, Record]) ->
     if all(point.published for point in points):
         return None
     notes = ["against r = 0 of the same model on the same kind of machine; the FLOPs are those of that model"]
-    if any(point.y_low is not None for point in points):
+    if any(point.y_low is not None for point in points) and timed:
         notes.append("bars: the middle half of a timing's samples, over the median of r = 0")
+    if any(len(place.runs) > 1 for place in trained):
+        notes.append("of a training with several seeds: the mean of the runs, and bars from the lowest to the highest")
     if any(point.published for point in points):
         notes.append("hollow: from the clips/s that the paper prints, and the FLOPs of its model")
     notes += [*stand_ins([*timed, *trained]), *marked_notes(points), *left_out]
@@ -92,6 +90,18 @@ def _of_timing(place: Place, base: Record) -> Point | None:
     speed = place.record.value / base.value
     about: dict[str, Any] = {"record": place.record.id, "tag": place.tag, "doubts": _doubts(place.record, base)}
     return Point(fewer, speed, place.label, y_low=low, y_high=high, **about)
+
+
+def _of_trainings(place: Place, found: Sequence[tuple[Record, Record, float, float | None]]) -> Point | None:
+    """The mean over the runs of a training; `found` are their records, those of r = 0, and both ratios."""
+    speeds = [speed for *_, speed, _ in found]
+    fewer = found[0][3] if found else None
+    if fewer is None:
+        return None
+    low, high = (min(speeds), max(speeds)) if len(found) > 1 else (None, None)
+    doubtful = tuple(dict.fromkeys(doubt for record, base, *_ in found for doubt in _doubts(record, base)))
+    about: dict[str, Any] = {"record": found[0][0].id if len(found) == 1 else "", "tag": place.tag, "doubts": doubtful}
+    return Point(fewer, statistics.fmean(speeds), place.label, y_low=low, y_high=high, **about)
 
 
 def _doubts(record: Record, base: Record) -> tuple[str, ...]:

@@ -85,6 +85,7 @@ def _cells(view: TableView, page: Page) -> Iterable[tuple[str, dict[str, Any]]]:
             "remark": entry.remark,
             "inferred": entry.inferred,
             "record": entry.record,
+            "runs": entry.runs,
             "job": page.attempts.get((view.name, entry.row, entry.column)),
         }
         yield key, {name: value for name, value in cell.items() if value}

@@ -7,10 +7,13 @@ function dialogBox() {
 }
 
 function openRecord(opener, key, id) {
-  opened = { opener, key, id };
+  const within = dialogBox().open;
+  opened = { from: within ? opened.from : { opener, key, id }, key, id };
   fillDialog();
-  if (!dialogBox().open) dialogBox().showModal();
-  document.getElementById("record-body").scrollTop = 0;
+  const body = document.getElementById("record-body");
+  if (within) body.focus(); // what opened it is no longer there
+  else dialogBox().showModal();
+  body.scrollTop = 0;
 }
 
 // What has not changed stays, with the place that was read and the words that were marked.
@@ -30,7 +33,7 @@ function openerOf({ opener, key, id }) {
 }
 
 function closed() {
-  const opener = opened && openerOf(opened);
+  const opener = opened && openerOf(opened.from);
   opened = null;
   if (opener) opener.focus();
 }

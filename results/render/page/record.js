@@ -3,7 +3,7 @@
 function describe(key, id) {
   const cell = lookUp(data.cells, key) || {};
   const record = recordOf(id);
-  const parts = [...sayValue(cell, record), ...sayRemarks(cell, record)];
+  const parts = [...sayValue(cell, record), ...sayRemarks(cell, record), ...sayRuns(cell)];
   if (record) parts.push(...sayRecord(record));
   if (cell.job) parts.push(...sayJob(record ? "Newer attempt" : "Job", cell.job));
   if (!record) return parts;
@@ -20,9 +20,10 @@ function titleOf(key, id) {
 
 function sayValue(cell, record) {
   const number = cell.value || (record && String(record.value));
-  const text = number ? `${number} ${record ? record.unit : ""}` : cell.status || "";
+  const of = record || recordOf((cell.runs || [])[0]?.[1]);
+  const text = number ? `${number} ${of ? of.unit : ""}` : cell.status || "";
   const facts = pairs([
-    ["status", record && record.status],
+    ["status", record ? record.status : cell.runs && cell.status],
     [cell.change ? "published change" : "published", cell.published],
     ["change from r = 0", cell.change],
     ["difference", cell.difference],
@@ -30,6 +31,18 @@ function sayValue(cell, record) {
     ["file", record && `${data.runs}/records/${record.id}.json`],
   ]);
   return [make("p", text.trim(), { class: "value" }), facts];
+}
+
+// Of a mean its runs, each of which opens its own record.
+function sayRuns(cell) {
+  const list = make("ul");
+  for (const [seed, id] of cell.runs || []) {
+    const { value, unit } = recordOf(id);
+    const item = make("li");
+    item.append(make("button", `seed ${seed}: ${value} ${unit}`, { type: "button", class: "record", "data-record": id }));
+    list.append(item);
+  }
+  return saySection("Mean over", list);
 }
 
 function sayRemarks(cell, record) {
