@@ -1,6 +1,7 @@
 """Planning trainings: one for all that is asked of it, by the profile's recipe, on processes that divide its batch."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,25 @@ def test_a_training_needs_to_know_what_it_begins_with_and_how_many_processes_it_
     with pytest.raises(ValueError, match=r"train\.tasks_per_node must be at least 1 with executor slurm"):
         planner.job(trained("train_hours"))
     assert planner.job([Cell("vit_demo", "none", "motion", "2x3", "top1")]).kind == "evaluate", "others do not need it"
+
+
+def test_each_seed_is_a_training_of_its_own_and_the_profiles_is_that_of_other_tables(planner: Planner) -> None:
+    plain = make_table(trained("train_hours", "top1_trained"))
+    seeded = replace(make_table(trained("train_hours", "top1_trained"), "seeded"), seeds=(0, 1, 2))
+    plan = make_plan([plain, seeded], planner, ())
+    trainings = [job for job in plan.jobs if isinstance(job, Train)]
+    assert [(job.recipe.seed, len(job.cells)) for job in trainings] == [(0, 2), (1, 2), (2, 2)]
+    assert len({job.id for job in plan.jobs}) == 3
+    assert len(plan.cells) == 8
+    assert len({cell.record for cell in plan.cells}) == 6, "seed 0 is the profile's"
+    (shared,) = [job.id for job in trainings if job.recipe.seed == 0]
+    assert plan.tables[shared] == ["grid", "seeded"]
+    assert make_plan([seeded], planner, {cell.record for cell in plan.cells if cell.table == "grid"}).done == 2
+    again = make_plan([seeded], planner, (), left_behind(plan))
+    assert {job.id for job in again.jobs} == {job.id for job in plan.jobs}
+
+
+def test_what_is_not_trained_has_no_seeds(planner: Planner) -> None:
+    cells = [*trained("train_hours"), Cell("vit_demo", "none", "motion", "2x3", "top1")]
+    plan = make_plan([replace(make_table(cells), seeds=(3, 4))], planner, ())
+    assert sorted(job.kind for job in plan.jobs) == ["evaluate", "train", "train"]
