@@ -127,6 +127,7 @@ def chosen(records: Collection[Record], present: Present, seeds: Iterable[int]) 
     return best
 
 
+@code_held()
 def page_text(
     tables: Sequence[Table], profile: Profile, found: Found, runs: Path, live: bool = False, drop: float = 0
 ) -> str:
@@ -166,6 +167,7 @@ def _write_plots(plots: Sequence[Plot], folder: Path) -> None:
     print(f"{len(write_plots(plots, folder))} files of plots are in {folder}", file=sys.stderr)
 
 
+@code_held()
 def _print(tables: Sequence[Table], profile: Profile, found: Found, options: argparse.Namespace) -> None:
     if options.format == "html":
         _print_page(page_text(tables, profile, found, options.runs, drop=options.power), options.runs)

@@ -19,6 +19,7 @@ def file_of(thing: Any) -> Path:
     return Path(str(modules[thing.__module__].__file__))
 
 
+@cache
 def is_plugin(thing: Any) -> bool:
     """Whether a class or a function was written by a user."""
     return not file_of(thing).is_relative_to(PACKAGE)

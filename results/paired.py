@@ -8,6 +8,7 @@ answers are expected to differ, and in more than that where fewer are, as whole 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from results.answers import Answers
 
@@ -52,8 +53,10 @@ def paired(first: Answers, second: Answers) -> Paired | None:
     return Paired(both.bit_count(), lost, won) if both else None
 
 
+@lru_cache(maxsize=100_000)
 def interval(pair: Paired) -> tuple[float, float]:
-    """The 95 % interval of the change, in points: every change that the score test does not reject."""
+    """The 95 % interval of the change, in points: every change that the score test does not reject. Kept, as a table,
+    its plots and comparisons ask for the same ones."""
     n, difference = pair.videos, pair.won - pair.lost
 
     def score(change: float) -> float:

@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from results.render.page.content import Agreement, Changed, ChangedVideo, ClassC
 
 MOST = 20
 """Pairs, videos and classes that are named, each beginning with what changes most."""
+MANY = 400
+"""Accuracies of a table above which not all pairs are looked at, of which there are as many as their square, but only
+those of the changes."""
 
 Key = tuple[str, str]
 
@@ -37,12 +40,13 @@ def changed(table: Table, profile: Profile, best: Mapping[CellKey, Record], runs
                 continue  # the table of changes says so
             if one:
                 answers[key] = one
-    agreements = list(_agreements(answers))
+    pairs = [(key, start) for key, start in starts_of(table, found).items() if key in answers and start in answers]
+    pairs = [(key, start) for key, start in pairs if paired(answers[start], answers[key])]
+    few = len(answers) <= MANY
+    agreements = list(_agreements(answers, combinations(answers, 2) if few else [(one, other) for other, one in pairs]))
     if not agreements:
         return None
     agreements.sort(key=lambda one: -one.changed)
-    pairs = [(key, start) for key, start in starts_of(table, found).items() if key in answers and start in answers]
-    pairs = [(key, start) for key, start in pairs if paired(answers[start], answers[key])]
     videos, classes = [], []
     names = next((_names(found[start].record, answers[start], runs) for _, start in pairs), [])
     if names:
@@ -51,6 +55,7 @@ def changed(table: Table, profile: Profile, best: Mapping[CellKey, Record], runs
         table=table.title,
         agreements=agreements[:MOST],
         more_agreements=max(len(agreements) - MOST, 0),
+        all_pairs=few,
         changes=len(pairs),
         videos=videos[:MOST],
         more_videos=max(len(videos) - MOST, 0),
@@ -58,9 +63,9 @@ def changed(table: Table, profile: Profile, best: Mapping[CellKey, Record], runs
     )
 
 
-def _agreements(answers: Mapping[Key, Answers]) -> Iterator[Agreement]:
+def _agreements(answers: Mapping[Key, Answers], pairs: Iterable[tuple[Key, Key]]) -> Iterator[Agreement]:
     """Of each two places in one row or column, how many answers differ."""
-    for one, other in combinations(answers, 2):
+    for one, other in pairs:
         pair = paired(answers[one], answers[other]) if one[0] == other[0] or one[1] == other[1] else None
         if pair and answers[one] is not answers[other]:
             yield Agreement(", ".join(one), ", ".join(other), pair.videos, pair.lost, pair.won)
@@ -91,10 +96,12 @@ def _classes(
     found = []
     for key, start in pairs:
         both = answers[start].seen & answers[key].seen
-        for label, mask in members.items():
-            if count := (both & mask).bit_count():
-                shares = [100 * (both & mask & answers[one].right).bit_count() / count for one in (start, key)]
-                found.append(ClassChange(label, ", ".join(key), count, *shares))
+        differ = both & (answers[start].right ^ answers[key].right)
+        for label in dict.fromkeys(names[index][1] for index in places(differ)):
+            mask = both & members[label]
+            count = mask.bit_count()
+            shares = [100 * (mask & answers[one].right).bit_count() / count for one in (start, key)]
+            found.append(ClassChange(label, ", ".join(key), count, *shares))
     return sorted((one for one in found if one.before != one.after), key=lambda one: -abs(one.after - one.before))
 
 

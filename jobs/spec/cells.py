@@ -1,16 +1,19 @@
 """Cells, the values that tables are made of, and the one spelling of what they name. Imports nothing heavy."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any, TypeVar
 
 from jobs.spec.plugins import plugin_digest
 from jobs.spec.sampling import sampling
 from models.catalog import ARCHITECTURES, architecture
 from models.reduction import check, is_by_cost, method_of, methods, parse, reduction_on, source_digest
 from results.metrics import MEASURES, METRICS
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,12 @@ def parse_views(text: str) -> tuple[int, int]:
 
 def canonical(reduction: str, model: str) -> str:
     """The one spelling of `reduction` on `model`; ValueError where either is not valid."""
-    arch = architecture(model)
-    return reduction_on(reduction, arch).canonical(arch)
+
+    def spelled() -> str:
+        arch = architecture(model)
+        return reduction_on(reduction, arch).canonical(arch)
+
+    return _held(("canonical", reduction, model), spelled)
 
 
 def became(reduction: str, model: str) -> str:
@@ -86,24 +93,32 @@ def method_digest(reduction: str) -> str:
 
 def code_of(model: str, reduction: str, metric: str = "") -> dict[str, str]:
     """Digests of the code that a cell rests on beside ours, and of the reduction's: settings of its record."""
-    key = model, reduction.partition(":")[0], metric
-    if _HELD and key in _HELD[-1]:
-        return dict(_HELD[-1][key])
-    plugin = plugin_digest(model, metric)
-    found = {"method": method_digest(reduction)} | ({"plugin": plugin} if plugin else {})
-    if _HELD:
-        _HELD[-1][key] = dict(found)
-    return found
+
+    def found() -> dict[str, str]:
+        plugin = plugin_digest(model, metric)
+        return {"method": method_digest(reduction)} | ({"plugin": plugin} if plugin else {})
+
+    return dict(_held(("code", model, reduction.partition(":")[0], metric), found))
 
 
-_HELD: list[dict[tuple[str, str, str], dict[str, str]]] = []
+_HELD: list[dict[tuple[str, ...], Any]] = []
 """What was found since code was held, the innermost last."""
+
+
+def _held(key: tuple[str, ...], make: Callable[[], T]) -> T:
+    """What `make` returns, made once while code is held."""
+    if not _HELD:
+        return make()
+    if key not in _HELD[-1]:
+        _HELD[-1][key] = make()
+    found: T = _HELD[-1][key]
+    return found
 
 
 @contextmanager
 def code_held() -> Iterator[None]:
-    """While open, the files of each method and plugin are looked at once: for a plan or a report, which ask for
-    thousands of cells and mean one moment."""
+    """While open, the files of each method and plugin are looked at, and each reduction is spelled out, once: for a
+    plan or a report, which ask for thousands of cells and mean one moment."""
     _HELD.append({})
     try:
         yield

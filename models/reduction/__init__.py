@@ -121,6 +121,9 @@ def _check_method(method: type[Reduction], arch: Architecture) -> None:
         )
 
 
+_hints = cache(get_type_hints)
+
+
 @cache
 def parse(text: str) -> Reduction:
     """The reduction that `text` names by its settings; ValueError saying what is wrong and what would be valid."""
@@ -129,7 +132,7 @@ def parse(text: str) -> Reduction:
     if is_by_cost(text.strip()):
         raise ValueError(f"{text!r}: what it costs depends on the model; give settings")
     fields = {field.name: field for field in dataclasses.fields(method)}
-    hints = get_type_hints(method)
+    hints = _hints(method)
     settings: dict[str, object] = {}
     for item in rest.split(",") if colon else []:
         key, equals, value = item.partition("=")

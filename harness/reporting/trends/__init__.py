@@ -17,7 +17,7 @@ from harness.reporting.trends.speed import speed_ups
 from harness.tables import Table
 from results.metrics import METRICS, of_kind
 from results.records import CellKey, Record
-from results.render.plot import Plot, Point, Series, marked_notes
+from results.render.plot import Plot, Point, Series, marked_notes, without_bars
 from results.seeds import interval_of_mean, values_of
 
 Z = 1.959964
@@ -85,11 +85,10 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
 
     accuracies = [place for place in places if place.wanted.metric == metric]
     changes = _changes(accuracies)
-    series = _lines(accuracies, measured_point, printed_point)
+    series, notes = without_bars(_lines(accuracies, measured_point, printed_point))
     points = [point for one in series for point in one.points]
     if all(point.published for point in points):
         return None
-    notes = []
     if any(point.y_low is not None for point in points):
         means = any(place.record and values_of(place.record) for place in accuracies)
         alone = "95 % interval of an accuracy, by the number of videos (Wilson)"

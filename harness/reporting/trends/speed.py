@@ -11,7 +11,7 @@ from harness.reporting.table_places import Place, doubts, quartiles, stand_ins
 from harness.reporting.training_notes import TIMES, speed_up
 from jobs.cost import multiply_adds
 from results.records import CellKey, Record, cell_key
-from results.render.plot import Plot, Point, Series, marked_notes
+from results.render.plot import Plot, Point, Series, marked_notes, without_bars
 from results.seeds import Seed, run_key
 
 
@@ -42,10 +42,11 @@ def speed_ups(name: str, places: list[Place], best: Mapping[CellKey, Record]) ->
             bases.setdefault(place.wanted.model, place.printed)
     series = _lines("clips/s", timed, timing, lambda place: _printed(place, bases))
     series += _lines("training step", trained, training)
+    series, notes = without_bars(series)
     points = [point for one in series for point in one.points]
     if all(point.published for point in points):
         return None
-    notes = ["against r = 0 of the same model on the same kind of machine; the FLOPs are those of that model"]
+    notes += ["against r = 0 of the same model on the same kind of machine; the FLOPs are those of that model"]
     if any(point.y_low is not None for point in points) and timed:
         notes.append("bars: the middle half of a timing's samples, over the median of r = 0")
     if any(len(place.runs) > 1 for place in trained):

@@ -116,6 +116,8 @@ class Changed:
     table: str
     agreements: Sequence[Agreement]
     more_agreements: int
+    all_pairs: bool
+    """Whether they are of all pairs in a row or column, or of the changes alone."""
     changes: int
     """From r = 0, or from the table's baseline."""
     videos: Sequence[ChangedVideo]
@@ -148,3 +150,8 @@ class Page:
     """When, in ISO 8601; empty for a live page, which changes with what it shows only."""
     live: bool = False
     """Whether the page is served and follows the runs folder."""
+
+    def figures_of(self, video: str) -> list[tuple[int, Figure]]:
+        """The figures of a video of a list, each with its place among all; a figure may name the whole path."""
+        found = enumerate(self.figures)
+        return [(number, one) for number, one in found if one.video == video or one.video.endswith(f"/{video}")]

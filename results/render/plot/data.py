@@ -2,11 +2,13 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 NAMED = 3
 """Points that a note names one by one."""
+CROWDED = 1000
+"""Points above which a plot shows where they lie alone: without bars, and without what each of them is."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,35 @@ class Plot:
         assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", self.name), self.name
         assert any(series.points for series in self.series), self
 
+    @property
+    def crowded(self) -> bool:
+        """Whether it has too many points to say of each what it is."""
+        return is_crowded(self.series)
+
     def marked(self) -> Iterator[tuple[str, Series, Point]]:
-        """The points with a marker, each with the id of its marker in the SVG."""
+        """The points with a marker, each with the id of its marker in the SVG; none where there are too many."""
+        if self.crowded:
+            return
         points = ((series, point) for series in self.series if series.markers for point in series.points)
         for number, (series, point) in enumerate(points):
             yield f"{self.name}-point-{number}", series, point
+
+
+def is_crowded(series: Iterable[Series]) -> bool:
+    """Whether there are more points with a marker than can be told apart."""
+    return sum(len(one.points) for one in series if one.markers) > CROWDED
+
+
+def without_bars(series: Sequence[Series]) -> tuple[list[Series], list[str]]:
+    """The series, without bars where they are crowded, and a note that says so."""
+    if not is_crowded(series):
+        return list(series), []
+    bare = [replace(one, points=tuple(map(_without_bars, one.points))) for one in series]
+    return bare, [f"more than {CROWDED:,} points: without bars, and without what each of them is"]
+
+
+def _without_bars(point: Point) -> Point:
+    return replace(point, x_low=None, x_high=None, y_low=None, y_high=None)
 
 
 def tips(plot: Plot) -> dict[str, dict[str, str]]:

@@ -131,7 +131,10 @@ def _series(axes: "Axes", plot: Plot) -> list[Any]:
         mark: dict[str, Any] = {"marker": MARKERS[look % len(MARKERS)], "markersize": 5.5, "markeredgewidth": 1.2}
         axes.add_line(Line2D(*_along(series.points), **line, zorder=2))
         _bars(axes, series, colour)
-        for point in series.points if series.markers else ():
+        if series.markers and plot.crowded:
+            dots = {"linestyle": "none", "color": colour, "marker": mark["marker"], "markersize": 2}
+            axes.add_line(Line2D(*_along(series.points), **dots, zorder=4))
+        for point in series.points if series.markers and not plot.crowded else ():
             face = GROUND if point.published else colour
             one = Line2D([point.x], [point.y], linestyle="none", color=colour, **mark, markerfacecolor=face, zorder=4)
             one.set_gid(next(ids))
