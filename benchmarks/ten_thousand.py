@@ -11,14 +11,18 @@ one that waits looks at the jobs twice, when none has begun and when all have en
 import argparse
 import multiprocessing
 import os
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from itertools import combinations, islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import tabulate
 
@@ -32,7 +36,19 @@ from tests.harness import fake_slurm
 
 MODELS = ("vit_small", "vit_base", "vit_large", "vit_huge")
 DROPS = 50
+CHROMIUM = Path("/usr/bin/chromium")
 SETTINGS = ["--set", "launch.executor=slurm", "--set", "launch.tasks=1"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a step costs; None: not measured."""
+
+    wall_s: float | None
+    cpu_s: float | None
+    peak_mib: float | None
+    look_s: float = 0.0
+    """CPU seconds of the longest look at the jobs in it."""
 
 
 def main() -> None:
@@ -41,20 +57,33 @@ def main() -> None:
     sizes = parser.parse_args().cells
     found = [measure(size) for size in sizes]
     rows = []
-    for step in found[0]:
-        times, memory = zip(*((one[step][1], one[step][2]) for one in found), strict=True)
-        walls = [one[step][0] for one in found]
-        row = [step, *(f"{value:.1f}" for value in (*walls, *times)), f"{times[-1] / times[0]:.1f}"]
-        rows.append([*row, *(f"{value:.0f}" for value in memory), f"{memory[-1] / memory[0]:.1f}"])
+    for name in found[0]:
+        costs = [one[name] for one in found]
+        walls, cpus = [one.wall_s for one in costs], [one.cpu_s for one in costs]
+        peaks = [one.peak_mib for one in costs]
+        rows.append([name, *_texts(walls, 1), *_texts(cpus, 1, ratio=True), *_texts(peaks, 0)])
+        rows[-1].append(_kib_a_job(peaks, sizes))
     names = [f"{size:,}" for size in sizes]
     headers = ["step", *(f"wall s, {one}" for one in names), *(f"CPU s, {one}" for one in names), "ratio"]
-    headers += [*(f"MiB, {one}" for one in names), "ratio"]
+    headers += [*(f"MiB, {one}" for one in names), "KiB a job"]
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; cells: {', '.join(names)}, a job each\n")
     print(tabulate.tabulate(rows, headers, tablefmt="github", disable_numparse=True))
 
 
-def measure(cells: int) -> dict[str, tuple[float, float, float]]:
-    """Wall and CPU seconds, and peak MiB, of each step of a sweep of so many jobs."""
+def _texts(values: Sequence[float | None], digits: int, ratio: bool = False) -> list[str]:
+    texts = ["–" if value is None else f"{value:.{digits}f}" for value in values]
+    first, last = values[0], values[-1]
+    return texts + ([f"{last / first:.1f}" if first and last else "–"] if ratio else [])
+
+
+def _kib_a_job(peaks: Sequence[float | None], sizes: Sequence[int]) -> str:
+    """By how much memory grows with each job more."""
+    first, last = peaks[0], peaks[-1]
+    return f"{1024 * (last - first) / (sizes[-1] - sizes[0]):.1f}" if first and last and len(sizes) > 1 else "–"
+
+
+def measure(cells: int) -> dict[str, Cost]:
+    """What each step of a sweep of so many jobs costs."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         runs, slurm, commands = (folder / one for one in ("runs", "slurm", "bin"))
@@ -66,7 +95,7 @@ def measure(cells: int) -> dict[str, tuple[float, float, float]]:
         grid = str(write_grid(folder / "grid.toml", cells))
         sweep = ["sweep", grid, "--no-fuse", "--profile", "demo", *SETTINGS, "--runs", str(runs)]
         report = ["report", grid, "--profile", "demo", "--runs", str(runs)]
-        return {
+        found = {
             "plan (--dry-run)": step([*sweep, "--dry-run"]),
             "submit (--no-wait)": step([*sweep, "--no-wait"]),
             "status, all waiting": step(["status", "--runs", str(runs)]),
@@ -76,6 +105,31 @@ def measure(cells: int) -> dict[str, tuple[float, float, float]]:
             "report as a page": step([*report, "--format", "html"]),
             "status, all done": step(["status", "--runs", str(runs)]),
         }
+        waited = found["adopt and wait for the end"]
+        found["a look at the jobs, the longer of two"] = Cost(None, waited.look_s, None)
+        page = folder / "page.html"
+        with open(page, "wb") as file:
+            command = [sys.executable, "-m", "harness.report", *report[1:], "--format", "html"]
+            subprocess.run(command, stdout=file, check=True)
+        found["the page opens in a browser"] = Cost(seconds_to_open(page), None, None)
+        return found
+
+
+def seconds_to_open(page: Path) -> float | None:
+    """Until a page is drawn and its script has run; None where there is no browser."""
+    if not CHROMIUM.exists():
+        return None
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        window = browser.new_page(viewport={"width": 1280, "height": 900})
+        began = time.perf_counter()
+        window.goto(page.as_uri())
+        window.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn, 0)))")
+        seconds = time.perf_counter() - began
+        browser.close()
+    return seconds
 
 
 def write_grid(path: Path, cells: int) -> Path:
@@ -90,7 +144,7 @@ def write_grid(path: Path, cells: int) -> Path:
     return path
 
 
-def step(arguments: list[str], meanwhile: Callable[[], None] = lambda: None) -> tuple[float, float, float]:
+def step(arguments: list[str], meanwhile: Callable[[], None] = lambda: None) -> Cost:
     """Run a command in a fresh process; where it pauses between two looks at the jobs, call `meanwhile`."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
@@ -101,12 +155,18 @@ def step(arguments: list[str], meanwhile: Callable[[], None] = lambda: None) -> 
         meanwhile()
         ours.send(None)
     process.join()
-    wall, cpu, peak = said
-    return wall, cpu, peak
+    return Cost(*said)
 
 
 def _drive(arguments: list[str], told: Connection) -> None:
     paused = 0.0
+    looks: list[float] = []
+
+    def looked(watch: Any) -> list[Any]:
+        began = time.process_time()
+        found: list[Any] = look(watch)
+        looks.append(time.process_time() - began)
+        return found
 
     def pause(_: float) -> None:
         nonlocal paused
@@ -120,6 +180,7 @@ def _drive(arguments: list[str], told: Connection) -> None:
         from harness import report, status, sweep
         from harness.following import watch
 
+        look, watch.Watch.look = watch.Watch.look, looked  # type: ignore[method-assign]
         watch.time = SimpleNamespace(**(vars(time) | {"sleep": pause}))  # type: ignore[assignment]
         command = {"report": report, "status": status, "sweep": sweep}[arguments[0]]
         code = command.main(arguments[1:])
@@ -127,7 +188,7 @@ def _drive(arguments: list[str], told: Connection) -> None:
         raise RuntimeError(f"{' '.join(arguments)} ended with {code}")
     wall, cpu = time.perf_counter() - wall - paused, time.process_time() - cpu
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    told.send((wall, cpu, int(peak.split()[1]) / 1024))
+    told.send((wall, cpu, int(peak.split()[1]) / 1024, max(looks, default=0.0)))
 
 
 def finish_all(runs: Path, slurm: Path) -> None:

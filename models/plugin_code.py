@@ -19,10 +19,14 @@ def file_of(thing: Any) -> Path:
     return Path(str(modules[thing.__module__].__file__))
 
 
-@cache
 def is_plugin(thing: Any) -> bool:
     """Whether a class or a function was written by a user."""
-    return not file_of(thing).is_relative_to(PACKAGE)
+    return not _is_ours(file_of(thing))
+
+
+@cache
+def _is_ours(file: Path) -> bool:
+    return file.is_relative_to(PACKAGE)
 
 
 def digest_of(file: Path) -> str:

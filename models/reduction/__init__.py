@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from models.architecture import Architecture
 from models.plugin_code import digest_of, file_of, is_plugin
@@ -121,7 +121,9 @@ def _check_method(method: type[Reduction], arch: Architecture) -> None:
         )
 
 
-_hints = cache(get_type_hints)
+@cache
+def _hints(method: Any) -> dict[str, Any]:
+    return get_type_hints(method)
 
 
 @cache
