@@ -28,7 +28,7 @@ from jobs.spec.jobs import Train
 from jobs.spec.sources import edition_of
 from results.metrics import METRICS
 from results.progress import read_job, read_progress
-from results.records import read_records
+from results.records import each_record, read_records
 
 SAID = 20
 """How many failed jobs are listed one by one."""
@@ -88,8 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _recorded(runs: Path) -> set[str]:
     """The ids of the records, also those that records of earlier versions would have now."""
-    records = read_records(runs)[0]
-    return {record.id for record in records} | {identity(record.cell, record.settings) for record in records}
+    return {id for one in each_record(runs, []) for id in (one.id, identity(one.cell, one.settings))}
 
 
 @code_held()

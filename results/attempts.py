@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from results.files import private_folder, read_json, write_json_once
+from results.files import private_folder, read_json, shared, write_json_once
 
 ATTEMPT, ENDED = re.compile(r"attempt-(\d{1,6})\.json"), re.compile(r"ended-(\d{1,6})-(\d{1,6})\.json")
 Unit = tuple[str, int]
@@ -60,7 +60,7 @@ class Started:
     created: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """The last submission of one task, as far as it is known."""
 
@@ -124,12 +124,12 @@ def write_started(runs: Path, name: str, started: Started) -> Started:
 
 def read_submission(runs: Path, name: str) -> Submission | None:
     """A submission as noted; None where there is none."""
-    return _known(submission_folder(runs, name) / "submission.json", _submission)
+    return _known(runs, name, "submission.json", _submission)
 
 
 def read_started(runs: Path, name: str) -> Started | None:
     """What a submission became; None while that is not known."""
-    return _known(submission_folder(runs, name) / "started.json", _started)
+    return _known(runs, name, "started.json", _started)
 
 
 def read_entries(runs: Path, folder: Path, names: Iterable[str]) -> dict[int, Entry]:
@@ -137,7 +137,7 @@ def read_entries(runs: Path, folder: Path, names: Iterable[str]) -> dict[int, En
     entries: dict[int, Entry] = {}
     for number in sorted(int(found[1]) for name in names if (found := ATTEMPT.fullmatch(name))):
         try:
-            content = read_json(folder / f"attempt-{number}.json")
+            content = shared(read_json(folder / f"attempt-{number}.json"))
             name, time = str(content["submission"]), str(content["time"])
             tries = {int(task): {str(how): int(n) for how, n in one.items()} for task, one in content["tries"].items()}
             tasks = [int(task) for task in content["tasks"]]
@@ -172,18 +172,20 @@ def read_ended(folder: Path, names: Iterable[str]) -> dict[int, dict[int, dict[s
     return found
 
 
-_kept: dict[Path, Any] = {}
+_kept: dict[tuple[Path, str, str], Any] = {}
 _kept_places: dict[str, dict[Unit, int]] = {}
 
 
-def _known(path: Path, make: Any) -> Any:
-    """The result of `make` for a file, cached, as the file never changes. None where it is not there or damaged."""
-    if path not in _kept:
+def _known(runs: Path, name: str, file: str, make: Any) -> Any:
+    """The result of `make` for a file of a submission, cached, as the file never changes. None where it is not there or
+    damaged."""
+    key = runs, name, file
+    if key not in _kept:
         try:
-            _kept[path] = make(read_json(path))
+            _kept[key] = make(read_json(submission_folder(runs, name) / file))
         except (OSError, ValueError, KeyError, TypeError):
             return None
-    return _kept[path]
+    return _kept[key]
 
 
 def _submission(content: dict[str, Any]) -> Submission:

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,7 +95,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if len(content) > MAX_BYTES:
         raise ValueError(f"larger than {MAX_BYTES >> 20} MiB")
     try:
-        obj = json.loads(content, parse_float=_finite, parse_constant=_finite)
+        obj = _DECODER.decode(content.decode(json.detect_encoding(content), "surrogatepass"))
         if b"\\ud" in content.lower():
             # A lone surrogate parses, then breaks any code that prints it.
             json.dumps(obj, ensure_ascii=False).encode()
@@ -116,6 +117,18 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise _NotFinite
     return value
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+
+
+def shared(value: Any) -> Any:
+    """JSON's value with one string in memory for all that are equal, for who keeps the contents of many like files."""
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, dict):
+        return {sys.intern(key): shared(one) for key, one in value.items()}
+    return [shared(one) for one in value] if isinstance(value, list) else value
 
 
 def _open_regular(path: str, flags: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from results.attempts import Entry, last_attempt, read_ended, read_entries
-from results.files import read_json
+from results.files import read_json, shared
 
 STALE_S = 120.0
 """A task on another host that has not written for this long is considered dead."""
@@ -24,7 +24,7 @@ PEER_LOST = "another process of this training has ended"
 _MAX_TASKS = 100_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TaskProgress:
     """One task of a job. A stopped task was asked to stop and has saved what it needs to resume; a lost one ran, then
     died silently."""
@@ -55,7 +55,7 @@ class TaskProgress:
     slurm: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobProgress:
     """A job's folder as found."""
 
@@ -148,6 +148,8 @@ def _read_job(folder: Path) -> JobProgress:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         names = os.listdir(folder)
     job, runs = read_task_file(folder / "job.json"), folder.parents[1]
+    if isinstance(spec := job.get("spec"), dict) and spec.get("cells") == job.get("cells"):
+        spec["cells"] = job.get("cells")  # its file says them twice, memory need not
     reported = {int(found[1]) for name in names if (found := _PROGRESS_FILE.fullmatch(name))}
     count = job.get("tasks")
     if type(count) is not int or not 1 <= count <= _MAX_TASKS:
@@ -200,7 +202,8 @@ def _alive(content: dict[str, Any], path: Path) -> bool:
 def read_task_file(path: Path) -> dict[str, Any]:
     """A task's progress file; empty where there is none, or it is damaged."""
     try:
-        return read_json(path)
+        content: dict[str, Any] = shared(read_json(path))
+        return content
     except (FileNotFoundError, ValueError):
         return {}
 

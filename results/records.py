@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-import re
 import warnings
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.files import read_json, write_json_once
+from results.record_content import CELL_FIELDS as CELL_FIELDS
+from results.record_content import STATUSES as STATUSES
+from results.record_content import problem_of
 
 if TYPE_CHECKING:
     import pandas
 
 SCHEMA = 1
-CELL_FIELDS = ("model", "reduction", "dataset", "views", "metric")
-STATUSES = ("done", "partial", "projected")
 
 CellKey = tuple[str, ...]
 
@@ -58,7 +57,7 @@ class Record:
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
-        if problem := _problem(vars(self)):
+        if problem := problem_of(vars(self)):
             raise ValueError(f"record {self.id!r:.80}: {problem}")
 
 
@@ -88,23 +87,29 @@ def has_record(runs: Path, record_id: str) -> bool:
 
 def read_records(runs: Path) -> tuple[list[Record], list[str]]:
     """Return all records, ordered by id, and one line for each file that is not a record."""
+    ignored: list[str] = []
+    return list(each_record(runs, ignored)), ignored
+
+
+def each_record(runs: Path, ignored: list[str]) -> Iterator[Record]:
+    """Yield all records, ordered by id, for who keeps but a part of each; `ignored` gets a line for each file that is
+    not a record."""
     try:
         names = sorted(os.listdir(_folder(runs)))
     except FileNotFoundError:
-        return [], []
+        return
     except OSError as error:
-        return [], [f"records cannot be listed: {error.strerror}"]
-    records, ignored = [], []
+        ignored.append(f"records cannot be listed: {error.strerror}")
+        return
     for name in names:
         if name.startswith(".") or not name.endswith(".json"):
             continue
         try:
-            records.append(_read(_folder(runs) / name))
+            yield _read(_folder(runs) / name)
         except FileNotFoundError:
             continue
         except ValueError as reason:
             ignored.append(f"records/{ascii(name)[1:-1]} is ignored: {reason}")
-    return records, ignored
 
 
 def record_ids(runs: Path) -> set[str]:
@@ -235,42 +240,6 @@ def _complete(record: Record) -> None:
 
 
 _NAMES = tuple(item.name for item in fields(Record))
-_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
-_TYPES: dict[str, type] = {
-    **dict.fromkeys(("id", "unit", "status", "profile", "job", "started", "ended"), str),
-    **dict.fromkeys(("cell", "settings", "samples", "counts", "provenance"), dict),
-    **dict.fromkeys(("skipped", "flags", "notes"), list),
-}
-
-
-def _problem(content: Mapping[str, Any]) -> str:
-    """Say in a line what keeps `content` from being a record; empty if nothing does."""
-    for name, kind in _TYPES.items():
-        if not isinstance(content[name], kind):
-            return f"{name} is not a {kind.__name__}"
-    value, cell, counts = content["value"], content["cell"], content["counts"]
-    try:
-        finite = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
-    except OverflowError:
-        finite = False
-    if not finite:
-        return "value is not a finite number"
-    if not _ID.fullmatch(content["id"]):
-        return "id is not made of letters, digits, '.', '_' and '-'"
-    if content["status"] not in STATUSES:
-        return f"status {content['status']!r:.40} is none of {', '.join(STATUSES)}"
-    if set(cell) != set(CELL_FIELDS) or not all(isinstance(text, str) for text in cell.values()):
-        return f"cell does not have exactly {', '.join(CELL_FIELDS)}, all text"
-    whole = all(type(number) is int for number in counts.values())
-    if counts and not (whole and set(counts) == {"evaluated", "listed"}):
-        return "counts does not have exactly evaluated and listed, both whole numbers"
-    if counts and not 0 <= counts["evaluated"] <= counts["listed"]:
-        return "counts has more videos evaluated than listed"
-    for item in content["skipped"]:
-        texts = [item.get(name) for name in ("video", "reason")] if isinstance(item, dict) else [None]
-        if not all(isinstance(text, str) for text in texts):
-            return "skipped does not have video and reason in each item, both text"
-    return ""
 
 
 def _row(record: Record) -> dict[str, Any]:

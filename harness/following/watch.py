@@ -66,8 +66,9 @@ class Watch:
             job = self.seen[job_id]
             if under_way(job) and not verdicts(job, self.profile.launch):
                 continue
-            # What was read before SLURM was asked, or its records were listed, may have ended well in between.
-            job = self._read(job_id, fresh=True)
+            if job.state != "done":
+                # What was read before SLURM was asked, or its records were listed, may have ended well in between.
+                job = self._read(job_id, fresh=True)
             unknown = [entry for entry in job.entries.values() if entry.submission and not entry.started]
             if unknown:
                 self.unsettled |= not all(on_its_way(entry) for entry in unknown)
@@ -177,6 +178,7 @@ def _follow(watch: Watch, plan: Plan) -> None:
             began, busy = time.monotonic(), time.process_time()
             jobs = watch.look()
             show(jobs, len(jobs) - len(watch.open))
+            del jobs  # or those of two looks would be in memory at a time
             if not watch.open:
                 return
             if silent_s() > SILENT_S:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from jobs.spec.plugins import plugin_digest
 from jobs.spec.sampling import sampling
 from models.catalog import ARCHITECTURES, architecture
-from models.reduction import check, is_by_cost, method_of, methods, parse, reduction_on, source_digest
+from models.reduction import check, is_by_cost, is_method, method_of, parse, reduction_on, source_digest
 from results.metrics import MEASURES, METRICS
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ class Cell:
 def is_known(cell: Cell) -> bool:
     """Whether there is a model, a method and a metric of its names: of a plugin's only where that is loaded."""
     method = cell.reduction.partition(":")[0]
-    return cell.model in ARCHITECTURES and cell.metric in METRICS and method in methods()
+    return cell.model in ARCHITECTURES and cell.metric in METRICS and is_method(method)
 
 
 def by_content(metric: str, reduction: str) -> bool:
@@ -88,7 +88,7 @@ def method_digest(reduction: str) -> str:
     """A digest of the code of a reduction's method: a changed method is measured again. Empty where there is no
     such method (any more)."""
     name = reduction.partition(":")[0]
-    return source_digest(name) if name in methods() else ""
+    return source_digest(name) if is_method(name) else ""
 
 
 def code_of(model: str, reduction: str, metric: str = "") -> dict[str, str]:

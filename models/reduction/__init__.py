@@ -28,6 +28,7 @@ __all__ = [
     "Staged",
     "check",
     "is_by_cost",
+    "is_method",
     "method_of",
     "methods",
     "parse",
@@ -45,6 +46,11 @@ def methods() -> list[str]:
     """The names of all methods, users' included."""
     folders = tuple((folder, os.stat(folder).st_mtime_ns) for folder in __path__)
     return sorted({*_built_in(folders), *(name for name, method in REGISTRY.items() if is_plugin(method))})
+
+
+def is_method(name: str) -> bool:
+    """Whether there is a method of this name; where it is loaded already, without looking for files."""
+    return name in REGISTRY or name in methods()
 
 
 @cache
@@ -83,7 +89,7 @@ def registered(name: str) -> type[Reduction]:
 def method_of(text: str) -> type[Reduction]:
     """The class of the method that `text` names; ValueError where there is none."""
     name = text.strip().partition(":")[0]
-    if name not in methods():
+    if not is_method(name):
         raise ValueError(f"unknown reduction {name!r} in {text!r}; valid reductions: {', '.join(methods())}{OWN}")
     return registered(name)
 
@@ -134,7 +140,7 @@ def parse(text: str) -> Reduction:
     if is_by_cost(text.strip()):
         raise ValueError(f"{text!r}: what it costs depends on the model; give settings")
     fields = {field.name: field for field in dataclasses.fields(method)}
-    hints = _hints(method)
+    hints = _hints(method)  # type: ignore[arg-type]  # a class is hashable, though its instances need not be
     settings: dict[str, object] = {}
     for item in rest.split(",") if colon else []:
         key, equals, value = item.partition("=")

@@ -58,7 +58,7 @@ def sides() -> Changed:
     agreements = [Agreement("2x3, r=0", f"2x3, r={r}", 64, 3, number) for number, r in enumerate((48, 64, 80))]
     videos = [ChangedVideo(HOSTILE, "12", 3, 0), ChangedVideo("val/a.mp4", "3", 1, 1)]
     classes = [ClassChange(HOSTILE, "2x3, r=80", 4, 100.0, 50.0), ClassChange("3", "2x3, r=48", 4, 75.0, 100.0)]
-    return Changed(f"Table 2 {HOSTILE}", agreements, 7, 15, videos, 2, classes)
+    return Changed(f"Table 2 {HOSTILE}", agreements, 7, True, 15, videos, 2, classes)
 
 
 def accuracies() -> TableView:
