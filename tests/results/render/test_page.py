@@ -222,12 +222,12 @@ def test_the_frames_are_in_the_page_once_and_what_each_stage_drops_lies_over_the
         assert text.count(slot["jpeg"]) == 1
     images = page.having("image")
     assert [found["href"] for found in images] == [f"data:image/jpeg;base64,{one['jpeg']}" for one in content["slots"]]
-    assert [found["href"] for found in page.having("use") if "href" in found] == [
-        f"#{found['id']}" for found in images
-    ] * 3
-    assert [found["d"] for found in page.having("path") if "d" in found][-24::8] == [
-        cover(stage["kept"][0], content["columns"]) for stage in content["stages"]
-    ]
+    *uses, thumbnail = [found["href"] for found in page.having("use") if "href" in found]
+    assert uses == [f"#{found['id']}" for found in images] * 3
+    *paths, kept = [found["d"] for found in page.having("path") if "d" in found]
+    assert paths[-24::8] == [cover(stage["kept"][0], content["columns"]) for stage in content["stages"]]
+    assert thumbnail == "#figure-0-slot-4", "of a video that changes sides: its middle, as the last stage keeps it"
+    assert kept == cover(content["stages"][-1]["kept"][4], content["columns"])
     assert "Stage 2 after block 5: 256 of 392 patches kept" in text
     assert "frame 15: 32<" in text
     assert data_of(text)["figures"] == [
