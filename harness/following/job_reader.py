@@ -2,6 +2,8 @@
 
 import socket
 import time
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from results.progress import JobProgress, job_folder, job_ids, read_job
@@ -11,10 +13,11 @@ STALE_S = 15.0
 
 
 class JobReader:
-    """Reads jobs, and keeps what it has read until the job's folder changes."""
+    """Reads jobs, and keeps what it has read until the job's folder changes; of job.json the `keys` alone, where they
+    are given."""
 
-    def __init__(self, runs: Path) -> None:
-        self.runs = runs
+    def __init__(self, runs: Path, keys: Collection[str] = ()) -> None:
+        self.runs, self.keys = runs, keys
         self._kept: dict[str, tuple[int, float, JobProgress]] = {}
 
     def read(self, job_id: str, fresh: bool = False) -> JobProgress:
@@ -25,7 +28,10 @@ class JobReader:
             changed = 0
         kept, now = self._kept.get(job_id), time.monotonic()
         if fresh or not kept or kept[0] != changed or now - kept[1] > STALE_S or _may_change(kept[2]):
-            kept = self._kept[job_id] = changed, now, read_job(self.runs, job_id)
+            job = read_job(self.runs, job_id)
+            if self.keys:
+                job = replace(job, job={key: value for key, value in job.job.items() if key in self.keys})
+            kept = self._kept[job_id] = changed, now, job
         return kept[2]
 
     def read_all(self) -> list[JobProgress]:

@@ -45,7 +45,7 @@ class Watch:
         self.plan, self.profile, self.runs = plan, profile, runs
         self.overflow = Overflow(sent or Sent())
         self.open = {job.id: job for job in plan.jobs}
-        self.reader = JobReader(runs)
+        self.reader = JobReader(runs, keys=("kind",))
         self.seen: dict[str, JobProgress] = {}
         self.judged: set[tuple[str, int, int]] = set()
         self.busy_since = 0.0
