@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.arguments import Parser, add_common, profile_options, run, stop, whole_number
 from harness.following import watch
+from harness.following.job_reader import JobReader
 from harness.planning.available import available
 from harness.planning.estimate import estimate
 from harness.planning.plan import Plan, make_plan
@@ -27,7 +28,7 @@ from jobs.spec.identity import identity
 from jobs.spec.jobs import Train
 from jobs.spec.sources import edition_of
 from results.metrics import METRICS
-from results.progress import read_job, read_progress
+from results.progress import read_job
 from results.records import each_record, read_records
 
 SAID = 20
@@ -93,7 +94,7 @@ def _recorded(runs: Path) -> set[str]:
 
 @code_held()
 def _plan(tables: list[Table], planner: Planner, runs: Path, options: argparse.Namespace) -> Plan:
-    unfinished = read_progress(runs)
+    unfinished = JobReader(runs, keys=("kind", "tables", "cells", "record_ids")).read_all()
     look_up(unfinished)
     running = {job.id for job in unfinished if under_way(job)}
     return make_plan(tables, planner, _recorded(runs), unfinished, running, fuse=not options.no_fuse)

@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 MAX_BYTES = 64 * 2**20
+MOST_STRINGS = 4096
+"""That `shared` remembers."""
+_STRINGS: dict[str, str] = {}
 
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
 
@@ -123,9 +126,10 @@ _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
 def shared(value: Any) -> Any:
-    """JSON's value with one string in memory for all that are equal, for who keeps the contents of many like files."""
+    """JSON's value with one string in memory for those that are equal, for who keeps the contents of many like files:
+    what they have in common is in the first ones."""
     if isinstance(value, str):
-        return sys.intern(value)
+        return _STRINGS.setdefault(value, value) if len(_STRINGS) < MOST_STRINGS else _STRINGS.get(value, value)
     if isinstance(value, dict):
         return {sys.intern(key): shared(one) for key, one in value.items()}
     return [shared(one) for one in value] if isinstance(value, list) else value

@@ -16,7 +16,7 @@ Run = tuple[Cell, int | None]
 """A cell and the seed of its training where that is another than the profile's."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlannedCell:
     """A place in a table, the cell that will really be measured for it, and its record; of a training that is done with
     several seeds one for each."""

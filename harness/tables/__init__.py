@@ -36,7 +36,7 @@ DROPS = "-drops"
 """How the name of a table ends that is derived from another."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One place in a table, and the cell that fills it, in the paper's terms (before any stand-in)."""
 
