@@ -90,8 +90,12 @@ class Staged(Reduction):
         joined = 0 if arch.on_grid else stage - 1  # in pairs, by each stage before
         return max(arch.slots >> joined, 1)
 
+    def dropped(self, stage: int, arch: Architecture) -> int:
+        """How many tokens of each slot a stage drops."""
+        return arch.dropped(self.r, stage)
+
     def left(self, count: int, stage: int, arch: Architecture) -> int:
-        return count - self.slots(stage, arch) * arch.dropped(self.r, stage)
+        return count - self.slots(stage, arch) * self.dropped(stage, arch)
 
     def check(self, arch: Architecture) -> None:
         if arch.on_grid:
@@ -103,12 +107,23 @@ class Staged(Reduction):
             tokens = count // slots
             if block > arch.depth:
                 raise ValueError(f"{self}: there is no block {block}; the model has {arch.depth}")
-            if self.r > tokens // 2:
-                limit = f"half of a slot's {tokens} tokens after block {block}, {tokens // 2}"
-                raise ValueError(f"{self}: r is at most {limit}")
+            if self.dropped(stage, arch) > self.most(tokens):
+                self._too_many(stage, block, tokens, arch)
             if slots % 2 and slots > 1:
                 raise ValueError(f"{self}: {slots} slots after block {block} cannot be joined in pairs")
             count = self.left(count, stage, arch)
+
+    def most(self, tokens: int) -> int:
+        """How many of a slot's tokens a stage may drop."""
+        return tokens // 2
+
+    def _too_many(self, stage: int, block: int, tokens: int, arch: Architecture) -> None:
+        dropped = self.dropped(stage, arch)
+        if dropped == self.r and self.most(tokens) == tokens // 2:
+            limit = f"half of a slot's {tokens} tokens after block {block}, {tokens // 2}"
+            raise ValueError(f"{self}: r is at most {limit}")
+        limit = f"of a slot's {tokens} tokens after block {block}, and may drop {self.most(tokens)}"
+        raise ValueError(f"{self}: stage {stage} would drop {dropped} {limit}")
 
     def fit(self, source: Architecture, target: Architecture) -> tuple[Reduction, str]:
         if source.on_grid != target.on_grid:
@@ -119,9 +134,19 @@ class Staged(Reduction):
         if at and len(set(at)) < len(at):
             blocks = "-".join(map(str, at))
             raise ValueError(f"{self}: in a stand-in of {target.depth} blocks two of its stages coincide, at={blocks}")
-        fitted = replace(self, r=round(exact), at=at)
+        fitted = self._nearest(exact, at, target)
         note = "" if exact == fitted.r else f"r = {self.r} scales to {exact:g}, rounded to {fitted.r}"
         return fitted, "; ".join(filter(None, [note, _shares(self.r, source, fitted.r, target)]))
+
+    def _nearest(self, exact: float, at: tuple[int, ...] | None, target: Architecture) -> Self:
+        """The whole r that is nearest to `exact`; the one below where that drops more than `target` has."""
+        fitted = replace(self, r=round(exact), at=at)
+        try:
+            fitted.check(target)
+        except ValueError:
+            lower = replace(fitted, r=int(exact))
+            return lower if lower.r < fitted.r else fitted
+        return fitted
 
     def canonical(self, arch: Architecture) -> str:
         if self.r == 0:
@@ -149,16 +174,20 @@ class Staged(Reduction):
 
     def _at(self, seen: Seen) -> Self:
         """The same with the r of a stage."""
-        r = seen.arch.dropped(self.r, seen.stage)
+        r = self.dropped(seen.stage, seen.arch)
         return self if r == self.r else replace(self, r=r)
 
+    def compared(self, seen: Seen) -> Tensor:
+        """(B, N, D) what of the tokens is compared with each other."""
+        assert seen.keys is not None
+        return seen.keys
+
     def _by_slot(self, seen: Seen) -> tuple[Tensor, Tensor]:
-        """(B, T, N, C) tokens, and their keys, L2-normalised."""
+        """(B, T, N, C) tokens, and what of them is compared, L2-normalised."""
         import torch.nn.functional as F
 
-        assert seen.keys is not None
         slots = self.slots(seen.stage, seen.arch)
-        return seen.tokens.unflatten(1, (slots, -1)), F.normalize(seen.keys, dim=-1).unflatten(1, (slots, -1))
+        return seen.tokens.unflatten(1, (slots, -1)), F.normalize(self.compared(seen), dim=-1).unflatten(1, (slots, -1))
 
 
 def _most(arch: Architecture) -> int:
