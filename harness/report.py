@@ -103,13 +103,21 @@ def look(tables: Sequence[Table], profile: Profile, runs: Path, all_of_them: boo
     jobs = read_progress(runs)
     views = {table.name: view_table(table, profile, best, jobs, runs) for table in tables}
     if not all_of_them:
-        begun = {name for name, view in views.items() if any(one.status != "pending" for one in view.in_order())}
-        views = {name: view for name, view in views.items() if name in begun or name in kept}
-        others = {str(name) for job in jobs for name in job.job.get("tables", ())} - set(table_names())
-        if others:
+        swept = {str(name) for job in jobs for name in job.job.get("tables", ())}
+        own = {job.id for job in jobs}
+        foreign = {record.id for record in records if record.job not in own}
+        views = {name: view for name, view in views.items() if name in kept or _is_begun(view, swept, foreign)}
+        if others := swept - set(table_names()):
             names = ", ".join(sorted(others))
             warnings = [*warnings, f"{names}: also swept in {runs}; name its TOML file to show it"]
     return Found(records, best, jobs, views, warnings)
+
+
+def _is_begun(view: TableView, swept: Collection[str], foreign: Collection[str]) -> bool:
+    """Whether a table that was not asked for by name is to be shown: it has results, and was swept here or has a record
+    of no job here, an imported one, say. That it shares cells with a table that was swept is not enough."""
+    begun = any(entry.status != "pending" for entry in view.in_order())
+    return begun and (view.name in swept or any(id in foreign for entry in view.in_order() for id in entry.records))
 
 
 def seeds_in(tables: Iterable[Table]) -> list[int]:

@@ -37,7 +37,8 @@ SAID = 20
 
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog="python -m harness.sweep", description=__doc__)
-    parser.add_argument("tables", nargs="*", metavar="TABLE", help="a built-in table (see --list), or a TOML file")
+    named = "a built-in table or a group of them (see --list), or a TOML file"
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=named)
     add_common(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the jobs and what would be submitted, and stop")
     parser.add_argument("--no-wait", action="store_true", help="return once everything is submitted")
@@ -50,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     if not options.tables and not options.list:
-        parser.error(f"name a table: {', '.join(table_names())}, or a TOML file; --list prints all there is")
+        parser.error(f"name a table: {', '.join(table_names())}, or a TOML file; --list prints all, and groups")
     runs: Path = options.runs.absolute()
     try:
         profile = load_profile(options.profile, options.set, options.plugin)

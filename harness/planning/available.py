@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from harness.profiles import Profile, profile_lines
-from harness.tables import load_table, table_names
+from harness.tables import groups, load_table, table_names
 from models.catalog import ARCHITECTURES
 from models.reduction import methods, registered
 from results.metrics import METRICS
@@ -14,6 +14,7 @@ def available(profile: Profile) -> Iterator[str]:
     """Tables, models, reductions with their settings, metrics, and the profile's datasets, then profiles; as text."""
     sections = {
         "tables": [(name, load_table(name).title) for name in table_names()],
+        "groups of tables": [(name, ", ".join(tables)) for name, tables in groups().items()],
         "models": [(name, f"{type(one).__name__}: {one.shape}") for name, one in ARCHITECTURES.items()],
         "reductions": [(_spelled(name), _first_line(registered(name))) for name in methods()],
         "metrics": [(name, f"{one.meaning} ({one.unit})") for name, one in METRICS.items()],
@@ -23,8 +24,8 @@ def available(profile: Profile) -> Iterator[str]:
         ],
         "profiles": profile_lines(),
     }
-    width = max(len(name) for lines in sections.values() for name, _ in lines)
     for title, lines in sections.items():
+        width = max((len(name) for name, _ in lines), default=0)
         yield f"{title}:"
         yield from (f"  {name:{width}}  {text}" for name, text in lines)
 

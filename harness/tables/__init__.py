@@ -32,6 +32,8 @@ from results.metrics import METRICS, of_job
 
 FIELDS = tuple(field.name for field in fields(Cell))
 FOLDER = Path(__file__).parent
+ALL = "all"
+"""The group of all tables that are in one."""
 DROPS = "-drops"
 """How the name of a table ends that is derived from another."""
 
@@ -62,6 +64,8 @@ class Table:
     """The row that changes are from; empty: in each place the same without a reduction."""
     seeds: tuple[int, ...] = ()
     """Of the runs that each training is done in; empty: one run, with the seed of the profile."""
+    group: str = ""
+    """The name under which it is asked for together with others."""
 
     def seeds_of(self, cell: Cell) -> tuple[int | None, ...]:
         """The seeds of a cell's runs; None is that of the profile, or none where nothing is trained."""
@@ -73,23 +77,33 @@ def table_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
+def groups() -> dict[str, list[str]]:
+    """The groups of tables that come with the harness: of each name the tables, in order."""
+    found: dict[str, list[str]] = {}
+    for name in table_names():
+        if group := load_table(name).group:
+            found.setdefault(group, []).append(name)
+    return found | {ALL: [name for names in found.values() for name in names]}
+
+
 def load_table(name: str) -> Table:
     """The table called `name`, or declared in the TOML file `name`; ValueError saying what is wrong where."""
     if name in table_names():
         return _load(FOLDER / f"{name}.toml")
     path = Path(name)
     if path.suffix != ".toml":
-        raise ValueError(f"unknown table {name!r}; valid tables: {', '.join(table_names())}, or your own TOML file")
+        valid = f"{', '.join(table_names())}; groups of these: {', '.join(groups())}; or your own TOML file"
+        raise ValueError(f"unknown table {name!r}; valid tables: {valid}")
     if path.stem in table_names():
         raise ValueError(f"{name}: {path.stem} is the name of a built-in table; give the file another name")
     return _load(path)
 
 
 def load_tables(names: Iterable[str]) -> list[Table]:
-    """The tables of these names and files, each once; ValueError where two have the same name, or one that of what is
-    derived from another."""
+    """The tables of these names, groups and files, each once; ValueError where two have the same name, or one that of
+    what is derived from another."""
     found: dict[str, tuple[str, Table]] = {}
-    for name in names:
+    for name in (table for asked in names for table in _of_group(asked)):
         table = load_table(name)
         other, known = found.setdefault(table.name, (name, table))
         if known != table:
@@ -99,6 +113,12 @@ def load_tables(names: Iterable[str]) -> list[Table]:
             file, _ = found[name + DROPS]
             raise ValueError(f"{file}: {name}{DROPS} is what the drops of {name} are called; give it another name")
     return [table for _, table in found.values()]
+
+
+def _of_group(name: str) -> list[str]:
+    """The tables of a group, or the one that is named."""
+    alone = name in table_names() or Path(name).suffix == ".toml"
+    return [name] if alone else groups().get(name, [name])
 
 
 @cache
@@ -115,10 +135,11 @@ def _declare(name: str, data: dict[str, Any]) -> Table:
     title = _text("title", data.pop("title", name))
     corner = _text("corner", data.pop("corner", ""))
     baseline = _text("baseline", data.pop("baseline", ""))
+    group = _text("group", data.pop("group", ""))
     seeds = _seeds(data.pop("seeds", []))
     rows, columns = _axis("rows", data.pop("rows", None)), _axis("columns", data.pop("columns", None))
     if data:
-        valid = ", ".join(("title", "corner", "baseline", "seeds", "rows", "columns", *FIELDS))
+        valid = ", ".join(("title", "group", "corner", "baseline", "seeds", "rows", "columns", *FIELDS))
         raise ValueError(f"unknown key {next(iter(data))!r}; valid keys: {valid}")
     entries = []
     for row, column in itertools.product(rows, columns):
@@ -130,7 +151,7 @@ def _declare(name: str, data: dict[str, Any]) -> Table:
     labels = _labels("rows", rows)
     if baseline and baseline not in labels:
         raise ValueError(f"baseline {baseline!r} is no row; the rows: {', '.join(labels)}")
-    table = Table(name, title, corner, labels, _labels("columns", columns), tuple(entries), baseline, seeds)
+    table = Table(name, title, corner, labels, _labels("columns", columns), tuple(entries), baseline, seeds, group)
     if seeds and all(table.seeds_of(entry.cell) == (None,) for entry in entries):
         raise ValueError(f"seeds are of trainings, and it has none of their metrics: {', '.join(of_job('train'))}")
     return table

@@ -309,7 +309,7 @@ def test_without_tables_those_that_have_something(tmp_path: Path, capsys: pytest
     assert main(tmp_path) == 0
     text = capsys.readouterr().out
     assert "Table 3" in text
-    assert "Table 2" not in text
+    assert "STA supplement, Table 2" not in text
 
 
 def test_damaged_records_are_named_and_the_rest_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -175,10 +175,10 @@ def test_a_dry_run_shows_jobs_and_changes_nothing(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "name a table: figure1, figure2, main-table3, methods, table1"),
+        ([], "name a table: figure1, figure2, main-table2, main-table3, main-table6a, "),
         (
             ["table9"],
-            "unknown table 'table9'; valid tables: figure1, figure2, main-table3, methods, table1, table2, table3, or",
+            "unknown table 'table9'; valid tables: figure1, figure2, main-table2, main-table3, main-table6a, ",
         ),
         (["nowhere.toml"], "cannot read table nowhere.toml: No such file or directory"),
         (["bad.toml"], "table bad.toml: "),
@@ -267,7 +267,7 @@ def test_the_list_names_all_there_is(capsys: pytest.CaptureFixture[str]) -> None
     text = capsys.readouterr().out
     names = [*table_names(), *ARCHITECTURES, *METRICS, *profile_names(), "motion"]
     assert [name for name in names if f"\n  {name} " not in text] == []
-    assert "\n  sta:r=…,at=… " in text
+    assert "\n  sta:r=…,at=…,first=…,order=…," in text
 
 
 def test_ctrl_c_stops_the_local_jobs(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.reporting.fill import view_table
-from harness.tables import load_table, table_names
+from harness.tables import groups, load_table, load_tables, table_names
 from jobs.spec.cells import Cell
 from results.published import load_published
 from tests.harness.made import small_profile
@@ -18,15 +18,18 @@ def declared(tmp_path: Path, text: str):
     return load_table(str(path))
 
 
-OURS = ("Projected (h)", "Step (s)", "GFLOPs")
-"""Columns of Table 1 that the paper does not have."""
+OURS = {"table1": ("Projected (h)", "Step (s)", "GFLOPs"), "main-table6d": ("GFLOPs",)}
+"""Columns that the paper does not have."""
 
 
 def test_every_built_in_table_has_a_printed_number_for_each_cell() -> None:
-    assert table_names() == ["figure1", "figure2", "main-table3", "methods", "table1", "table2", "table3"]
-    for name in ("table1", "table2", "table3", "main-table3"):
+    ablations = [f"main-table6{letter}" for letter in "abcde"]
+    main = ["main-table2", "main-table3", *ablations]
+    assert table_names() == ["figure1", "figure2", *main, "methods", "table1", "table2", "table3"]
+    for name in ("table1", "table2", "table3", *main):
         metrics = {(entry.row, entry.column): entry.cell.metric for entry in load_table(name).entries}
-        papers = {place: metric for place, metric in metrics.items() if name != "table1" or place[1] not in OURS}
+        ours = OURS.get(name, ())
+        papers = {place: metric for place, metric in metrics.items() if place[1] not in ours}
         assert papers == {place: printed.metric for place, printed in load_published(name).items()}
 
 
@@ -90,7 +93,7 @@ COLUMNS = '[columns]\nmodel = ["vit_base"]\n'
     ("text", "expected"),
     [
         ("= 3", "own.toml: "),
-        ('speed = "high"\n' + ROWS + COLUMNS, "unknown key 'speed'; valid keys: title, corner, baseline, seeds, rows"),
+        ('speed = "high"\n' + ROWS + COLUMNS, "unknown key 'speed'; valid keys: title, group, corner, "),
         (ROWS, "it needs columns"),
         ("seeds = 3\n" + GOOD + ROWS + COLUMNS, "seeds must be a list of different whole numbers from 0, as"),
         ("seeds = [1, 1]\n" + GOOD + ROWS + COLUMNS, "not [1, 1]"),
@@ -124,7 +127,7 @@ def test_a_mistake_is_one_line_that_names_the_file(tmp_path: Path, text: str, ex
 
 
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="unknown table 'table9'; valid tables: figure1, figure2, main-table3, "):
+    with pytest.raises(ValueError, match="unknown table 'table9'; valid tables: figure1, figure2, main-table2, "):
         load_table("table9")
     with pytest.raises(ValueError, match=r"cannot read table nowhere\.toml: No such file"):
         load_table("nowhere.toml")
@@ -171,3 +174,12 @@ def test_what_depends_on_clips_is_asked_for_over_a_dataset(tmp_path: Path, metri
     plain, rlt = (entry.cell for entry in load_table(str(tmp_path / "real.toml")).entries)
     assert (plain.dataset, plain.views) == ("", "")
     assert (rlt.dataset, rlt.views) == ("k400", "5x3")
+
+
+def test_groups_name_their_tables_and_all_is_all_of_them() -> None:
+    found = groups()
+    assert list(found) == ["supplement", "paper", "rivals", "all"]
+    assert found["supplement"] == ["figure1", "figure2", "table1", "table2", "table3"]
+    assert sorted(found["all"]) == table_names()
+    asked = load_tables(["supplement", "table2", "methods"])
+    assert [table.name for table in asked] == [*found["supplement"], "methods"], "each once"
