@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.arguments import Parser, add_common, points, profile_options, run, stop, whole_number
-from harness.planning.present import CONTENTS, SEED, Present, same_inputs
+from harness.planning.present import CONTENTS, Present, same_inputs
 from harness.planning.text import command
 from harness.profiles import Profile, load_profile
 from harness.reporting.against import EQUAL, HEADERS, NOISE, compare, how_they_differ, lines_of, summary
@@ -20,11 +20,11 @@ from jobs.spec.cells import code_held
 from results.exported import read_exported
 from results.files import replacing
 from results.progress import JobProgress, read_progress
-from results.records import CellKey, Record, best_by_cell, read_records, setting
+from results.records import CellKey, Record, best_by_cell, read_records
 from results.render import formats, render, to_json
 from results.render.plot import Plot, write_plots
 from results.render.table_view import TableView
-from results.seeds import run_key
+from results.seeds import run_key, seed_of
 
 PORT = 8000
 CELLS_ONLY = ("csv",)
@@ -129,7 +129,7 @@ def chosen(records: Collection[Record], present: Present, seeds: Iterable[int]) 
     """Of each cell the record that stands for it, and of each of its runs with these seeds, as `run_key` has them."""
     best = best_by_cell(filter(present.answers, records), present.settings, same_inputs, CONTENTS)
     for seed in seeds:
-        runs = [record for record in records if setting(record, SEED) == seed]
+        runs = [record for record in records if seed_of(record.settings) == seed]
         found = best_by_cell(runs, partial(present.settings, seed=seed), same_inputs, CONTENTS)
         best |= {run_key(record.cell, seed): record for record in found.values()}
     return best

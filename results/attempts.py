@@ -141,7 +141,7 @@ def read_entries(runs: Path, folder: Path, names: Iterable[str]) -> dict[int, En
             name, time = str(content["submission"]), str(content["time"])
             tries = {int(task): {str(how): int(n) for how, n in one.items()} for task, one in content["tries"].items()}
             tasks = [int(task) for task in content["tasks"]]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
         submission, started = read_submission(runs, name), read_started(runs, name)
         places = _places(submission) if submission else {}

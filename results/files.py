@@ -126,8 +126,8 @@ _DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
 def shared(value: Any) -> Any:
-    """JSON's value with one string in memory for those that are equal, for who keeps the contents of many like files:
-    what they have in common is in the first ones."""
+    """JSON's value with one string in memory for those that are equal, for callers that keep the contents of many like
+    files: what these have in common is in the first ones."""
     if isinstance(value, str):
         return _STRINGS.setdefault(value, value) if len(_STRINGS) < MOST_STRINGS else _STRINGS.get(value, value)
     if isinstance(value, dict):

@@ -204,7 +204,7 @@ def read_task_file(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = shared(read_json(path))
         return content
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
 
 

@@ -92,8 +92,8 @@ def read_records(runs: Path) -> tuple[list[Record], list[str]]:
 
 
 def each_record(runs: Path, ignored: list[str]) -> Iterator[Record]:
-    """Yield all records, ordered by id, for who keeps but a part of each; `ignored` gets a line for each file that is
-    not a record."""
+    """Yield all records, ordered by id, for callers that keep but a part of each; `ignored` gets a line for each file
+    that is not a record."""
     try:
         names = sorted(os.listdir(_folder(runs)))
     except FileNotFoundError:

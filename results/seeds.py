@@ -2,15 +2,39 @@
 
 import hashlib
 import statistics
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
-from results.records import CellKey, Record, cell_key
+from results.metrics import METRICS
+from results.records import CellKey, Record, as_dict, cell_key
 
-RUNS = "runs"
-"""Under which the samples of a mean have its runs."""
+NAMED = 3
+"""Settings in which runs differ that are named; more are counted."""
+
 Seed = int | None
 """Of a run; None: the profile's, or there is but one run."""
+BESIDE = ("device", "path", "labels", "classes", "root", "seed")
+"""Settings in which runs may differ: where their inputs lie, and the seed that they are told apart by."""
+
+
+@dataclass(frozen=True)
+class Mean(Record):
+    """The mean over runs, as a record that is in no file: its settings and provenance are what all runs have in
+    common."""
+
+    values: tuple[float, ...] = ()
+    unlike: str = ""
+    """In which settings the runs differ, so that their spread is not that of chance; empty: in none."""
+
+
+def seed_of(settings: Mapping[str, Any]) -> Seed:
+    """The seed of a training by its settings; None where there is none."""
+    recipe = settings.get("recipe")
+    seed = recipe.get("seed") if isinstance(recipe, Mapping) else None
+    return seed if type(seed) is int else None
 
 
 def run_name(name: str, seed: Seed) -> str:
@@ -28,24 +52,30 @@ def runs_of(cell: Any, seeds: Sequence[Seed], best: Mapping[CellKey, Record]) ->
     return {seed: best[key] for seed in seeds if (key := run_key(cell, seed)) in best}
 
 
-def one_of(runs: Mapping[Seed, Record], asked: int) -> Record:
-    """What stands for a cell of which these runs are there, of as many as are `asked` for: the record of the only one,
-    or their mean."""
-    return runs[None] if None in runs else _mean(runs, asked)
+def one_of(runs: Mapping[Seed, Record], seeds: Sequence[Seed]) -> Record:
+    """What stands for a cell of which these runs are there, of those with `seeds`: the record of the only one, or their
+    mean. It is flagged where runs are missing, or are not alike."""
+    missing = [seed for seed in seeds if seed not in runs]
+    without = f"{len(runs)} of {len(seeds)} seeds, without {', '.join(map(str, missing))}"
+    flags = [without] if missing else []
+    if len(runs) == 1:
+        (record,) = runs.values()
+        return replace(record, flags=[*flags, *record.flags]) if flags else record
+    return _mean(runs, flags)
 
 
-def _mean(runs: Mapping[Seed, Record], asked: int) -> Record:
-    """As a record that is in no file: its samples say of what it is made, its settings and provenance are what all runs
-    have in common. It is flagged where runs are missing."""
+def _mean(runs: Mapping[Seed, Record], flags: list[str]) -> Mean:
     records = list(runs.values())
-    flags = [] if len(runs) == asked else [f"{len(runs)} of {asked} seeds"]
+    values = tuple(record.value for record in records)
+    unlike = _unlike(records)
+    flags += [f"the runs differ in {unlike}"] if unlike else []
     flags += dict.fromkeys(f"seed {seed}: {flag}" for seed, record in runs.items() for flag in record.flags)
     statuses = [record.status for record in records]
     counts = [record.counts for record in records if record.counts]
-    return Record(
+    return Mean(
         id=f"mean-{hashlib.sha256(' '.join(record.id for record in records).encode()).hexdigest()[:16]}",
         cell=records[0].cell,
-        value=statistics.fmean(record.value for record in records),
+        value=statistics.fmean(values),
         unit=records[0].unit,
         status=next(status for status in ("projected", "partial", "done") if status in statuses),
         profile=", ".join(dict.fromkeys(record.profile for record in records)),
@@ -53,17 +83,38 @@ def _mean(runs: Mapping[Seed, Record], asked: int) -> Record:
         started=min(record.started for record in records),
         ended=max(record.ended for record in records),
         settings=_common([record.settings for record in records]),
-        samples={RUNS: {str(seed): record.value for seed, record in runs.items()}},
         counts=min(counts, key=lambda one: one["evaluated"]) if counts else {},
         skipped=[*{item["video"]: item for record in records for item in record.skipped}.values()],
         flags=flags,
         provenance=_common([record.provenance for record in records]),
+        values=values,
+        unlike=unlike,
     )
 
 
-def values_of(record: Record) -> list[float]:
+def _unlike(records: Sequence[Record]) -> str:
+    """In which settings, and of times on which hardware, records differ; a few by name."""
+    found = dict.fromkeys(name for one, other in pairwise(records) for name in _differing(one.settings, other.settings))
+    if METRICS[records[0].cell["metric"]].kind == "training":
+        machines = [as_dict(record.provenance.get("machine")) for record in records]
+        found |= {part: None for part in ("gpu", "cpu") if len({str(one.get(part)) for one in machines}) > 1}
+    names = list(found)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    for name in dict.fromkeys([*one, *other]):
+        mine, others = one.get(name), other.get(name)
+        if isinstance(mine, Mapping) and isinstance(others, Mapping):
+            yield from _differing(mine, others)
+        elif mine != others and name not in BESIDE:
+            yield name
+
+
+def values_of(record: Record) -> tuple[float, ...]:
     """The values of the runs that a mean is over; none where the record is of one run."""
-    return list(record.samples[RUNS].values()) if not record.job and RUNS in record.samples else []
+    return record.values if isinstance(record, Mean) else ()
 
 
 def deviation(values: Sequence[float]) -> float | None:
@@ -88,8 +139,10 @@ def change_of_means(before: Sequence[float], after: Sequence[float]) -> tuple[tu
     from scipy.stats import ttest_ind
 
     _check(before, after)
-    found = ttest_ind(after, before, equal_var=False)
-    ends = found.confidence_interval(0.95)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # that the runs of one side are equal is no trouble
+        found = ttest_ind(after, before, equal_var=False)
+        ends = found.confidence_interval(0.95)
     return (float(ends.low), float(ends.high)), float(found.pvalue)
 
 

@@ -14,8 +14,9 @@ from harness.running.queue import known_states, look_up, queued_tasks, silence, 
 from harness.running.retries import ENDED_BADLY, why, wordless
 from results.progress import JobProgress
 from results.provenance import age_s
-from results.records import CELL_FIELDS, by_name
+from results.records import CELL_FIELDS, as_dict
 from results.render.grid import printable
+from results.seeds import seed_of
 
 ORDER = ("running", "queued", "failed", "lost", "stopped", "cancelled", "pending", "done")
 SHORT_ID = 8
@@ -146,7 +147,7 @@ def _cells(job: JobProgress) -> str:
     shared = {name: next(iter(values)) for name, values in one.items() if len(values) == 1}
     words = ["/".join(shared[name] for name in ("model", "reduction", "dataset") if shared.get(name))]
     words += [f"{len(cells)} cells"] if len(cells) != 1 else [shared["views"], shared["metric"]]
-    seed = by_name(job.job, "spec.recipe.seed")
+    seed = seed_of(as_dict(job.job.get("spec")))
     words += [f"seed {seed}"] if seed is not None else []
     return " ".join(filter(None, words))
 

@@ -11,10 +11,11 @@ from harness.running.queue import look_up, state_of
 from harness.running.retries import ENDED_BADLY, interrupted, why, wordless
 from jobs.spec.cells import Cell
 from results.progress import JobProgress
-from results.records import CELL_FIELDS, CellKey, Record, by_name
-from results.seeds import Seed, run_key
+from results.records import CELL_FIELDS, CellKey, Record, as_dict
+from results.seeds import Seed, run_key, seed_of
 
 FIELDS = set(CELL_FIELDS)
+STOPPED = "stopped by Ctrl-C; run the same command to resume"
 ORDER = ("pending", "done", "lost", "stopped", "failed", "cancelled", "queued", "running")
 """Of two attempts that with the later state says more."""
 Attempt = tuple[JobProgress, str]
@@ -34,7 +35,7 @@ def attempts_by_cell(
     for job in jobs:
         cells = [cell for cell in job.job.get("cells", ()) if isinstance(cell, dict) and set(cell) == FIELDS]
         keys = []
-        for seed in dict.fromkeys((None, by_name(job.job, "spec.recipe.seed"))):
+        for seed in dict.fromkeys((None, seed_of(as_dict(job.job.get("spec"))))):
             open_cells = [
                 Cell(**cell)
                 for cell in cells
@@ -72,17 +73,35 @@ def newer_attempts(found: Collection[Seed], tried: Mapping[Seed, Attempt], launc
     """What there is to say of the attempts at a cell's runs, of which those in `found` have a record."""
     said = []
     for seed, (job, state) in tried.items():
-        if seed in found:
-            text = _newer_attempt(job, state, launch, runs)
-        else:
-            text = f"{state}: {reason(job, state, launch, runs)}" if state in ENDED_BADLY else state
+        text = (_newer_attempt if seed in found else _attempt)(job, state, launch, runs)
         said.append(f"seed {seed}: {text}" if text and seed is not None else text)
     return said
 
 
+def failed_runs(found: Collection[Seed], tried: Mapping[Seed, Attempt], launch: Launch, runs: Path) -> list[str]:
+    """Those of a cell's several runs that ended badly and have no record, and why."""
+    return [
+        f"seed {seed}: {reason(job, state, launch, runs)}"
+        for seed, (job, state) in tried.items()
+        if seed is not None and seed not in found and state in ENDED_BADLY and not _was_stopped(job, state)
+    ]
+
+
+def _attempt(job: JobProgress, state: str, launch: Launch, runs: Path) -> str:
+    if _was_stopped(job, state):
+        return STOPPED
+    if state in ENDED_BADLY:
+        return f"{'' if state == 'cancelled' else 'failed: '}{reason(job, state, launch, runs)}"
+    return "its record is not there" if state == "done" else state
+
+
+def _was_stopped(job: JobProgress, state: str) -> bool:
+    return state == "stopped" and interrupted(job)
+
+
 def _newer_attempt(job: JobProgress, state: str, launch: Launch, runs: Path) -> str:
-    if state == "stopped" and interrupted(job):
-        return "a newer attempt was stopped by Ctrl-C; run the same command to resume"
+    if _was_stopped(job, state):
+        return f"a newer attempt was {STOPPED}"
     if state in ENDED_BADLY:
         return f"a newer attempt {'was' if state == 'cancelled' else 'failed:'} {reason(job, state, launch, runs)}"
     return "a newer attempt is running" if state == "running" else ""

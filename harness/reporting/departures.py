@@ -12,7 +12,8 @@ from jobs.spec.cells import Cell
 from jobs.spec.recipe import Recipe
 from jobs.spec.wire import from_dict
 from results.metrics import of_job
-from results.records import Record, by_name, setting
+from results.records import Record, by_name, cell_key, setting
+from results.seeds import seed_of
 
 ACCURACIES, TRAINED, TIMINGS = of_job("evaluate"), of_job("train"), of_job("measure")
 COMPARED = (
@@ -83,12 +84,13 @@ def departures(records: Iterable[Record], present: Present, seeds: Sequence[int]
     none of them is another setting."""
     found: Counter[str] = Counter()
     moved: Counter[tuple[str, str, str]] = Counter()
-    cells = 0
+    cells = set()
     for record in records:
-        seed = setting(record, SEED)
+        seed = seed_of(record.settings)
         other = _departing(record.settings, record.cell, present, seed if seed in seeds else None)
         other = {name: value for name, value in other.items() if name not in CONTENTS}
-        cells += bool(other)
+        if other:
+            cells.add(cell_key(record.cell))
         found.update(
             f"{name.removeprefix('recipe.')} {setting(record, name)}, not {value}" for name, value in other.items()
         )
@@ -96,7 +98,7 @@ def departures(records: Iterable[Record], present: Present, seeds: Sequence[int]
         if root and was and was != root:
             moved[record.cell["dataset"], was, root] += 1
     said = "; ".join(f"{text} ({count})" for text, count in found.items())
-    of_cells = f"{plural(cells, 'cell')} {'was' if cells == 1 else 'were'} measured"
+    of_cells = f"{plural(len(cells), 'cell')} {'was' if len(cells) == 1 else 'were'} measured"
     notes = [f"{of_cells} under other settings than this profile's: {said}"] if cells else []
     unchecked = "that they are the same videos was not checked; other videos need a dataset of another name"
     notes += [

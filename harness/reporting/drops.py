@@ -82,11 +82,12 @@ def change(entry: Entry, start: Entry, name: str = ZERO) -> Entry:
     notes = [entry.note, f"{name}: {start.note}" if start.note and start.note != entry.note else ""]
     flags = [*entry.flags, *(f"{name}: {flag}" for flag in start.flags)]
     inferred = [entry.inferred, f"{name}: {start.inferred}" if start.inferred not in ("", entry.inferred) else ""]
-    basis = replace(entry, published=published, flags=flags, inferred=_joined(inferred), signed=True, deviation=None)
+    basis = replace(entry, published=published, flags=flags, inferred=_joined(inferred), signed=True)
+    basis = replace(basis, deviation=None, failures=())
     if entry.value is None or start.value is None:
         says = min((entry, start), key=lambda one: (one.value is not None, ORDER.index(one.status)))
         unknown: dict[str, Any] = {"status": says.status, "progress": says.progress, "cancelled": says.cancelled}
-        return replace(basis, value=None, record=None, note=_joined(notes), **unknown)
+        return replace(basis, value=None, record=None, runs=(), note=_joined(notes), **unknown)
     says = min((entry, start), key=lambda one: (ORDER.index(one.status), one.evaluated))
     if entry.evaluated != start.evaluated:
         notes.append(f"over {entry.evaluated} videos, {name} over {start.evaluated}")

@@ -1,12 +1,20 @@
 """From a declared table and what is on disk to what a renderer shows: values, states and notes."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from harness.planning.plan import measured_cell
 from harness.planning.present import Present
 from harness.profiles import Launch, Profile
-from harness.reporting.attempts import Attempt, attempts_by_cell, most_telling, newer_attempts, reason
+from harness.reporting.attempts import (
+    STOPPED,
+    Attempt,
+    attempts_by_cell,
+    failed_runs,
+    most_telling,
+    newer_attempts,
+    reason,
+)
 from harness.reporting.departures import departures, differences
 from harness.reporting.near_ties import near_ties
 from harness.reporting.speed_notes import speed_notes
@@ -23,7 +31,7 @@ from results.progress import JobProgress
 from results.published import load_published
 from results.records import CellKey, Record, as_dict, setting
 from results.render.table_view import Entry, TableView
-from results.seeds import Seed, deviation, one_of, run_key, run_name, values_of
+from results.seeds import Seed, deviation, one_of, run_key, run_name, runs_of, values_of
 
 NAMED = 20
 """Unreadable videos named under a table; a record names all of them."""
@@ -52,7 +60,8 @@ def view_table(
     for declared in table.entries:
         place = (declared.row, declared.column)
         cell, note = measured[declared.cell]
-        found = {seed: best[key] for seed, key in keys[declared.cell].items() if key in best}
+        seeds = table.seeds_of(declared.cell)
+        found = runs_of(cell, seeds, best)
         tried = {seed: attempts[key] for seed, key in keys[declared.cell].items() if key in attempts}
         printed = published[place].value if place in published else None
         if tried:
@@ -61,7 +70,8 @@ def view_table(
             shown += [(run_name(declared.row, seed), record) for seed, record in found.items()]
             timed += [(", ".join(place), record) for record in found.values()]
             note = "; ".join(filter(None, [note, *newer_attempts(found, tried, profile.launch, runs)]))
-            entries[place] = _measured(declared, found, len(keys[declared.cell]), printed, note)
+            failures = failed_runs(found, tried, profile.launch, runs)
+            entries[place] = _measured(declared, found, seeds, printed, note, failures)
         else:
             if cell.metric == "top1_trained" and profile.train.measure_steps:
                 note = f"train.measure_steps = {profile.train.measure_steps} ends the training after so many steps"
@@ -70,7 +80,7 @@ def view_table(
     standing_in = {wanted: cell for wanted, (cell, _) in measured.items()}
     stand_ins = _stand_ins(standing_in, {item.metric for item in published.values()})
     counted, unlike = _counted(used) + near_ties(used), differences(used, table.seeds) + _editions(used)
-    notes = stand_ins + training_notes(shown) + speed_notes(timed) + _figures(used, runs)
+    notes = stand_ins + training_notes(shown, table.seeds) + speed_notes(timed) + _figures(used, runs)
     notes += departures(used, present, table.seeds)
     if any(entry.deviation is not None for entry in entries.values()):
         notes.append(f"±: the standard deviation over trainings with seeds {', '.join(map(str, table.seeds))}")
@@ -89,8 +99,16 @@ def view_table(
     )
 
 
-def _measured(declared: Declared, runs: Mapping[Seed, Record], asked: int, printed: float | None, note: str) -> Entry:
-    record = one_of(runs, asked)
+def _measured(
+    declared: Declared,
+    runs: Mapping[Seed, Record],
+    seeds: Sequence[Seed],
+    printed: float | None,
+    note: str,
+    failures: Sequence[str],
+) -> Entry:
+    record = one_of(runs, seeds)
+    values = values_of(record)
     return Entry(
         row=declared.row,
         column=declared.column,
@@ -100,12 +118,13 @@ def _measured(declared: Declared, runs: Mapping[Seed, Record], asked: int, print
         status=record.status,
         note=note,
         inferred=declared.inferred,
-        record=record.id if None in runs else None,
+        record=None if values else record.id,
         evaluated=record.counts.get("evaluated", 0),
         listed=record.counts.get("listed", 0),
         flags=tuple(record.flags),
-        deviation=deviation(values_of(record)),
-        runs=tuple((seed, run.id) for seed, run in runs.items() if seed is not None),
+        deviation=deviation(values),
+        runs=tuple((seed, run.id) for seed, run in runs.items() if values and seed is not None),
+        failures=failures,
     )
 
 
@@ -120,13 +139,15 @@ def _unmeasured(
     status, progress = "pending", None
     seed, (job, state) = most_telling(tried) if tried else (None, (None, "pending"))
     if job and state == "stopped" and interrupted(job):
-        note = "stopped by Ctrl-C; run the same command to resume"
+        note = STOPPED
     elif job and state in ENDED_BADLY:
         status, note = "failed", reason(job, state, launch, runs)
     elif job and state == "running":
         status, progress = "running", fraction(job)
-    if seed is not None and status != "pending":
-        note = ": ".join(filter(None, [f"seed {seed}", note]))
+    if seed is not None:
+        note = ": ".join(filter(None, [f"seed {seed}", note or state]))
+        others = {other: attempt for other, attempt in tried.items() if other != seed}
+        note = "; ".join([note, *newer_attempts((), others, launch, runs)])
     return Entry(
         row=declared.row,
         column=declared.column,
@@ -137,6 +158,7 @@ def _unmeasured(
         inferred=declared.inferred,
         progress=progress,
         cancelled=state == "cancelled",
+        failures=failed_runs((), tried, launch, runs) if status != "failed" else (),
     )
 
 

@@ -10,7 +10,7 @@ from results.metrics import METRICS
 from results.paired import LEVEL, POWER, Paired, by_chance, holm, interval, paired, videos_needed
 from results.records import Record
 from results.render.table_view import Entry
-from results.seeds import change_of_means, values_of
+from results.seeds import Mean, change_of_means, values_of
 
 Key = tuple[str, str]
 NAMED = 3
@@ -34,6 +34,8 @@ def change_between(before: Record, after: Record) -> Change:
     """Over the same videos, or from one mean over runs to another. ValueError saying why there is no telling."""
     one, other = values_of(before), values_of(after)
     if one or other:
+        if unlike := next((mean.unlike for mean in (before, after) if isinstance(mean, Mean) and mean.unlike), ""):
+            raise ValueError(f"its runs differ in {unlike}")
         return Change(*change_of_means(one, other), None)
     pair = paired_records(before, after)
     return Change(interval(pair), by_chance(pair), pair)
@@ -62,6 +64,8 @@ def judge(
     for why, where in without.items():
         named = "; ".join(where) if len(where) <= NAMED else f"{len(where)} changes"
         notes.append(f"no interval for {named}: {why}")
+    if drop and len(pairs) < len(found):
+        notes.append("no number of videos tells a drop between means over trainings; more seeds do")
     return judged, notes + (_needed(pairs, drop) if drop else [])
 
 

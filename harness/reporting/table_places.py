@@ -1,7 +1,7 @@
 """The places of a table, each with what the paper asks for, what this profile measures for it, and what is known."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.planning.plan import measured_cell
@@ -30,6 +30,8 @@ class Place:
     """What of them the stand-in takes only nearly."""
     runs: Mapping[Seed, Record] = field(default_factory=dict)
     """The records of its runs."""
+    seeds: Sequence[Seed] = (None,)
+    """Of all runs that are asked for."""
 
     @property
     def method(self) -> str:
@@ -77,8 +79,8 @@ def places_of(table: Table, profile: Profile, best: Mapping[CellKey, Record]) ->
         printed = found.value if found else None
         seeds = table.seeds_of(entry.cell)
         runs = runs_of(cell, seeds, best)
-        record = one_of(runs, len(seeds)) if runs else None
-        places.append(Place(wanted, cell, record, printed, entry.inferred, rounded, runs))
+        record = one_of(runs, seeds) if runs else None
+        places.append(Place(wanted, cell, record, printed, entry.inferred, rounded, runs, seeds))
     return places
 
 

@@ -1,26 +1,28 @@
 """What a report says of the trainings behind a table: hours and what they are made of, and the speed-up of a step."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from harness.planning.text import plural, significant
-from results.records import Record, setting
+from results.records import Record
+from results.seeds import Seed, seed_of
 
 TIMES = ("train_hours", "train_step_s", "train_hours_projected")
 GIB = 2**30
 
 
-def training_notes(shown: Iterable[tuple[str, Record]]) -> list[str]:
-    """A line for each row's training, then a line for each but the first of a model, dataset and seed that compares the
-    two; `shown` are the labels of rows and runs and their records, in order."""
+def training_notes(shown: Iterable[tuple[str, Record]], seeds: Sequence[int] = ()) -> list[str]:
+    """A line for each row's training, then a line for each but the first of a model and dataset, and of each of the
+    table's `seeds`, that compares the two; `shown` are the labels of rows and runs and their records, in order."""
     trainings: dict[str, Record] = {}
     for row, record in shown:
         if record.cell["metric"] in TIMES and record.samples.get("step_s"):
             trainings.setdefault(row, record)
     notes = [_told(row, record) for row, record in trainings.items()]
-    first: dict[tuple[str, str, Any], str] = {}
+    first: dict[tuple[str, str, Seed], str] = {}
     for row, record in trainings.items():
-        base = first.setdefault((record.cell["model"], record.cell["dataset"], setting(record, "recipe.seed")), row)
+        seed = seed_of(record.settings) if seeds else None
+        base = first.setdefault((record.cell["model"], record.cell["dataset"], seed), row)
         if base != row:
             notes.append(f"{row} against {base}: {_compared(record.samples, trainings[base].samples)}")
     return notes

@@ -47,6 +47,8 @@ class Entry:
     """Of a mean over runs: their standard deviation, in its unit."""
     runs: Sequence[tuple[int, str]] = ()
     """Of a mean over runs: each seed with the id of its record; `record` is None then."""
+    failures: Sequence[str] = ()
+    """Of a cell that has not failed as a whole: which of its runs have, and why."""
 
     def __post_init__(self) -> None:
         assert self.status in STATUSES, self.status
@@ -100,7 +102,10 @@ class Entry:
         if self.interval is not None:
             low, high = (_signed(end, decimals(self.metric)) for end in self.interval)
             return f"({low}, {high})" + " n.s." * self.chance
-        return "" if self.deviation is None else f"± {self._number(self.deviation)}"
+        if self.deviation is None:
+            return ""
+        text = self._number(self.deviation)
+        return f"± {text}" if float(text) or not self.deviation else f"± {self.deviation:.1g}"
 
     def published_text(self, digits: int | None = None) -> str:
         """The printed value with `decimals` decimals, else with those of its metric; empty without a value."""

@@ -72,7 +72,7 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
         y_low, y_high = changes.get(place.record.id) or _interval(place.record)
         bars = {"x_low": x_low, "x_high": x_high, "y_low": y_low, "y_high": y_high}
         doubtful = doubts(place.record) + doubts(paid, METRICS[cost].axis)
-        one = place.record.id if None in place.runs else ""  # a mean has no record of its own
+        one = "" if values_of(place.record) else place.record.id  # a mean has no file
         about: dict[str, Any] = {"record": one, "tag": place.tag, "doubts": doubtful} | bars
         return Point(paid.value, place.record.value, place.label, **about)
 
@@ -173,9 +173,10 @@ def _of_change(start: Record, record: Record) -> tuple[float, float] | None:
 def _interval(record: Record) -> tuple[float, float] | tuple[None, None]:
     if values := values_of(record):
         try:
-            return interval_of_mean(values)
+            ends = interval_of_mean(values)
         except ValueError:
             return None, None
+        return max(ends[0], 0.0), min(ends[1], 100.0)
     correct, total = record.samples.get("correct"), record.counts.get("evaluated", 0)
     if not isinstance(correct, int) or not 0 <= correct <= total or not total:
         return None, None

@@ -47,10 +47,11 @@ def speed_ups(name: str, places: list[Place], best: Mapping[CellKey, Record]) ->
     if all(point.published for point in points):
         return None
     notes += ["against r = 0 of the same model on the same kind of machine; the FLOPs are those of that model"]
-    if any(point.y_low is not None for point in points) and timed:
+    barred = {point.label for point in points if point.y_low is not None}
+    if any(place.label in barred for place in timed):
         notes.append("bars: the middle half of a timing's samples, over the median of r = 0")
-    if any(len(place.runs) > 1 for place in trained):
-        notes.append("of a training with several seeds: the mean of the runs, and bars from the lowest to the highest")
+    if any(place.label in barred for place in trained):
+        notes.append("bars of trainings with several seeds: from the lowest run to the highest, about the mean")
     if any(point.published for point in points):
         notes.append("hollow: from the clips/s that the paper prints, and the FLOPs of its model")
     notes += [*stand_ins([*timed, *trained]), *marked_notes(points), *left_out]
@@ -100,7 +101,9 @@ def _of_trainings(place: Place, found: Sequence[tuple[Record, Record, float, flo
     if fewer is None:
         return None
     low, high = (min(speeds), max(speeds)) if len(found) > 1 else (None, None)
-    doubtful = tuple(dict.fromkeys(doubt for record, base, *_ in found for doubt in _doubts(record, base)))
+    some = [f"{len(found)} of {len(place.seeds)} seeds"] if len(found) < len(place.seeds) else []
+    said = [*some, *(doubt for record, base, *_ in found for doubt in _doubts(record, base))]
+    doubtful = tuple(dict.fromkeys(said))
     about: dict[str, Any] = {"record": found[0][0].id if len(found) == 1 else "", "tag": place.tag, "doubts": doubtful}
     return Point(fewer, statistics.fmean(speeds), place.label, y_low=low, y_high=high, **about)
 

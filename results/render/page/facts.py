@@ -168,10 +168,14 @@ def _failures(page: Page) -> list[Failure]:
     cells: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
     for view in page.views:
         for key, entry in cell_ids(view):
-            if entry.status == "failed" and not view.derived:
+            if view.derived:
+                continue
+            name = printable(f"{view.name}: {entry.row}, {entry.column}")
+            if entry.status == "failed":
                 job = page.attempts.get((view.name, entry.row, entry.column), "")
-                name = printable(f"{view.name}: {entry.row}, {entry.column}")
                 cells.setdefault((entry.word, printable(entry.note), job), []).append((key, name))
+            for text in entry.failures:
+                cells.setdefault(("failed", printable(text), ""), []).append((key, name))
     found = []
     for (word, reason, job), named in cells.items():
         known = page.jobs.get(job)
