@@ -147,7 +147,7 @@ def page_text(
     views = _with_drops(tables, profile, found, drop)
     plots = _plots(tables, profile, found, runs)
     shown = [table for table in tables if table.name in found.views]
-    sides = [one for table in shown if (one := changed(table, profile, found.best, runs))]
+    sides = [one for table in shown for one in changed(table, profile, found.best, runs)]
     return render_page(
         build_page(views, profile.name, found.records, found.jobs, runs, plots, found.warnings, live, sides)
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.profiles import Profile
 from harness.reporting.drops import starts_of
-from harness.reporting.table_places import places_of
+from harness.reporting.table_places import Place, places_of
 from harness.tables import Table
 from jobs.data.labels import class_names
 from results.answers import Answers, answers_of, places
@@ -27,11 +27,12 @@ those of the changes."""
 Key = tuple[str, str]
 
 
-def changed(table: Table, profile: Profile, best: Mapping[CellKey, Record], runs: Path) -> Changed | None:
-    """What changes sides in a table; None where it has no two accuracies over the same videos."""
+def changed(table: Table, profile: Profile, best: Mapping[CellKey, Record], runs: Path) -> list[Changed]:
+    """What changes sides in a table, for each list of videos; none where it has no two accuracies over the same ones.
+    Means over trainings are of no videos of their own."""
     cells = [(entry.row, entry.column) for entry in table.entries]
     found = dict(zip(cells, places_of(table, profile, best), strict=True))
-    answers: dict[Key, Answers] = {}
+    by_list: dict[str, dict[Key, Answers]] = defaultdict(dict)
     for key, place in found.items():
         if place.record and METRICS[place.wanted.metric].kind == "accuracy":
             try:
@@ -39,7 +40,16 @@ def changed(table: Table, profile: Profile, best: Mapping[CellKey, Record], runs
             except ValueError:
                 continue  # the table of changes says so
             if one:
-                answers[key] = one
+                by_list[one.videos][key] = one
+    several = len(by_list) > 1
+    sides = [_of_list(table, answers, found, runs, several) for answers in by_list.values()]
+    return [one for one in sides if one]
+
+
+def _of_list(
+    table: Table, answers: Mapping[Key, Answers], found: Mapping[Key, Place], runs: Path, several: bool
+) -> Changed | None:
+    """What changes sides among accuracies over one list of videos."""
     pairs = [(key, start) for key, start in starts_of(table, found).items() if key in answers and start in answers]
     pairs = [(key, start) for key, start in pairs if paired(answers[start], answers[key])]
     few = len(answers) <= MANY
@@ -51,8 +61,9 @@ def changed(table: Table, profile: Profile, best: Mapping[CellKey, Record], runs
     names = next((_names(found[start].record, answers[start], runs) for _, start in pairs), [])
     if names:
         videos, classes = _videos(answers, pairs, names), _classes(answers, pairs, names)
+    dataset = found[next(iter(answers))].cell.dataset
     return Changed(
-        table=table.title,
+        table=f"{table.title}: {dataset}" if several else table.title,
         agreements=agreements[:MOST],
         more_agreements=max(len(agreements) - MOST, 0),
         all_pairs=few,
@@ -60,6 +71,7 @@ def changed(table: Table, profile: Profile, best: Mapping[CellKey, Record], runs
         videos=videos[:MOST],
         more_videos=max(len(videos) - MOST, 0),
         classes=classes[:MOST],
+        dataset=dataset,
     )
 
 

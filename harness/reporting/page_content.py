@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from harness.following import listing
 from harness.following.logs import log_files, tail
-from results.figure_files import figures_of
+from results.figure_files import Drawn, figures_of
 from results.files import read_json
 from results.progress import JobProgress
 from results.provenance import utc_now
-from results.records import Record
+from results.records import Record, setting
 from results.render.page.content import Changed, Figure, Job, Log, Page
 from results.render.page.data import as_text
 from results.render.page.drawable import problem_of
@@ -121,10 +121,7 @@ def _without_colours(text: str) -> str:
 
 def _figures(records: Iterable[Record], runs: Path) -> list[Figure]:
     """The figures of the records; where not all have room, those of each record's first video come first."""
-    figures = [
-        [Figure(record.id, one.video, one.folder, one.files, one.stages, one.said) for one in figures_of(record)]
-        for record in records
-    ]
+    figures = [[_figure(record, one) for one in figures_of(record)] for record in records]
     room, contents = int(FIGURES * RECORDS / (RECORDS + len(figures))), dict[tuple[str, str], Figure]()
     full = f"the page embeds {room / 1e6:.1f} MB of figures, and this one is beyond that"
     for figure in (one for turn in zip_longest(*figures) for one in turn if one):
@@ -132,6 +129,11 @@ def _figures(records: Iterable[Record], runs: Path) -> list[Figure]:
         contents[figure.record, figure.folder] = found
         room -= size
     return [contents[figure.record, figure.folder] for one in figures for figure in one]
+
+
+def _figure(record: Record, one: Drawn) -> Figure:
+    found = Figure(record.id, one.video, one.folder, one.files, one.stages, one.said)
+    return replace(found, dataset=record.cell["dataset"], given=bool(setting(record, "video_sha256")))
 
 
 def _with_content(figure: Figure, runs: Path, room: int, full: str) -> tuple[Figure, int]:

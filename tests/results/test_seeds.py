@@ -9,6 +9,7 @@ import pytest
 from results.records import Record
 from results.seeds import change_of_means, deviation, interval_of_mean, one_of, run_key, runs_of, values_of
 
+SEEDS = (0, 1, 4)
 CELL = {"model": "vit_demo", "reduction": "none", "dataset": "motion", "views": "", "metric": "train_hours"}
 
 
@@ -20,20 +21,31 @@ def run(seed: int, value: float, **content: object) -> Record:
 
 def test_a_mean_says_of_what_it_is_made_and_has_what_is_common() -> None:
     runs = {0: run(0, 1.0), 1: run(1, 2.0, flags=["noisy"], status="projected"), 4: run(4, 6.0)}
-    mean = one_of(runs, 3)
+    mean = one_of(runs, SEEDS)
     assert (mean.value, mean.status, mean.job, mean.started, mean.ended) == (3.0, "projected", "", "1", "4")
     assert mean.settings == {"recipe": {"epochs": 2.0}, "nodes": 1}
     assert mean.flags == ["seed 1: noisy"]
-    assert values_of(mean) == [1.0, 2.0, 6.0]
+    assert values_of(mean) == (1.0, 2.0, 6.0)
     assert deviation(values_of(mean)) == pytest.approx(math.sqrt(7))
-    assert one_of(dict(list(runs.items())[:2]), 3).flags == ["2 of 3 seeds", "seed 1: noisy"]
-    assert one_of(runs, 3).id == mean.id != one_of({0: runs[0]}, 3).id
+    assert one_of(dict(list(runs.items())[:2]), SEEDS).flags == ["2 of 3 seeds, without 4", "seed 1: noisy"]
+    assert one_of(runs, SEEDS).id == mean.id != one_of({0: runs[0]}, SEEDS).id
+
+
+def test_runs_that_are_not_alike_are_told() -> None:
+    other = {"recipe": {"seed": 1, "epochs": 3.0}, "nodes": 2, "start": {"path": "/elsewhere"}}
+    mean = one_of({0: run(0, 1.0), 1: run(1, 2.0, settings=other), 4: run(4, 6.0)}, SEEDS)
+    assert mean.flags == ["the runs differ in epochs, nodes, start"]
+    gpus = [{"machine": {"gpu": name}} for name in ("V100", "A100")]
+    mean = one_of({0: run(0, 1.0, provenance=gpus[0]), 1: run(1, 2.0, provenance=gpus[1])}, (0, 1))
+    assert mean.flags == ["the runs differ in gpu"], "hours on other hardware"
+    only = one_of({4: run(4, 6.0, flags=["noisy"])}, SEEDS)
+    assert (only.id, only.flags, values_of(only)) == ("r4", ["1 of 3 seeds, without 0, 1", "noisy"], ())
 
 
 def test_a_cell_of_one_run_is_its_record() -> None:
     only = run(0, 1.0)
-    assert one_of({None: only}, 1) is only
-    assert values_of(only) == []
+    assert one_of({None: only}, (None,)) is only
+    assert values_of(only) == ()
     assert deviation([1.0]) is None
 
 

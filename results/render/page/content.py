@@ -62,6 +62,10 @@ class Figure:
     """The folder's page.json; None if it is not embedded."""
     missing: str = ""
     """Why it is not embedded."""
+    dataset: str = ""
+    """Whose model it is of."""
+    given: bool = False
+    """Whether its video was given by its path, rather than taken from the data set's list."""
 
     @property
     def maps(self) -> list[str]:
@@ -123,6 +127,8 @@ class Changed:
     videos: Sequence[ChangedVideo]
     more_videos: int
     classes: Sequence[ClassChange]
+    dataset: str = ""
+    """Whose videos they are."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,11 @@ class Page:
     live: bool = False
     """Whether the page is served and follows the runs folder."""
 
-    def figures_of(self, video: str) -> list[tuple[int, Figure]]:
-        """The figures of a video of a list, each with its place among all; a figure may name the whole path."""
-        found = enumerate(self.figures)
-        return [(number, one) for number, one in found if one.video == video or one.video.endswith(f"/{video}")]
+    def figures_of(self, video: str, dataset: str) -> list[tuple[int, Figure]]:
+        """The figures of a video of a data set's list, each with its place among all; that of a video that was given by
+        its path has the whole path."""
+        return [
+            (number, one)
+            for number, one in enumerate(self.figures)
+            if one.dataset == dataset and (one.video == video or (one.given and one.video.endswith(f"/{video}")))
+        ]

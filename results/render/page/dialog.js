@@ -22,7 +22,11 @@ function fillDialog() {
   const parts = make("div");
   parts.append(...describe(opened.key, opened.id));
   document.getElementById("record-title").textContent = titleOf(opened.key, opened.id);
-  if (body.textContent !== parts.textContent) body.replaceChildren(parts);
+  if (body.textContent === parts.textContent) return;
+  const focused = body.contains(document.activeElement) && document.activeElement.dataset.record;
+  body.replaceChildren(parts);
+  const again = focused && body.querySelector(`button.record[data-record="${CSS.escape(focused)}"]`);
+  if (again) again.focus({ preventScroll: true });
 }
 
 function openerOf({ opener, key, id }) {

@@ -13,13 +13,15 @@ function describe(key, id) {
 function titleOf(key, id) {
   const [, name, row, column] = /^(.*)\/(\d+)\/(\d+)$/s.exec(key || "") || [];
   const table = lookUp(data.tables, name);
+  const seed = id && (lookUp(data.cells, opened && opened.from.key) || {}).runs?.find(([, run]) => run === id);
   if (table) return `${table.rows[row]}, ${table.columns[column]} (${table.title})`;
   const record = recordOf(id);
-  return record ? Object.values(record.cell).filter(Boolean).join(", ") : "Record";
+  const more = seed ? `, seed ${seed[0]}` : "";
+  return record ? Object.values(record.cell).filter(Boolean).join(", ") + more : "Record";
 }
 
 function sayValue(cell, record) {
-  const number = cell.value || (record && String(record.value));
+  const number = cell.value || (record ? String(record.value) : cell.change);
   const of = record || recordOf((cell.runs || [])[0]?.[1]);
   const text = number ? `${number} ${of ? of.unit : ""}` : cell.status || "";
   const facts = pairs([
@@ -42,13 +44,13 @@ function sayRuns(cell) {
     item.append(make("button", `seed ${seed}: ${value} ${unit}`, { type: "button", class: "record", "data-record": id }));
     list.append(item);
   }
-  return saySection("Mean over", list);
+  return saySection(cell.change ? "From r = 0 to the mean over" : "Mean over", list);
 }
 
 function sayRemarks(cell, record) {
   const unsaid = (texts) => texts.filter((text) => !(cell.remark || "").includes(text));
   return [
-    ...sayList(record ? "Remarks" : "Why", cell.remark ? [cell.remark] : []),
+    ...sayList(record || cell.runs ? "Remarks" : "Why", cell.remark ? [cell.remark] : []),
     ...sayList("Inferred", cell.inferred ? [cell.inferred] : []),
     ...sayList("Flags", record ? unsaid(record.flags) : []),
     ...sayList("Notes", record ? unsaid(record.notes) : []),

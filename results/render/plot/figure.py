@@ -132,8 +132,8 @@ def _series(axes: "Axes", plot: Plot) -> list[Any]:
         axes.add_line(Line2D(*_along(series.points), **line, zorder=2))
         _bars(axes, series, colour)
         if series.markers and plot.crowded:
-            dots = {"linestyle": "none", "color": colour, "marker": mark["marker"], "markersize": 2}
-            axes.add_line(Line2D(*_along(series.points), **dots, zorder=4))
+            dots = mark | {"linestyle": "none", "markersize": 2, "markerfacecolor": GROUND if hollow else colour}
+            axes.add_line(Line2D(*_along(series.points), color=colour, **dots, zorder=4))
         for point in series.points if series.markers and not plot.crowded else ():
             face = GROUND if point.published else colour
             one = Line2D([point.x], [point.y], linestyle="none", color=colour, **mark, markerfacecolor=face, zorder=4)

@@ -11,6 +11,7 @@ from harness.planning.present import Present
 from harness.profiles import load_profile
 from harness.report import chosen, look
 from harness.reporting.against import compare
+from harness.reporting.changed import changed
 from harness.reporting.drops import drops
 from harness.reporting.fill import view_table
 from harness.reporting.trends import plots
@@ -20,7 +21,7 @@ from jobs.spec.wire import to_dict
 from results.files import read_json, write_json
 from results.progress import job_folder
 from results.records import read_records
-from tests.harness.made import make_planner, make_profile, put_job, put_progress, put_record
+from tests.harness.made import answered, make_planner, make_profile, put_job, put_progress, put_record
 
 TABLE = """
 model = "vit_demo"
@@ -125,8 +126,9 @@ def test_a_run_that_is_missing_is_said(tmp_path: Path, table: Path) -> None:
     profile, loaded, runs = load_profile(small(tmp_path)), load_table(str(table)), tmp_path / "runs"
     entries = look([loaded], profile, runs, all_of_them=True).views["mine"].entries
     entry = entries["none", "top-1"]
-    assert (entry.value, entry.status, entry.flags) == (71.0, "done", ("2 of 3 seeds",))
+    assert (entry.value, entry.status, entry.flags) == (71.0, "done", ("2 of 3 seeds, without 1",))
     assert entry.note == "seed 1: failed: no space left"
+    assert entry.failures == ["seed 1: no space left"], "the page lists it"
     entry = entries["sta:r=12", "top-1"]
     assert (entry.value, entry.status, entry.note) == (None, "failed", "seed 2: out of memory")
 
@@ -149,3 +151,46 @@ def test_the_profiles_seed_stands_where_none_are_asked_for(tmp_path: Path, table
     plain = replace(load_table(str(table)), seeds=())
     best = look([plain], profile, runs, all_of_them=True).best
     assert view_table(plain, profile, best, [], runs).entries["none", "top-1"].value == 71.0
+
+
+def test_runs_of_different_recipes_are_no_mean_in_silence(tmp_path: Path, table: Path) -> None:
+    put_runs(tmp_path, "sta:r=12", VALUES["sta:r=12"])
+    put_runs(tmp_path, "none", {0: 70.0, 1: 71.0})
+    cell = Cell("vit_demo", "none", "motion", "5x3", "top1_trained")
+    settings = make_planner(tmp_path, overrides=["train.epochs=8"]).job([cell], 2).settings(cell)
+    put_record(tmp_path / "runs", cell, 30.0, id="short", settings=settings, counts={"evaluated": 64, "listed": 64})
+    profile, loaded, runs = load_profile(small(tmp_path)), load_table(str(table)), tmp_path / "runs"
+    found = look([loaded], profile, runs, all_of_them=True)
+    assert found.views["mine"].entries["none", "top-1"].flags == ("the runs differ in epochs",)
+    changes = drops(loaded, found.views["mine"], profile, found.best)
+    assert changes
+    assert changes.entries["sta:r=12", "top-1"].interval is None
+    assert "no interval for sta:r=12, top-1: its runs differ in epochs" in changes.notes
+
+
+def test_one_run_is_its_record_with_all_that_a_plain_training_has(tmp_path: Path, table: Path) -> None:
+    for reduction, answers in (("none", "1111110"), ("sta:r=12", "1011010")):
+        cell = Cell("vit_demo", reduction, "motion", "5x3", "top1_trained")
+        settings, samples = make_planner(tmp_path).job([cell], 0).settings(cell), answered(answers)
+        about = {"settings": settings, "samples": samples, "counts": {"evaluated": 7, "listed": 7}}
+        put_record(tmp_path / "runs", cell, 100 * samples["correct"] / 7, id=f"{reduction[:3]}-0", **about)
+    profile, loaded, runs = load_profile(small(tmp_path)), load_table(str(table)), tmp_path / "runs"
+    found = look([loaded], profile, runs, all_of_them=True)
+    entry = found.views["mine"].entries["none", "top-1"]
+    assert (entry.record, entry.runs, entry.flags) == ("non-0", (), ("1 of 3 seeds, without 1, 2",))
+    changes = drops(loaded, found.views["mine"], profile, found.best)
+    assert changes
+    assert changes.entries["sta:r=12", "top-1"].interval
+    assert len(changed(loaded, profile, found.best, runs)) == 1
+
+
+def test_a_run_that_goes_on_does_not_hide_one_that_failed(tmp_path: Path, table: Path) -> None:
+    cell = Cell("vit_demo", "none", "motion", "5x3", "top1_trained")
+    put_failed(tmp_path, cell, 0, "out of memory")
+    put_failed(tmp_path, cell, 1, "")
+    job = make_planner(tmp_path).job([cell], 1)
+    put_progress(tmp_path / "runs", job.id, state="running")
+    profile, loaded, runs = load_profile(small(tmp_path)), load_table(str(table)), tmp_path / "runs"
+    entry = look([loaded], profile, runs, all_of_them=True).views["mine"].entries["none", "top-1"]
+    assert (entry.status, entry.note) == ("running", "seed 1: running; seed 0: failed: out of memory")
+    assert entry.failures == ["seed 0: out of memory"]
