@@ -107,7 +107,7 @@ def _submit(plan: Plan, profile: Profile, runs: Path) -> Sent:
     sent = launch.submit(plan, profile, runs)
     places = {"this machine" if launch.is_here(job, profile.launch) else "SLURM" for job in plan.jobs}
     where = " and ".join(sorted(places)) or ("SLURM" if profile.launch.executor == "slurm" else "this machine")
-    counts = f"{plural(len(plan.cells), 'cell')}, {plan.done} done already"
+    counts = f"{plan.text}, {plan.done} done already"
     running = sum(plan.tasks.values()) - sent.tasks - sum(len(start.tasks) for start in sent.waiting)
     adopted = f", {running} under way already" if running else ""
     tasks = f"{plural(sent.tasks, 'task')} of {plural(len(plan.jobs), 'job')}"
@@ -170,7 +170,7 @@ def _say_left_out(plan: Plan, profile: Profile) -> None:
 def _show(plan: Plan, planner: Planner, runs: Path) -> None:
     launch_settings = planner.profile.launch
     jobs = plural(len(plan.jobs), "job")
-    print(f"{plural(len(plan.cells), 'cell')}, {plan.done} done already, {jobs} to run")
+    print(f"{plan.text}, {plan.done} done already, {jobs} to run")
     _say_left_out(plan, planner.profile)
     for job in plan.jobs:
         tasks = plan.tasks[job.id]

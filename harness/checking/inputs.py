@@ -28,7 +28,7 @@ def plan_tables(tables: Sequence[Table], planner: Planner, asked: bool) -> tuple
     plan = make_plan(able, planner, ())
     if able:
         names = ", ".join(table.name for table in able)
-        findings.insert(0, ok("tables", f"{names}: {plural(len(plan.cells), 'cell')}, {plural(len(plan.jobs), 'job')}"))
+        findings.insert(0, ok("tables", f"{names}: {plan.text}, {plural(len(plan.jobs), 'job')}"))
     return plan, findings
 
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from harness.planning.planner import Planner
+from harness.planning.text import plural
 from harness.profiles import Profile
 from harness.tables import Table
 from jobs.spec import cells
@@ -42,6 +43,13 @@ class Plan:
     """How many tasks share each job."""
     done: int = 0
     """Cells that have their record already."""
+
+    @property
+    def text(self) -> str:
+        """How many cells there are."""
+        places = {(cell.table, cell.row, cell.column) for cell in self.cells}
+        more = ", each run of a training counted" if len(places) < len(self.cells) else ""
+        return f"{plural(len(self.cells), 'cell')}{more}"
 
     @property
     def left_out(self) -> int:

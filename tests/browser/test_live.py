@@ -26,6 +26,8 @@ class Runs:
     def __init__(self) -> None:
         self.view: TableView = accuracies()
         self.error = ""
+        self.rows = 0
+        """Of one more table."""
         self.answers = threading.Event()
         self.answers.set()
 
@@ -37,8 +39,8 @@ class Runs:
         self.answers.wait(20)
         if self.error:
             raise ValueError(self.error)
-        _, *others = make_page(live=True).views
-        return render_page(make_page(live=True, views=[self.view, *others]))
+        page = make_page(self.rows, live=True)
+        return render_page(replace(page, views=[self.view, *page.views[1:]]))
 
 
 @pytest.fixture
@@ -98,6 +100,18 @@ def test_a_new_value_appears_and_the_reader_is_not_disturbed(live: Page, runs: R
     shot(live, "live")
     live.keyboard.press("Escape")
     expect(opened).to_be_focused()
+
+
+def test_who_reads_far_down_a_long_page_stays_there(runs: Runs, server: Server, open_page: Open) -> None:
+    runs.rows = 300
+    live = open_page(f"http://{HOST}:{server.server_port}/", clock=True)
+    live.locator('button.record[data-record="many-250"]').scroll_into_view_if_needed()
+    place = live.evaluate("window.scrollY")
+    runs.put("2x3", "r=0", 99.25)
+    later(live)
+    expect(live.locator('button.record[data-record="top1-0-0"]')).to_have_text("99.25")
+    assert live.evaluate("window.scrollY") == place
+    expect(live.locator('button.record[data-record="many-250"]')).to_be_in_viewport()
 
 
 def test_a_server_that_stalls_is_said_and_asked_again(live: Page, runs: Runs) -> None:

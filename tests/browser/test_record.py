@@ -1,10 +1,15 @@
 """The record behind a value, in a dialog."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Shot
-from tests.results.render.made_page import HOSTILE, timing
+from results.render.page import render_page
+from results.render.table_view import Entry, TableView
+from tests.browser.conftest import Open, Shot
+from tests.results.render.made_page import HOSTILE, make_page, record, timing
 
 
 def test_a_value_shows_its_samples_and_where_they_are_from(report: Page, shot: Shot) -> None:
@@ -82,3 +87,26 @@ def test_the_keyboard_stays_in_the_dialog(report: Page) -> None:
     for _ in range(6):
         report.keyboard.press("Tab")
         assert report.evaluate("document.activeElement === document.body || !!document.activeElement.closest('dialog')")
+
+
+def test_a_mean_opens_its_runs_and_who_closes_one_is_back_at_the_mean(open_page: Open, tmp_path: Path) -> None:
+    runs = ((0, "run-0"), (1, "run-1"))
+    entry = Entry("ViT-B", "Top-1", "top1_trained", 71.0, None, "done", deviation=1.0, runs=runs)
+    view = TableView("means", "Means", "", ["ViT-B"], ["Top-1"], {("ViT-B", "Top-1"): entry})
+    records = [record(f"run-{seed}", "top1_trained", 70.0 + 2 * seed) for seed in (0, 1)]
+    file = tmp_path / "report.html"
+    page_of_means = replace(make_page(views=[view]), records=records)
+    file.write_text(render_page(page_of_means), encoding="utf-8")
+    page = open_page(file.as_uri())
+    button = page.locator('button.record[data-cell="means/0/0"]')
+    expect(button).to_have_text("71.00 ± 1.00")
+    button.click()
+    body = page.locator("#record-body")
+    expect(body.locator(".value")).to_have_text("71.00 ± 1.00 %")
+    assert body.locator("li").all_inner_texts() == ["seed 0: 70 %", "seed 1: 72 %"]
+    body.locator("button.record").nth(1).click()
+    expect(body).to_contain_text("runs/records/run-1.json")
+    expect(page.locator("#record-title")).to_contain_text("seed 1")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog#record")).to_be_hidden()
+    expect(button).to_be_focused()
