@@ -116,7 +116,7 @@ def look(tables: Sequence[Table], profile: Profile, runs: Path, all_of_them: boo
 def _is_begun(view: TableView, swept: Collection[str], foreign: Collection[str]) -> bool:
     """Whether a table that was not asked for by name is to be shown: it has results, and was swept here or has a record
     of no job here, an imported one, say. That it shares cells with a table that was swept is not enough."""
-    begun = any(entry.status != "pending" for entry in view.in_order())
+    begun = any(entry.status not in ("pending", "printed") for entry in view.in_order())
     return begun and (view.name in swept or any(id in foreign for entry in view.in_order() for id in entry.records))
 
 

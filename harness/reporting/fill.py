@@ -76,6 +76,9 @@ def view_table(
             if cell.metric == "top1_trained" and profile.train.measure_steps:
                 note = f"train.measure_steps = {profile.train.measure_steps} ends the training after so many steps"
             entries[place] = _unmeasured(declared, tried, printed, note, profile.launch, runs)
+    for place, item in published.items():
+        if place not in entries and place[0] in table.rows and place[1] in table.columns:
+            entries[place] = Entry(*place, item.metric, published=item.value, status="printed")
     used = [record for _, record in shown]
     standing_in = {wanted: cell for wanted, (cell, _) in measured.items()}
     stand_ins = _stand_ins(standing_in, {item.metric for item in published.values()})

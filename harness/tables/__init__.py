@@ -15,6 +15,8 @@ reduction, dataset, views, metric); what is common to all stands at the top:
     [columns]                     # … or as lists, of which every combination becomes one
     metric = ["top1", "gflops", "clips_per_s"]
 
+A row with a `label` and `printed = true` is of a model that there is not: it shows the numbers that a paper prints.
+
 `seeds = [0, 1, 2]` at the top has every training done once for each seed: its values are means over these runs.
 """
 
@@ -137,12 +139,16 @@ def _declare(name: str, data: dict[str, Any]) -> Table:
     baseline = _text("baseline", data.pop("baseline", ""))
     group = _text("group", data.pop("group", ""))
     seeds = _seeds(data.pop("seeds", []))
+    listed = data.get("rows")
+    printed = _printed(listed) if isinstance(listed, list) else set()
     rows, columns = _axis("rows", data.pop("rows", None)), _axis("columns", data.pop("columns", None))
     if data:
         valid = ", ".join(("title", "group", "corner", "baseline", "seeds", "rows", "columns", *FIELDS))
         raise ValueError(f"unknown key {next(iter(data))!r}; valid keys: {valid}")
     entries = []
     for row, column in itertools.product(rows, columns):
+        if row["label"] in printed:
+            continue
         settings = common | row | column
         if clash := (row.keys() & column.keys()) - {"label", "inferred"}:
             raise ValueError(f"{clash.pop()!r} is set both in row {row['label']!r} and in column {column['label']!r}")
@@ -162,6 +168,17 @@ def _seeds(data: Any) -> tuple[int, ...]:
     if not whole or len(set(data)) < len(data):
         raise ValueError(f"seeds must be a list of different whole numbers from 0, as [0, 1, 2], not {data!r}")
     return tuple(data)
+
+
+def _printed(rows: list[Any]) -> set[str]:
+    """The labels of the rows that only show what is printed; takes the mark out of them."""
+    found = set()
+    for row in rows:
+        if isinstance(row, dict) and "printed" in row:
+            if row.pop("printed") is not True or list(row) != ["label"]:
+                raise ValueError("a row with printed = true has a label beside it, and nothing else")
+            found.add(_text("label", row["label"]))
+    return found
 
 
 def _axis(axis: str, data: Any) -> list[dict[str, str]]:

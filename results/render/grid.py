@@ -54,7 +54,7 @@ def _measured(entry: Entry, wide: bool, letters: dict[str, str]) -> str:
     if entry.status == "running":
         return f"{'running' if wide or not entry.percent else 'run'} {entry.percent}".strip()
     if entry.value is None:
-        return entry.word
+        return "–" if entry.status == "printed" else entry.word
     text = f"~{entry.measured_text}" if entry.status == "projected" else entry.measured_text
     text = f"{text} {entry.spread_text}".rstrip()
     if entry.status == "partial":

@@ -7,7 +7,8 @@ from typing import Any
 
 from results.metrics import METRICS
 
-STATUSES = ("done", "partial", "failed", "running", "pending", "projected")
+STATUSES = ("done", "partial", "failed", "running", "pending", "projected", "printed")
+"""What is printed only is of a model that there is not."""
 
 _MOST = 6
 

@@ -28,6 +28,7 @@ STYLES = {
     "running": "yellow",
     "failed": "red",
     "pending": "dim",
+    "printed": "dim",
     "paper": "dim",
     "diff": "",
     "": "",

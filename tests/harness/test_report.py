@@ -393,3 +393,18 @@ def test_a_newer_attempt_that_was_cancelled(tmp_path: Path) -> None:
     put_job(tmp_path / "runs", job)
     put_progress(tmp_path / "runs", job.id, state="cancelled", error="cancelled")
     assert entry(view(tmp_path)).note == "a newer attempt was cancelled"
+
+
+def test_rows_that_are_printed_only_are_shown_and_count_for_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_profile(tmp_path)
+    assert main(tmp_path, "main-table5", "--format", "github") == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| TimeSformer-L")]
+    assert [part.strip() for part in line.split("|")[1:-1]] == ["TimeSformer-L (1×3)", "–", "5549", "", "–", "62.4", ""]
+    assert main(tmp_path, "main-table5", "--format", "html") == 0
+    page = capsys.readouterr().out
+    assert "<b>0 of 8</b> cells have a value" in page
+    put_record(tmp_path / "runs", demo_cell(), 95.0)
+    assert main(tmp_path) == 0
+    assert "Table 5" not in capsys.readouterr().out, "nothing of it was measured"

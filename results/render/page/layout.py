@@ -122,7 +122,7 @@ def _parts(entry: Entry | None, key: str, names: Sequence[str], texts: Sequence[
     found = []
     for name, text in zip(names, texts, strict=True):
         number = numbers[name]
-        opens = name == "measured" and bool(entry.records or not derived)
+        opens = name == "measured" and entry.status != "printed" and bool(entry.records or not derived)
         found.append(
             Part(
                 text=text,

@@ -8,6 +8,8 @@ import pytest
 from harness.reporting.fill import view_table
 from harness.tables import groups, load_table, load_tables, table_names
 from jobs.spec.cells import Cell
+from models.catalog import architecture
+from models.reduction import reduction_on
 from results.published import load_published
 from tests.harness.made import small_profile
 
@@ -24,13 +26,33 @@ OURS = {"table1": ("Projected (h)", "Step (s)", "GFLOPs"), "main-table6d": ("GFL
 
 def test_every_built_in_table_has_a_printed_number_for_each_cell() -> None:
     ablations = [f"main-table6{letter}" for letter in "abcde"]
-    main = ["main-table2", "main-table3", *ablations]
-    assert table_names() == ["figure1", "figure2", *main, "methods", "table1", "table2", "table3"]
+    main = [*(f"main-table{number}" for number in (2, 3, 4, 5)), *ablations]
+    figures = ["main-figure4", "main-figure5"]
+    assert table_names() == ["figure1", "figure2", *figures, *main, "methods", "table1", "table2", "table3"]
     for name in ("table1", "table2", "table3", *main):
         metrics = {(entry.row, entry.column): entry.cell.metric for entry in load_table(name).entries}
         ours = OURS.get(name, ())
         papers = {place: metric for place, metric in metrics.items() if place[1] not in ours}
-        assert papers == {place: printed.metric for place, printed in load_published(name).items()}
+        rows = {entry.row for entry in load_table(name).entries}
+        printed = {place: one.metric for place, one in load_published(name).items() if place[0] in rows}
+        assert papers == printed
+        others = {row for row, _ in load_published(name)} - rows
+        assert others == set(load_table(name).rows) - rows, "rows that are printed only"
+
+
+def test_every_printed_number_of_gflops_is_counted_within_one() -> None:
+    """The paper's main tables and its supplement: ViT and Video Swin, STA's stages and schedules, ToMe's 281."""
+    counted: dict[tuple[str, str], tuple[float, float]] = {}
+    for name in table_names():
+        published = load_published(name)
+        for entry in load_table(name).entries:
+            if entry.cell.metric == "gflops" and (entry.row, entry.column) in published:
+                arch = architecture(entry.cell.model)
+                found = reduction_on(entry.cell.reduction, arch).multiply_adds(arch)
+                assert found is not None
+                counted[name, entry.row] = found / 1e9, published[entry.row, entry.column].value
+    assert {place for place, (ours, papers) in counted.items() if abs(ours - papers) >= 1} == set()
+    assert len(counted) == 24 + 16 + 5 + 4 + 6, "of Tables 2, 3, 4 and 5, and of the supplement's Table 3"
 
 
 def test_figures_are_of_what_the_supplements_show_and_have_no_numbers() -> None:
@@ -95,6 +117,11 @@ COLUMNS = '[columns]\nmodel = ["vit_base"]\n'
         ("= 3", "own.toml: "),
         ('speed = "high"\n' + ROWS + COLUMNS, "unknown key 'speed'; valid keys: title, group, corner, "),
         (ROWS, "it needs columns"),
+        (GOOD + '[[rows]]\nlabel = "theirs"\nprinted = 1\n' + COLUMNS, "a row with printed = true has a label"),
+        (
+            GOOD + '[[rows]]\nlabel = "theirs"\nprinted = true\nreduction = "none"\n' + COLUMNS,
+            "a row with printed = true has a label beside it, and nothing else",
+        ),
         ("seeds = 3\n" + GOOD + ROWS + COLUMNS, "seeds must be a list of different whole numbers from 0, as"),
         ("seeds = [1, 1]\n" + GOOD + ROWS + COLUMNS, "not [1, 1]"),
         ("seeds = [-1]\n" + GOOD + ROWS + COLUMNS, "not [-1]"),
@@ -127,7 +154,7 @@ def test_a_mistake_is_one_line_that_names_the_file(tmp_path: Path, text: str, ex
 
 
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="unknown table 'table9'; valid tables: figure1, figure2, main-table2, "):
+    with pytest.raises(ValueError, match="unknown table 'table9'; valid tables: figure1, figure2, main-figure4, "):
         load_table("table9")
     with pytest.raises(ValueError, match=r"cannot read table nowhere\.toml: No such file"):
         load_table("nowhere.toml")
