@@ -54,6 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     how.add_argument("--json", action="store_true", help="print one JSON object a cell instead")
     against = "compare the values with those of another runs folder or exported file; 1 where some differ"
     how.add_argument("--against", type=Path, metavar="DIR|FILE", help=against)
+    verdicts = "print of each number that a paper prints whether what was measured agrees with it"
+    how.add_argument("--verdicts", action="store_true", help=verdicts)
     how.add_argument("--serve", action="store_true", help="serve the page live, to browsers on this machine only")
     parser.add_argument("--port", type=whole_number, metavar="N", help=f"of --serve ({PORT})")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="also write the plots as PDF and SVG into DIR")
@@ -61,8 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--power", type=points, default=0.0, metavar="POINTS", help="say how many videos would tell such a drop"
     )
     options = parser.parse_args(arguments)
-    if options.plots and (options.serve or options.against):
-        parser.error(f"argument --plots: not allowed with argument {'--serve' if options.serve else '--against'}")
+    for other in ("serve", "against", "verdicts"):
+        if options.plots and getattr(options, other):
+            parser.error(f"argument --plots: not allowed with argument --{other}")
     if options.port and not options.serve:
         parser.error("argument --port: only allowed with argument --serve")
     try:
@@ -76,6 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"warning: {warning}", file=sys.stderr)
         if options.against:
             return _compare(tables, profile, found, options)
+        if options.verdicts:
+            _judge(tables, profile, found)
+            return 0
         if options.plots:
             _write_plots(_plots(tables, profile, found, options.runs), options.plots)
         if options.json:
@@ -216,6 +222,20 @@ def _compare(tables: Sequence[Table], profile: Profile, found: Found, options: a
     if not any_cell:
         raise ValueError(f"neither {options.runs} nor {options.against} has values of these tables")
     return 0 if passed else 1
+
+
+def _judge(tables: Sequence[Table], profile: Profile, found: Found) -> None:
+    """Print a verdict on each printed number of the tables that are shown, and how many there are of each."""
+    from tabulate import tabulate
+
+    from harness.reporting.verdicts import HEADERS, judged, lines_of, summary
+
+    by_table = {table.title: judged(table, profile, found.best) for table in tables if table.name in found.views}
+    print(summary([one for verdicts in by_table.values() for one in verdicts]) + "\n")
+    for title, verdicts in by_table.items():
+        if verdicts:
+            print(f"### {title}: {summary(verdicts)}\n")
+            print(tabulate(lines_of(verdicts), HEADERS, "pipe", disable_numparse=True) + "\n")
 
 
 def _print_page(text: str, runs: Path) -> None:

@@ -14,6 +14,8 @@ class Published:
     value: float
     metric: str
     source: str
+    digits: int = 0
+    """Decimals that are printed."""
 
 
 def load_published(table: str) -> dict[tuple[str, str], Published]:
@@ -24,6 +26,8 @@ def load_published(table: str) -> dict[tuple[str, str], Published]:
         return {}
     with open(path, newline="", encoding="utf-8") as file:
         return {
-            (row["row"], row["column"]): Published(float(row["value"]), row["metric"], row["source"])
+            (row["row"], row["column"]): Published(
+                float(row["value"]), row["metric"], row["source"], len(row["value"].partition(".")[2])
+            )
             for row in csv.DictReader(file)
         }

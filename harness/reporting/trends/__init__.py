@@ -69,7 +69,7 @@ def _accuracy(name: str, places: list[Place], metric: str, cost: str) -> Plot | 
         if not place.record or not paid:
             return None
         x_low, x_high = quartiles(paid)
-        y_low, y_high = changes.get(place.record.id) or _interval(place.record)
+        y_low, y_high = changes.get(place.record.id) or accuracy_interval(place.record)
         bars = {"x_low": x_low, "x_high": x_high, "y_low": y_low, "y_high": y_high}
         doubtful = doubts(place.record) + doubts(paid, METRICS[cost].axis)
         one = "" if values_of(place.record) else place.record.id  # a mean has no file
@@ -170,7 +170,9 @@ def _of_change(start: Record, record: Record) -> tuple[float, float] | None:
     return (low, high) if low <= record.value <= high else None
 
 
-def _interval(record: Record) -> tuple[float, float] | tuple[None, None]:
+def accuracy_interval(record: Record) -> tuple[float, float] | tuple[None, None]:
+    """The 95 % interval of an accuracy, by the number of its videos, or of a mean, by its runs; None where neither is
+    known."""
     if values := values_of(record):
         try:
             ends = interval_of_mean(values)
