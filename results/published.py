@@ -1,7 +1,7 @@
 """The numbers the paper prints, one CSV file a table, to show beside what was measured."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "published"
@@ -14,7 +14,7 @@ class Published:
     value: float
     metric: str
     source: str
-    digits: int = 0
+    digits: int = field(default=0, compare=False)
     """Decimals that are printed."""
 
 
