@@ -230,11 +230,11 @@ def _judge(tables: Sequence[Table], profile: Profile, found: Found) -> None:
 
     from harness.reporting.verdicts import HEADERS, judged, lines_of, summary
 
-    by_table = {table.title: judged(table, profile, found.best) for table in tables if table.name in found.views}
-    print(summary([one for verdicts in by_table.values() for one in verdicts]) + "\n")
-    for title, verdicts in by_table.items():
+    by_table = [(table, judged(table, profile, found.best)) for table in tables if table.name in found.views]
+    print(summary([one for _, verdicts in by_table for one in verdicts]) + "\n")
+    for table, verdicts in by_table:
         if verdicts:
-            print(f"### {title}: {summary(verdicts)}\n")
+            print(f"### {table.title}: {summary(verdicts)}\n")
             print(tabulate(lines_of(verdicts), HEADERS, "pipe", disable_numparse=True) + "\n")
 
 

@@ -12,8 +12,9 @@ from jobs.spec.cells import Cell, job_kind
 from jobs.spec.jobs import END_TO_END, Job, Train
 from results.metrics import METRICS
 from results.progress import JobProgress
+from results.seeds import Seed
 
-Run = tuple[Cell, int | None]
+Run = tuple[Cell, Seed]
 """A cell and the seed of its training where that is another than the profile's."""
 
 
@@ -161,18 +162,18 @@ def _resumed(
     settings of now. Unless it is under way anyway, it must have begun, and have nothing else left to answer.
     """
     try:
-        cells: list[Run] = [(Cell(**cell), None) for cell in progress.job["cells"]]
-        if not any(run in needed and METRICS[run[0].metric].job != "train" for run in cells):
+        runs: list[Run] = [(Cell(**cell), None) for cell in progress.job["cells"]]
+        if not any(run in needed and METRICS[run[0].metric].job != "train" for run in runs):
             return []
-        ids = [planner.job([cell]).record_id(cell) for cell, _ in cells]
+        ids = [planner.job([cell]).record_id(cell) for cell, _ in runs]
     except (KeyError, TypeError, ValueError):
         return []
-    left = [run for run, record in zip(cells, ids, strict=True) if record not in records]
+    left = [run for run, record in zip(runs, ids, strict=True) if record not in records]
     wanted = [run for run in left if run in needed]
     if ids != progress.job.get("record_ids") or not wanted:
         return []
-    begun = progress.done > 0 or len(left) < len(cells)
-    return cells if under_way or (begun and wanted == left) else []
+    begun = progress.done > 0 or len(left) < len(runs)
+    return runs if under_way or (begun and wanted == left) else []
 
 
 def _groups(runs: Iterable[Run], fuse: bool) -> list[list[Run]]:

@@ -32,6 +32,8 @@ class Place:
     """The records of its runs."""
     seeds: Sequence[Seed] = (None,)
     """Of all runs that are asked for."""
+    digits: int = 0
+    """Decimals with which `printed` is printed."""
 
     @property
     def method(self) -> str:
@@ -76,11 +78,11 @@ def places_of(table: Table, profile: Profile, best: Mapping[CellKey, Record]) ->
         wanted = replace(entry.cell, reduction=canonical(entry.cell.reduction, entry.cell.model))
         cell, rounded = measured_cell(entry.cell, profile, table.name)
         found = published.get((entry.row, entry.column))
-        printed = found.value if found else None
+        printed, digits = (found.value, found.digits) if found else (None, 0)
         seeds = table.seeds_of(entry.cell)
         runs = runs_of(cell, seeds, best)
         record = one_of(runs, seeds) if runs else None
-        places.append(Place(wanted, cell, record, printed, entry.inferred, rounded, runs, seeds))
+        places.append(Place(wanted, cell, record, printed, entry.inferred, rounded, runs, seeds, digits))
     return places
 
 

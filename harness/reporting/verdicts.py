@@ -14,7 +14,6 @@ from harness.reporting.table_places import Place, doubts, places_of, quartiles
 from harness.reporting.trends import accuracy_interval
 from harness.tables import Table
 from results.metrics import METRICS
-from results.published import load_published
 from results.records import CellKey, Record
 from results.render.table_view import decimals
 
@@ -43,20 +42,19 @@ class Verdict:
 
 def judged(table: Table, profile: Profile, best: Mapping[CellKey, Record]) -> list[Verdict]:
     """A verdict on each number that is printed of a cell of the table; `best` are the records that stand for cells."""
-    printed = load_published(table.name)
     found = []
     for entry, place in zip(table.entries, places_of(table, profile, best), strict=True):
-        if item := printed.get((entry.row, entry.column)):
+        if place.printed is not None:
             interval = _interval(place.record) if place.record else None
-            verdict, why = _verdict(place, item.value, item.digits, interval)
+            verdict, why = _verdict(place, place.printed, interval)
             value = place.record.value if place.record else None
             why = "; ".join(filter(None, [why, "settings inferred" if entry.inferred and value is not None else ""]))
-            about = entry.row, entry.column, entry.cell.metric, item.value, item.digits
+            about = entry.row, entry.column, entry.cell.metric, place.printed, place.digits
             found.append(Verdict(*about, value, interval, verdict, why))
     return found
 
 
-def _verdict(place: Place, printed: float, digits: int, interval: tuple[float, float] | None) -> tuple[str, str]:
+def _verdict(place: Place, printed: float, interval: tuple[float, float] | None) -> tuple[str, str]:
     record, metric = place.record, METRICS[place.cell.metric]
     if not record:
         return OPEN, ""
@@ -64,7 +62,7 @@ def _verdict(place: Place, printed: float, digits: int, interval: tuple[float, f
         return NO_VERDICT, f"it is of {place.ran}"
     if found := doubts(record):
         return NO_VERDICT, "; ".join(found)
-    unit = 10.0**-digits
+    unit = 10.0**-place.digits
     if metric.kind == "cost":
         return _rule(abs(record.value - printed) < unit, "within one unit of the last printed digit")
     gpu = str(record.provenance.get("machine", {}).get("gpu"))

@@ -31,6 +31,7 @@ from typing import Any
 from harness.profiles.toml import read_toml
 from jobs.spec.cells import Cell, over
 from results.metrics import METRICS, of_job
+from results.seeds import Seed
 
 FIELDS = tuple(field.name for field in fields(Cell))
 FOLDER = Path(__file__).parent
@@ -69,7 +70,7 @@ class Table:
     group: str = ""
     """The name under which it is asked for together with others."""
 
-    def seeds_of(self, cell: Cell) -> tuple[int | None, ...]:
+    def seeds_of(self, cell: Cell) -> tuple[Seed, ...]:
         """The seeds of a cell's runs; None is that of the profile, or none where nothing is trained."""
         return self.seeds if self.seeds and METRICS[cell.metric].job == "train" else (None,)
 
