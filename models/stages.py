@@ -38,9 +38,9 @@ class Event:
 Observer = Callable[[Event], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stages:
-    """The stages of `reduction` on one batch of clips."""
+    """The stages of `reduction` in a forward pass of one batch of clips."""
 
     reduction: Reduction
     arch: Architecture
@@ -63,34 +63,31 @@ class Stages:
 
     def run(self, place: Place, block: int, tokens: Tokens, asked: Sequence[Asked] = ({},)) -> Tokens:
         """The tokens after the stage that is due there, or as they are. asked: of each of their parts."""
-        if not self.acts(place, block):
-            return tokens
-        self.ran.append(block)
-        after: list[Tokens] = []
+        return take(tokens, self.decide(place, block, tokens, asked))
+
+    def decide(
+        self, place: Place, block: int, tokens: Tokens, asked: Sequence[Asked] = ({},), shared: bool = False
+    ) -> list[Choice | None]:
+        """What the stage that is due there, if any, decides about each of the tokens' parts; None: all stay.
+
+        shared: whether other passes go on from these tokens, which a user's method then sees as a copy.
+        """
         parts = tokens.parts()
+        if not self.acts(place, block):
+            return [None] * len(parts)
+        self.ran.append(block)
+        choices = []
         for number, (part, found) in enumerate(zip(parts, list(asked) * (len(parts) // len(asked)), strict=True)):
             clips = self.clips if len(parts) == 1 else self.clips[number : number + 1]
+            if shared and is_plugin(type(self.reduction)):
+                part, clips = part.with_x(part.x.clone()), clips.clone()
             with torch.no_grad(), _full_precision(clips.device.type):
                 seen = self._seen(block, part, found, clips)
                 choice = self._choose(seen)
-            left = [part] if choice is None else apply(part, choice)
             if choice is not None and self.observer:
-                self._report(seen, choice, left, number)
-            after += left
-        return join(after)
-
-    def keep(self, block: int, x: Tensor, keys: Tensor) -> Tensor | None:
-        """(B, M) positions of the tokens that stay of those on a grid, (B, N, C), before a block at which a stage runs;
-        None: all. keys: (B, N, D), as in `Seen`."""
-        self.ran.append(block)
-        with torch.no_grad(), _full_precision(x.device.type):
-            seen = self._seen(block, Tokens(x), {"keys": keys[:, None]}, self.clips)
-            choice = self._choose(seen)
-        if choice is None:
-            return None
-        if self.observer:
-            self._report(seen, choice, apply(Tokens(x), choice), 0)
-        return choice.kept
+                self._report(seen, choice, part, number)
+            choices.append(choice)
+        return choices
 
     def _seen(self, block: int, tokens: Tokens, asked: Asked, clips: Tensor) -> Seen:
         # What stays is decided in at least float32, also under mixed precision.
@@ -106,13 +103,21 @@ class Stages:
             return choose_checked(self.reduction, seen, self.check)
         return self.reduction.choose(seen)
 
-    def _report(self, seen: Seen, choice: Choice, left: Sequence[Tokens], clip: int) -> None:
+    def _report(self, seen: Seen, choice: Choice, found: Tokens, clip: int) -> None:
         assert self.observer is not None
         with torch.no_grad(), _full_precision(seen.tokens.device.type):
-            maps = self.reduction.maps(seen, choice)
+            maps, left = self.reduction.maps(seen, choice), apply(found, choice)
         sizes = [size for part in left for size in (part.sizes if part.sizes is not None else [None] * len(part.x))]
         moved = moves(choice, seen.tokens.shape[1])
         self.observer(Event(seen.stage, seen.block, clip, moved, sizes, maps))
+
+
+def take(tokens: Tokens, choices: Sequence[Choice | None]) -> Tokens:
+    """The tokens after what was decided about each of their parts."""
+    if all(choice is None for choice in choices):
+        return tokens
+    pairs = zip(tokens.parts(), choices, strict=True)
+    return join([left for part, choice in pairs for left in ([part] if choice is None else apply(part, choice))])
 
 
 def mean_of_heads(values: Tensor, dim: int) -> Tensor:

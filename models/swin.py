@@ -10,6 +10,7 @@ ascending similarity are ranked, and the last r go, also where r is more than th
 2·r/16 are rounded down.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.catalog import VideoSwin
+from models.forks import forks
 from models.stages import Stages, mean_of_heads
 from models.swin_weights import published
+from models.tokens import Tokens
 from models.video_model import VideoModel, initialise
 from models.windows import Grid, Windows, nearness, relative_positions, windows
 
@@ -190,38 +193,53 @@ class SwinTransformer(VideoModel):
         return published(path, self._whole, relative_positions(self._whole.window, torch.device("cpu")))
 
     def logits(self, video: Tensor, stages: Stages, branches: Tensor | None) -> Tensor:
+        return self.shared_logits(video, [stages], branches)[0]
+
+    def shared_logits(self, video: Tensor, passes: Sequence[Stages], branches: Tensor | None = None) -> list[Tensor]:
         embedded = self.patch_embed(video)
-        x, kept = embedded.flatten(1, 3), Kept(self.arch.grid(1))
-        factors = iter(self.factors(x, branches))
-        keys, number = None, 1
-        for blocks in self.features:
-            if isinstance(blocks, PatchMerging):
-                x, kept = self._merge(blocks, x, keys, kept, stages, number)
-                continue
+        factors, first_blocks = self.factors(embedded, branches), list(self.arch.starts)
+        ends: dict[Stages, Tensor] = {}
+        open_levels = [(0, list(passes), embedded.flatten(1, 3), Kept(self.arch.grid(1)))]
+        while open_levels:
+            level, alike, x, kept = open_levels.pop()
+            blocks, first = self.features[2 * level], first_blocks[level]
             assert isinstance(blocks, nn.ModuleList)
+            end = first + len(blocks)
+            keys, asked = None, any(one.acts("before", end) for one in alike)
             layouts = [Layout.of(kept, x, self.arch.window, shifted) for shifted in (False, True)[: len(blocks)]]
-            for place, block in enumerate(blocks):
-                number += 1
-                x, keys = self.run(block, x, layouts[place % 2], stages.acts("before", number), next(factors))
-        # Open: the mean of the tokens that are left, not of the filled grid.
-        return self.head(self.norm(x).mean(1))
+            for number, block in enumerate(blocks, first):
+                last = asked and number == end - 1
+                x, keys = self.run(block, x, layouts[(number - first) % 2], last, factors[number - 1])
+            if level + 1 < len(first_blocks):
+                open_levels += [(level + 1, *part) for part in self._merge(level, x, keys, kept, alike, end)]
+                continue
+            for one in alike:
+                # Open: the mean of the tokens that are left, not of the filled grid.
+                ends[one] = self.head(self.norm(x).mean(1))
+        return [ends[one] for one in passes]
 
     def _merge(
-        self, merging: PatchMerging, x: Tensor, keys: Tensor | None, kept: Kept, stages: Stages, block: int
-    ) -> tuple[Tensor, Kept]:
-        """The tokens (B, M, C) of the next level, before its first block `block`, where a stage may run.
+        self, level: int, x: Tensor, keys: Tensor | None, kept: Kept, passes: list[Stages], block: int
+    ) -> list[tuple[list[Stages], Tensor, Kept]]:
+        """The tokens (B, M, C) of the level after `level`, before its first block `block`, where stages may run; of
+        passes whose stages keep the same ones together.
 
         Open: a stage goes by the keys of the block before, averaged over heads and over the positions merged into one.
         """
-        x = merging(kept.fill(x)).flatten(1, 3)
+        x = self.features[2 * level + 1](kept.fill(x)).flatten(1, 3)
         kept_all = Kept((kept.grid[0], -(-kept.grid[1] // 2), -(-kept.grid[2] // 2)))
         if keys is None:
-            return x, kept_all
-        mean = torch.stack(_quarters(kept.fill(keys))).mean(0)
-        at = stages.keep(block, x, mean.flatten(1, 3))
-        if at is None:
-            return x, kept_all
-        return _rows(x, at), replace(kept_all, at=at, source=_nearest(at, kept_all.grid))
+            return [(passes, x, kept_all)]
+        mean = torch.stack(_quarters(kept.fill(keys))).mean(0).flatten(1, 3)
+        parts = []
+        for fork in forks(passes, "before", block, Tokens(x), [{"keys": mean[:, None]}]):
+            (choice,) = fork.choices
+            if choice is None:
+                parts.append((fork.passes, x, kept_all))
+            else:
+                left = replace(kept_all, at=choice.kept, source=_nearest(choice.kept, kept_all.grid))
+                parts.append((fork.passes, _rows(x, choice.kept), left))
+        return parts
 
 
 def _quarters(x: Tensor) -> list[Tensor]:

@@ -38,13 +38,14 @@ class VideoModel(nn.Module):
         self.drop_path = 0.0
         self.activation_checkpointing = False
         self.observer = None
+        self._checked: set[str] = set()
         self.set_reduction("none")
 
     def set_reduction(self, text: str) -> None:
         """Switch to the reduction that `text` names, as `sta:r=48` or `tome:gflops=308`; ValueError where it does not
         fit this model."""
         self.reduction: Reduction = reduction_on(text, self.arch)
-        self._unchecked = True
+        self._checked.discard(str(self.reduction))
 
     def set_frames(self, frames: int, slot: int = 0) -> None:
         """Take clips of `frames` frames, as a part of a whole clip that begins at its time slot `slot`.
@@ -88,26 +89,54 @@ class VideoModel(nn.Module):
         block i (from 0) where branches[b, 2i + j] is below that block's rate of `drop_path`. Given by the caller, so
         that a training does not depend on how its batch is divided. Not looked at where nothing can be skipped.
         """
+        stages = self._begin(video, self.reduction)
+        logits = self.logits(video, stages, branches)
+        self._end(stages)
+        return logits
+
+    def forward_all(self, video: Tensor, reductions: Sequence[str]) -> list[Tensor]:
+        """The logits of clips under each of several reductions, the same bits as of a forward pass for each. What is
+        the same in several passes, as the blocks before the first stage, runs once where the family can."""
+        passes = [self._begin(video, reduction_on(text, self.arch)) for text in reductions]
+        logits = self.shared_logits(video, passes)
+        for stages in passes:
+            self._end(stages)
+        return logits
+
+    def _begin(self, video: Tensor, reduction: Reduction) -> Stages:
         arch = self.arch
         if tuple(video.shape[1:]) != (3, arch.frames, arch.image, arch.image):
             expected = f"(B, 3, {arch.frames}, {arch.image}, {arch.image})"
             raise ValueError(f"clips must have the shape {expected}, got {tuple(video.shape)}")
-        stages = Stages(self.reduction, arch, video, self.observer, self._unchecked and not video.is_meta)
-        logits = self.logits(video, stages, branches)
-        if stages.ran != list(self.reduction.blocks(arch)):
-            due = ", ".join(map(str, self.reduction.blocks(arch)))
-            raise ValueError(f"{self.reduction} has stages at blocks {due} of this model, which did not run them")
+        unchecked = str(reduction) not in self._checked
+        return Stages(reduction, arch, video, self.observer, unchecked and not video.is_meta)
+
+    def _end(self, stages: Stages) -> None:
+        reduction = stages.reduction
+        if stages.ran != list(reduction.blocks(stages.arch)):
+            due = ", ".join(map(str, reduction.blocks(stages.arch)))
+            raise ValueError(f"{reduction} has stages at blocks {due} of this model, which did not run them")
         if stages.check:
-            self._unchecked = False
-        return logits
+            self._checked.add(str(reduction))
 
     def logits(self, video: Tensor, stages: Stages, branches: Tensor | None) -> Tensor:
         """What a family defines: clips, of the right shape, to logits, with `stages` where they are due.
 
-        With tokens in one sequence, `stages.run` is called before the first block, and after the attention and at the
-        end of each, as models/vit.py does; on a grid, `stages.keep` where `stages.acts`, as models/swin.py does.
+        `stages.run` is called before the first block, and after the attention and at the end of each.
         """
         raise NotImplementedError
+
+    def shared_logits(self, video: Tensor, passes: Sequence[Stages]) -> list[Tensor]:
+        """What a family may define: the logits of several passes of the same clips, with what they share run once, as
+        models/vit.py does. Unless it does, each runs alone."""
+        own, logits = self.reduction, []
+        try:
+            for stages in passes:
+                self.reduction = stages.reduction
+                logits.append(self.logits(video, stages, None))
+        finally:
+            self.reduction = own
+        return logits
 
     def run(self, layers: Callable[..., Any], *given: Any) -> Any:
         """Call a block, whose activations may be recomputed in the backward pass."""

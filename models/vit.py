@@ -3,6 +3,8 @@
 Parameter names are VideoMAE's, so its checkpoints load as they are. One set of weights serves every reduction.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.catalog import ViT
+from models.forks import Fork, by, forks
 from models.layers import Block, Context
 from models.stages import Stages
 from models.tokens import Tokens
@@ -64,28 +67,50 @@ class VisionTransformer(VideoModel):
         return pre_trained(path, self.arch)
 
     def logits(self, video: Tensor, stages: Stages, branches: Tensor | None) -> Tensor:
+        return self.shared_logits(video, [stages], branches)[0]
+
+    def shared_logits(self, video: Tensor, passes: Sequence[Stages], branches: Tensor | None = None) -> list[Tensor]:
         arch = self.arch
         x = self.patch_embed(video)
         first, count = self._first_slot * arch.tokens_per_slot, arch.slots * arch.tokens_per_slot
         x = x + self.positions[:, first : first + count]
         x = x.to(self.patch_embed.proj.weight.dtype)  # DeepSpeed converts parameters alone, not the positions
-        tokens = stages.run("before", 1, Tokens(x))
-        for number, factors in enumerate(self.factors(x, branches), 1):
-            tokens = self._block(number, tokens, factors, stages)
-        return self.head(self.fc_norm(tokens.pooled(count if self.reduction.by_size else 0)))
+        factors = [(None, None) if one is None else one.unbind(1) for one in self.factors(x, branches)]
+        ends: dict[Stages, Tensor] = {}
+        open_forks = forks(passes, "before", 1, Tokens(x))
+        while open_forks:
+            fork = open_forks.pop()
+            tokens, block = fork.tokens(), fork.block + (fork.place == "after")
+            if fork.place == "between":
+                half: Any = self.blocks[block - 1]
+                left = self.run(half.transform, tokens.x, tokens.spread(factors[block - 1][1]))
+                open_forks += forks(fork.passes, "after", block, tokens.with_x(left))
+            elif block <= arch.depth:
+                for alike in by(fork.passes, partial(_way, block)):
+                    open_forks += self._block(block, tokens, alike, *factors[block - 1])
+            else:
+                for one in fork.passes:
+                    ends[one] = self.head(self.fc_norm(tokens.pooled(count if one.reduction.by_size else 0)))
+        return [ends[one] for one in passes]
 
-    def _block(self, number: int, tokens: Tokens, factors: Tensor | None, stages: Stages) -> Tokens:
-        """Block `number`, counted from 1, and the stage in or after it."""
+    def _block(
+        self, number: int, tokens: Tokens, passes: list[Stages], of_attention: Tensor | None, of_mlp: Tensor | None
+    ) -> list[Fork]:
+        """Block `number`, counted from 1, to the place of the stages in or after it; all passes run it the same way."""
         block: Any = self.blocks[number - 1]
-        of_attention, of_mlp = (None, None) if factors is None else factors.unbind(1)
-        bias = tokens.log_sizes() if self.reduction.proportional else None
-        context = Context(stages.asks(number), bias, tokens.lengths)
-        if stages.acts("between", number):
+        bias = tokens.log_sizes() if passes[0].reduction.proportional else None
+        asks = tuple(dict.fromkeys(name for one in passes for name in one.asks(number)))
+        context = Context(asks, bias, tokens.lengths)
+        if passes[0].acts("between", number):
             x, asked = self.run(block.attend, tokens.x, context, tokens.spread(of_attention))
-            tokens = stages.run("between", number, tokens.with_x(x), asked)
-            return tokens.with_x(self.run(block.transform, tokens.x, tokens.spread(of_mlp)))
+            return forks(passes, "between", number, tokens.with_x(x), asked)
         x, asked = self.run(block, tokens.x, context, tokens.spread(of_attention), tokens.spread(of_mlp))
-        return stages.run("after", number, tokens.with_x(x), asked)
+        return forks(passes, "after", number, tokens.with_x(x), asked)
+
+
+def _way(block: int, stages: Stages) -> tuple[bool, bool, bool]:
+    """How a pass runs a block: in halves, with its attention's matrix, with sizes in its attention."""
+    return stages.acts("between", block), "attention" in stages.asks(block), stages.reduction.proportional
 
 
 def sinusoid(count: int, dim: int) -> Tensor:

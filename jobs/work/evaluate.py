@@ -99,6 +99,12 @@ class Scorer:
         self.counted = {cell.reduction for cell in job.cells if METRICS[cell.metric].kind == "cost"}
         """The reductions of which each clip's multiply-adds are counted."""
         self.grids = tuple(dict.fromkeys(grid for grids in self.requests.values() for grid in grids))
+        self.together: dict[tuple[tuple[str, ...], str], list[str]] = {}
+        """By view grids the reductions that take the same clips, in the same batches, and so share what they can; one
+        whose clips are counted by itself."""
+        for reduction, grids in self.requests.items():
+            alone = reduction if reduction in self.counted else ""
+            self.together.setdefault((grids, alone), []).append(reduction)
 
     def blocks(self, items: list[Item], blocks: list[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Block]]:
         """Score `blocks` of `items` in order; decoding runs ahead by up to a block."""
@@ -127,30 +133,37 @@ class Scorer:
         """Run every distinct view of `videos` under every reduction, batches filled across the videos."""
         frames = {index: torch.from_numpy(video.frames).to(self.device) for index, video in videos.items()}
         content.scores = {index: {} for index in videos}
-        for reduction, grids in self.requests.items():
-            self.model.set_reduction(reduction)
+        for (grids, _), reductions in self.together.items():
             clips: list[tuple[int, View]] = []
             for index, video in videos.items():
                 distinct, members = views_of_video(self.job, video, grids)
                 clips += [(index, view) for view in distinct]
-                empty = np.empty((len(distinct), self.job.dataset.num_classes), np.float32)
-                content.scores[index][reduction] = ViewScores(empty, members)
-            scores, costs = self._forward(clips, videos, frames, reduction in self.counted)
-            check_finite(scores, self.job.model, reduction, self.job.precision)
-            content.forwards += len(clips)
-            start = 0
-            for index in videos:
-                target = content.scores[index][reduction].probabilities
-                target[:] = scores[start : start + len(target)]
-                content.scores[index][reduction].costs = costs[start : start + len(target)]
-                start += len(target)
+                for reduction in reductions:
+                    empty = np.empty((len(distinct), self.job.dataset.num_classes), np.float32)
+                    content.scores[index][reduction] = ViewScores(empty, members)
+            found = self._forward(clips, videos, frames, reductions)
+            content.forwards += len(clips) * len(reductions)
+            for reduction, (scores, costs) in zip(reductions, found, strict=True):
+                check_finite(scores, self.job.model, reduction, self.job.precision)
+                start = 0
+                for index in videos:
+                    target = content.scores[index][reduction].probabilities
+                    target[:] = scores[start : start + len(target)]
+                    content.scores[index][reduction].costs = costs[start : start + len(target)]
+                    start += len(target)
 
     def _forward(
-        self, clips: list[tuple[int, View]], videos: dict[int, Video], frames: dict[int, Tensor], count: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Softmax (views, classes) of `clips`, in batches; and, with `count`, the multiply-adds of each (views,)."""
+        self,
+        clips: list[tuple[int, View]],
+        videos: dict[int, Video],
+        frames: dict[int, Tensor],
+        reductions: list[str],
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Under each reduction the softmax (views, classes) of `clips`, in batches; and, where it is asked for, the
+        multiply-adds of each (views,)."""
         side = architecture(self.job.model).image
-        out, costs = [], []
+        out: list[list[Tensor]] = [[] for _ in reductions]
+        costs: list[list[int]] = [[] for _ in reductions]
         for start in range(0, len(clips), self.job.batch_size):
             if self.task:
                 self.task.check_stop()
@@ -160,16 +173,25 @@ class Scorer:
             ]
             with autocast(self.job.precision, self.device):
                 taken = normalise(torch.stack(batch), self.model.arch)
-                if count:
-                    logits, multiply_adds = forward_counted(self.model, taken)
-                    if not start:
-                        check_count(self.model, taken[:1], multiply_adds[0])
-                    costs += multiply_adds
-                else:
-                    logits = self.model(taken)
-            out.append(logits.float().softmax(dim=-1))
-        scores = torch.cat(out).cpu().numpy() if out else np.empty((0, self.job.dataset.num_classes), np.float32)
-        return scores, np.array(costs, np.int64)
+                logits, counts = self._logits(taken, reductions, check=not start)
+            for number in range(len(reductions)):
+                out[number].append(logits[number].float().softmax(dim=-1))
+                costs[number] += counts[number]
+        empty = np.empty((0, self.job.dataset.num_classes), np.float32)
+        scores = [torch.cat(one).cpu().numpy() if one else empty for one in out]
+        return [(some, np.array(count, np.int64)) for some, count in zip(scores, costs, strict=True)]
+
+    def _logits(self, clips: Tensor, reductions: list[str], check: bool) -> tuple[list[Tensor], list[list[int]]]:
+        """Under each reduction the logits of a batch, and the multiply-adds of each clip where these are asked for,
+        which then runs alone."""
+        if not self.counted.intersection(reductions):
+            return self.model.forward_all(clips, reductions), [[] for _ in reductions]
+        (reduction,) = reductions
+        self.model.set_reduction(reduction)
+        logits, multiply_adds = forward_counted(self.model, clips)
+        if check:
+            check_count(self.model, clips[:1], multiply_adds[0])
+        return [logits], [multiply_adds]
 
 
 def check_count(model: VideoModel, clip: Tensor, multiply_adds: int) -> None:
