@@ -46,11 +46,9 @@ def count_flops(model: VideoModel, with_fvcore: bool = False, clip: Tensor | Non
     training = model.training
     model.eval()  # stochastic depth would ask for random numbers, and skips no products
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as products, _Layers(products, clip is None) as layers:
-            functional_call(model, tensors, empty if clip is None else clip)
+        return _products(lambda: functional_call(model, tensors, empty if clip is None else clip), skip=clip is None)
     finally:
         model.train(training)
-    return layers.total + products.get_total_flops() // 2  # torch counts a multiply-add as two
 
 
 def forward_counted(model: VideoModel, clips: Tensor) -> tuple[Tensor, list[int]]:
@@ -70,6 +68,17 @@ def forward_counted(model: VideoModel, clips: Tensor) -> tuple[Tensor, list[int]
         model.observer = None
     costs = [reduction.multiply_adds(arch, partial(_left, counts)) for counts in left]
     return logits, [cost for cost in costs if cost is not None]
+
+
+def products_run(call: Callable[[], Any]) -> int:
+    """The multiply-adds of all that `call` runs, which runs for real."""
+    return _products(call, skip=False)
+
+
+def _products(call: Callable[[], Any], skip: bool) -> int:
+    with torch.no_grad(), FlopCounterMode(display=False) as products, _Layers(products, skip) as layers:
+        call()
+    return layers.total + products.get_total_flops() // 2  # torch counts a multiply-add as two
 
 
 def _left(counts: Mapping[int, int], found: int, stage: int) -> int:
