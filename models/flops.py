@@ -5,8 +5,8 @@ of attention count; LayerNorm counts 5 an element; activations, softmax and addi
 """
 
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -18,7 +18,9 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.stages import Event
+from models.architecture import Architecture
+from models.reduction import Reduction
+from models.stages import Event, Observer
 from models.video_model import VideoModel
 
 
@@ -51,23 +53,21 @@ def count_flops(model: VideoModel, with_fvcore: bool = False, clip: Tensor | Non
         model.train(training)
 
 
-def forward_counted(model: VideoModel, clips: Tensor) -> tuple[Tensor, list[int]]:
-    """One forward pass of clips (B, 3, F, H, W): their logits, and the multiply-adds of each by how many tokens its
-    blocks found."""
-    reduction, arch = model.reduction, replace(model.arch, num_classes=model.num_classes)
-    left: list[dict[int, int]] = [{} for _ in clips]
+class Counted(Observer):
+    """Counts the multiply-adds of each clip of a forward pass by how many tokens its blocks found."""
 
-    def observe(event: Event) -> None:
+    def __init__(self) -> None:
+        self.left: defaultdict[int, dict[int, int]] = defaultdict(dict)
+        """By clip and stage."""
+
+    def stage(self, event: Event) -> None:
         for clip, count in enumerate(event.moves.amax(1).tolist(), event.clip):
-            left[clip][event.stage] = count + 1
+            self.left[clip][event.stage] = count + 1
 
-    model.observer = observe
-    try:
-        logits = model(clips)
-    finally:
-        model.observer = None
-    costs = [reduction.multiply_adds(arch, partial(_left, counts)) for counts in left]
-    return logits, [cost for cost in costs if cost is not None]
+    def values(self, reduction: Reduction, arch: Architecture, clips: int) -> list[int]:
+        """Of each clip."""
+        costs = [reduction.multiply_adds(arch, partial(_left, self.left[clip])) for clip in range(clips)]
+        return [cost for cost in costs if cost is not None]
 
 
 def products_run(call: Callable[[], Any]) -> int:

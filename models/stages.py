@@ -1,6 +1,6 @@
 """The stages of a reduction in one forward pass: what it goes by is gathered, it chooses, the tokens follow."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,7 +35,14 @@ class Event:
     """The reduction's, (B, N) each."""
 
 
-Observer = Callable[[Event], None]
+class Observer:
+    """What is told of a forward pass; a subclass looks at what it needs."""
+
+    def stage(self, event: Event) -> None:
+        """A stage has run on some of the clips."""
+
+    def end(self, tokens: Tokens) -> None:
+        """These are the tokens that are left at the end, which the model pools."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +53,7 @@ class Stages:
     arch: Architecture
     clips: Tensor
     """(B, 3, F, H, W), as the model got them."""
-    observer: Observer | None
+    observers: Sequence[Observer]
     check: bool = False
     """Whether the values of what a user's method decides are checked, for which a GPU is waited for."""
     ran: list[int] = field(default_factory=list)
@@ -84,10 +91,15 @@ class Stages:
             with torch.no_grad(), _full_precision(clips.device.type):
                 seen = self._seen(block, part, found, clips)
                 choice = self._choose(seen)
-            if choice is not None and self.observer:
+            if choice is not None and self.observers:
                 self._report(seen, choice, part, number)
             choices.append(choice)
         return choices
+
+    def end(self, tokens: Tokens) -> None:
+        """To be told what a family pools."""
+        for one in self.observers:
+            one.end(tokens)
 
     def _seen(self, block: int, tokens: Tokens, asked: Asked, clips: Tensor) -> Seen:
         # What stays is decided in at least float32, also under mixed precision.
@@ -104,12 +116,13 @@ class Stages:
         return self.reduction.choose(seen)
 
     def _report(self, seen: Seen, choice: Choice, found: Tokens, clip: int) -> None:
-        assert self.observer is not None
         with torch.no_grad(), _full_precision(seen.tokens.device.type):
             maps, left = self.reduction.maps(seen, choice), apply(found, choice)
         sizes = [size for part in left for size in (part.sizes if part.sizes is not None else [None] * len(part.x))]
         moved = moves(choice, seen.tokens.shape[1])
-        self.observer(Event(seen.stage, seen.block, clip, moved, sizes, maps))
+        event = Event(seen.stage, seen.block, clip, moved, sizes, maps)
+        for one in self.observers:
+            one.stage(event)
 
 
 def take(tokens: Tokens, choices: Sequence[Choice | None]) -> Tokens:

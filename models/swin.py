@@ -214,6 +214,7 @@ class SwinTransformer(VideoModel):
                 open_levels += [(level + 1, *part) for part in self._merge(level, x, keys, kept, alike, end)]
                 continue
             for one in alike:
+                one.end(Tokens(x))
                 # Open: the mean of the tokens that are left, not of the filled grid.
                 ends[one] = self.head(self.norm(x).mean(1))
         return [ends[one] for one in passes]

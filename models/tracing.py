@@ -5,8 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.architecture import Architecture
+from models.reduction import Reduction
 from models.reduction._base import Place
-from models.stages import Event
+from models.stages import Event, Observer
+from models.tokens import Tokens
 from models.video_model import VideoModel
 
 
@@ -46,37 +49,51 @@ class Stage:
         return int(self.after[clip].max()) + 1
 
 
+class Trace(Observer):
+    """Follows the tokens of a forward pass."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.last: Tokens | None = None
+        """Those that the model pools, once it has told."""
+
+    def stage(self, event: Event) -> None:
+        self.events.append(event)
+
+    def end(self, tokens: Tokens) -> None:
+        self.last = tokens
+
+    def stages(self, reduction: Reduction, arch: Architecture, clips: int) -> list[Stage]:
+        """What the stages of `reduction` did in a pass of so many clips through a model of this architecture."""
+        held = torch.arange(arch.slots * arch.tokens_per_slot).repeat(clips, 1)
+        sizes: list[Tensor | None] = [None] * clips
+        stages = []
+        for number in sorted({event.stage for event in self.events}):
+            own = [event for event in self.events if event.stage == number]
+            block = own[0].block
+            if arch.on_grid:
+                held = torch.arange(arch.starts[block]).repeat(clips, 1)
+            before, maps = held.clone(), {name: torch.full(held.shape, torch.nan) for name in own[0].maps}
+            for event in own:
+                rows = slice(event.clip, event.clip + len(event.moves))
+                held[rows] = _follow(before[rows], event.moves.cpu(), -1)
+                sizes[rows] = event.sizes
+                for name, values in event.maps.items():
+                    maps[name][rows] = _follow(before[rows], values.float().cpu(), torch.nan)
+            slots, place = reduction.slots(number, arch), reduction.placed(arch)
+            span = 2 ** (arch.level_of(block) - 1)
+            stages.append(Stage(block, place, span, slots, before, held.clone(), list(sizes), maps))
+        return stages
+
+
 def trace(model: VideoModel, video: Tensor) -> tuple[Tensor, list[Stage]]:
     """One forward pass of clips (B, 3, T, H, W): its logits (B, classes), and the stages that ran in it.
 
     Nothing is chosen for the sake of the trace: each token carries its place along through the model's own choices.
     """
-    arch = model.arch
-    events: list[Event] = []
-    model.observer = events.append
-    try:
-        logits = model(video)
-    finally:
-        model.observer = None
-    held = torch.arange(arch.slots * arch.tokens_per_slot).repeat(len(video), 1)
-    sizes: list[Tensor | None] = [None] * len(video)
-    stages = []
-    for number in sorted({event.stage for event in events}):
-        own = [event for event in events if event.stage == number]
-        block = own[0].block
-        if arch.on_grid:
-            held = torch.arange(arch.starts[block]).repeat(len(video), 1)
-        before, maps = held.clone(), {name: torch.full(held.shape, torch.nan) for name in own[0].maps}
-        for event in own:
-            rows = slice(event.clip, event.clip + len(event.moves))
-            held[rows] = _follow(before[rows], event.moves.cpu(), -1)
-            sizes[rows] = event.sizes
-            for name, values in event.maps.items():
-                maps[name][rows] = _follow(before[rows], values.float().cpu(), torch.nan)
-        slots, place = model.reduction.slots(number, arch), model.reduction.placed(arch)
-        span = 2 ** (arch.level_of(block) - 1)
-        stages.append(Stage(block, place, span, slots, before, held.clone(), list(sizes), maps))
-    return logits, stages
+    seen = Trace()
+    logits = model(video, observers=(seen,))
+    return logits, seen.stages(model.reduction, model.arch, len(video))
 
 
 def _follow(held: Tensor, values: Tensor, without: float) -> Tensor:

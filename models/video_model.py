@@ -28,8 +28,6 @@ class VideoModel(nn.Module):
     from 0 at the first (Huang et al., "Deep Networks with Stochastic Depth", 2016)."""
     activation_checkpointing: bool
     """Whether, in training, a block's activations are computed again in the backward pass instead of kept."""
-    observer: Observer | None
-    """Called with what each stage of a forward pass did."""
 
     def __init__(self, arch: Architecture, num_classes: int) -> None:
         super().__init__()
@@ -37,7 +35,6 @@ class VideoModel(nn.Module):
         self.num_classes = num_classes
         self.drop_path = 0.0
         self.activation_checkpointing = False
-        self.observer = None
         self._checked: set[str] = set()
         self.set_reduction("none")
 
@@ -82,34 +79,41 @@ class VideoModel(nn.Module):
         """The same of weights from which a training starts."""
         return self.fine_tuned(path, None)
 
-    def forward(self, video: Tensor, branches: Tensor | None = None) -> Tensor:
+    def forward(self, video: Tensor, branches: Tensor | None = None, observers: Sequence[Observer] = ()) -> Tensor:
         """Clips (B, 3, T, H, W), normalised → logits (B, num_classes).
 
         branches: (B, 2 · depth), uniform in [0, 1); in training, sample b skips branch j (0: attention, 1: MLP) of
         block i (from 0) where branches[b, 2i + j] is below that block's rate of `drop_path`. Given by the caller, so
         that a training does not depend on how its batch is divided. Not looked at where nothing can be skipped.
+        observers: told what the pass does.
         """
-        stages = self._begin(video, self.reduction)
+        stages = self._begin(video, self.reduction, observers)
         logits = self.logits(video, stages, branches)
         self._end(stages)
         return logits
 
-    def forward_all(self, video: Tensor, reductions: Sequence[str]) -> list[Tensor]:
+    def forward_all(
+        self, video: Tensor, reductions: Sequence[str], observers: Sequence[Sequence[Observer]] = ()
+    ) -> list[Tensor]:
         """The logits of clips under each of several reductions, the same bits as of a forward pass for each. What is
-        the same in several passes, as the blocks before the first stage, runs once where the family can."""
-        passes = [self._begin(video, reduction_on(text, self.arch)) for text in reductions]
+        the same in several passes, as the blocks before the first stage, runs once where the family can.
+
+        observers: of each reduction those that are told what its pass does.
+        """
+        found = [reduction_on(text, self.arch) for text in reductions]
+        passes = [self._begin(video, *pair) for pair in zip(found, observers or [()] * len(found), strict=True)]
         logits = self.shared_logits(video, passes)
         for stages in passes:
             self._end(stages)
         return logits
 
-    def _begin(self, video: Tensor, reduction: Reduction) -> Stages:
+    def _begin(self, video: Tensor, reduction: Reduction, observers: Sequence[Observer]) -> Stages:
         arch = self.arch
         if tuple(video.shape[1:]) != (3, arch.frames, arch.image, arch.image):
             expected = f"(B, 3, {arch.frames}, {arch.image}, {arch.image})"
             raise ValueError(f"clips must have the shape {expected}, got {tuple(video.shape)}")
         unchecked = str(reduction) not in self._checked
-        return Stages(reduction, arch, video, self.observer, unchecked and not video.is_meta)
+        return Stages(reduction, arch, video, observers, unchecked and not video.is_meta)
 
     def _end(self, stages: Stages) -> None:
         reduction = stages.reduction

@@ -90,6 +90,7 @@ class VisionTransformer(VideoModel):
                     open_forks += self._block(block, tokens, alike, *factors[block - 1])
             else:
                 for one in fork.passes:
+                    one.end(tokens)
                     ends[one] = self.head(self.fc_norm(tokens.pooled(count if one.reduction.by_size else 0)))
         return [ends[one] for one in passes]
 

@@ -14,8 +14,9 @@ class Metric:
     meaning: str
     """In a line."""
     unit: str
-    kind: Literal["accuracy", "cost", "timing", "training", "figure"]
-    """What it tells: a cost hangs on the model and the reduction alone, a timing also on the machine."""
+    kind: Literal["accuracy", "cost", "content", "timing", "training", "figure"]
+    """What it tells: a cost hangs on the model and the reduction alone, content also on what clips show, a timing also
+    on the machine."""
     job: Literal["evaluate", "count", "measure", "train", "visualize"]
     """The kind of job that answers it."""
     over: tuple[str, ...] = ()
@@ -39,6 +40,10 @@ METRICS = {
         "top-1 (%)",
     ),
     "top5": Metric("the same, by the best five classes", "%", "accuracy", "evaluate", _VIEWS, 2, "top-5 (%)"),
+    "trajectory_sum": Metric(
+        "for each token of the last slot its largest cosine to each earlier slot's, summed (STA, Table 1)",
+        "", "content", "evaluate", _VIEWS, 2,
+    ),
     "gflops": Metric(
         "multiply-adds of one clip, as fvcore counts them", "GFLOPs", "cost", "count", (), 1, "GFLOPs a clip"
     ),

@@ -19,7 +19,7 @@ SOURCES = ("checkpoint", "start", "dataset")
 def inputs(settings: Mapping[str, Any], metric: str) -> dict[str, Any]:
     """`settings` of a record of `metric`, or of the job that makes it, without what does not decide the value."""
     found = {name: value for name, value in settings.items() if name != "device"}
-    if metric in of_kind("accuracy", "cost"):
+    if metric in of_kind("accuracy", "cost", "content"):
         found.pop("batch_size", None)
     if found.get("video_sha256"):
         found.pop("videos", None)  # the path of the one video

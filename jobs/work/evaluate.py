@@ -28,13 +28,11 @@ from jobs.spec.cells import Cell
 from jobs.spec.jobs import Checkpoint, Dataset, Evaluate, Job
 from jobs.spec.sources import NO_WEIGHTS
 from jobs.work.clips import clip_request, cut, views_of_video
+from jobs.work.per_clip import PER_CLIP, forward_observed
 from jobs.work.scores import Block, BlockStore, Totals, ViewScores, total
-from models import count_flops
 from models.catalog import architecture
-from models.flops import forward_counted
 from models.plugin_code import file_of, is_plugin, line_of, own
 from models.reduction import method_of
-from models.video_model import VideoModel
 from results.answers import NAME, Answers, bits, packed
 from results.digests import content_sha256
 from results.metrics import METRICS
@@ -96,15 +94,15 @@ class Scorer:
         torch.set_num_threads(job.threads)
         dataset = job.dataset
         self.model = ready_model(job.model, dataset.num_classes, self.device, job.checkpoint.path, dataset.clip_stride)
-        self.counted = {cell.reduction for cell in job.cells if METRICS[cell.metric].kind == "cost"}
-        """The reductions of which each clip's multiply-adds are counted."""
+        self.per_clip: dict[str, set[str]] = {reduction: set() for reduction in self.requests}
+        """By reduction the metrics that are measured of each clip beside its scores."""
+        for cell in job.cells:
+            self.per_clip[cell.reduction].update({cell.metric}.intersection(PER_CLIP))
         self.grids = tuple(dict.fromkeys(grid for grids in self.requests.values() for grid in grids))
-        self.together: dict[tuple[tuple[str, ...], str], list[str]] = {}
-        """By view grids the reductions that take the same clips, in the same batches, and so share what they can; one
-        whose clips are counted by itself."""
+        self.together: dict[tuple[str, ...], list[str]] = {}
+        """By view grids the reductions that take the same clips, in the same batches, and so share what they can."""
         for reduction, grids in self.requests.items():
-            alone = reduction if reduction in self.counted else ""
-            self.together.setdefault((grids, alone), []).append(reduction)
+            self.together.setdefault(grids, []).append(reduction)
 
     def blocks(self, items: list[Item], blocks: list[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Block]]:
         """Score `blocks` of `items` in order; decoding runs ahead by up to a block."""
@@ -133,7 +131,7 @@ class Scorer:
         """Run every distinct view of `videos` under every reduction, batches filled across the videos."""
         frames = {index: torch.from_numpy(video.frames).to(self.device) for index, video in videos.items()}
         content.scores = {index: {} for index in videos}
-        for (grids, _), reductions in self.together.items():
+        for grids, reductions in self.together.items():
             clips: list[tuple[int, View]] = []
             for index, video in videos.items():
                 distinct, members = views_of_video(self.job, video, grids)
@@ -143,14 +141,15 @@ class Scorer:
                     content.scores[index][reduction] = ViewScores(empty, members)
             found = self._forward(clips, videos, frames, reductions)
             content.forwards += len(clips) * len(reductions)
-            for reduction, (scores, costs) in zip(reductions, found, strict=True):
+            for reduction, (scores, values) in zip(reductions, found, strict=True):
                 check_finite(scores, self.job.model, reduction, self.job.precision)
                 start = 0
                 for index in videos:
-                    target = content.scores[index][reduction].probabilities
-                    target[:] = scores[start : start + len(target)]
-                    content.scores[index][reduction].costs = costs[start : start + len(target)]
-                    start += len(target)
+                    target = content.scores[index][reduction]
+                    end = start + len(target.probabilities)
+                    target.probabilities[:] = scores[start:end]
+                    target.per_clip = {metric: taken[start:end] for metric, taken in values.items()}
+                    start = end
 
     def _forward(
         self,
@@ -158,12 +157,12 @@ class Scorer:
         videos: dict[int, Video],
         frames: dict[int, Tensor],
         reductions: list[str],
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Under each reduction the softmax (views, classes) of `clips`, in batches; and, where it is asked for, the
-        multiply-adds of each (views,)."""
+    ) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Under each reduction the softmax (views, classes) of `clips`, in batches, and by metric what else is measured
+        of each (views,)."""
         side = architecture(self.job.model).image
         out: list[list[Tensor]] = [[] for _ in reductions]
-        costs: list[list[int]] = [[] for _ in reductions]
+        values: list[dict[str, list[float]]] = [{name: [] for name in self.per_clip[one]} for one in reductions]
         for start in range(0, len(clips), self.job.batch_size):
             if self.task:
                 self.task.check_stop()
@@ -173,34 +172,15 @@ class Scorer:
             ]
             with autocast(self.job.precision, self.device):
                 taken = normalise(torch.stack(batch), self.model.arch)
-                logits, counts = self._logits(taken, reductions, check=not start)
+                logits, observed = forward_observed(self.model, taken, reductions, self.per_clip, check=not start)
             for number in range(len(reductions)):
                 out[number].append(logits[number].float().softmax(dim=-1))
-                costs[number] += counts[number]
+                for metric, some in observed[number].items():
+                    values[number][metric] += some
         empty = np.empty((0, self.job.dataset.num_classes), np.float32)
         scores = [torch.cat(one).cpu().numpy() if one else empty for one in out]
-        return [(some, np.array(count, np.int64)) for some, count in zip(scores, costs, strict=True)]
-
-    def _logits(self, clips: Tensor, reductions: list[str], check: bool) -> tuple[list[Tensor], list[list[int]]]:
-        """Under each reduction the logits of a batch, and the multiply-adds of each clip where these are asked for,
-        which then runs alone."""
-        if not self.counted.intersection(reductions):
-            return self.model.forward_all(clips, reductions), [[] for _ in reductions]
-        (reduction,) = reductions
-        self.model.set_reduction(reduction)
-        logits, multiply_adds = forward_counted(self.model, clips)
-        if check:
-            check_count(self.model, clips[:1], multiply_adds[0])
-        return [logits], [multiply_adds]
-
-
-def check_count(model: VideoModel, clip: Tensor, multiply_adds: int) -> None:
-    """ValueError where a clip's multiply-adds, by its numbers of tokens, are not what a forward pass takes."""
-    counted = count_flops(model, clip=clip)
-    if counted != multiply_adds:
-        method = type(model.reduction).__name__
-        wrong = f"{multiply_adds:,} multiply-adds by its tokens, {counted:,} counted"
-        raise ValueError(f"{model.reduction}: {method}.products leaves out some of its products: {wrong}")
+        arrays = [{metric: np.array(some) for metric, some in by_metric.items()} for by_metric in values]
+        return list(zip(scores, arrays, strict=True))
 
 
 def check_finite(scores: np.ndarray, model: str, reduction: str, precision: str) -> None:
@@ -246,11 +226,11 @@ def write_accuracies(
         "seconds": totals.seconds,
     }
     for cell in cells:
-        if METRICS[cell.metric].kind == "cost":
-            costs = totals.costs[cell]
-            value = costs.mean / 1e9
-            samples: dict[str, Any] = {name: one / 1e9 for name, one in vars(costs).items() if name != "count"}
-            samples["views"] = costs.count
+        if cell in totals.spreads:
+            spread, scale = totals.spreads[cell], PER_CLIP[cell.metric].scale
+            value = spread.mean / scale
+            samples: dict[str, Any] = {name: one / scale for name, one in vars(spread).items() if name != "count"}
+            samples["views"] = spread.count
         else:
             value = 100 * totals.correct[cell] / totals.evaluated
             right, seen = bits(totals.right[cell]), bits(totals.seen)

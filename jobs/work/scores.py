@@ -21,13 +21,12 @@ from jobs.data.labels import Item
 from jobs.spec.cells import Cell
 from results.answers import digest
 from results.files import private_folder, replacing
-from results.metrics import METRICS
 from results.provenance import git_state
 
 RANKS = {"top1": 1, "top1_trained": 1, "top5": 5}
 """By metric, how many classes may be scored highest for the right one to count."""
-COSTS = "costs"
-"""How the names of arrays of multiply-adds end."""
+BY_EARLIER_VERSIONS = {"costs": "gflops"}
+"""How arrays of what is measured of each view were named."""
 
 
 @dataclass
@@ -37,8 +36,8 @@ class ViewScores:
 
     probabilities: np.ndarray
     members: dict[str, np.ndarray]
-    costs: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    """(V,) multiply-adds of the distinct views, where these are asked for."""
+    per_clip: dict[str, np.ndarray] = field(default_factory=dict)
+    """By metric (V,) what else is measured of the distinct views, as their multiply-adds."""
 
     def video_score(self, grid: str) -> np.ndarray:
         """The mean over the grid's views of the softmax, (classes,) float64 (protocol: section "Evaluation")."""
@@ -89,8 +88,8 @@ class BlockStore:
         for index, by_reduction in content.scores.items():
             for reduction, scores in by_reduction.items():
                 arrays[f"{index}|{reduction}"] = scores.probabilities
-                if len(scores.costs):
-                    arrays[f"{index}|{reduction}||{COSTS}"] = scores.costs
+                for metric, values in scores.per_clip.items():
+                    arrays[f"{index}|{reduction}||{metric}"] = values
                 for grid, rows in scores.members.items():
                     arrays[f"{index}|{reduction}|{grid}"] = rows
         summary = {
@@ -127,9 +126,10 @@ class BlockStore:
                         content.scores[int(index)][rest[0]] = ViewScores(file[name], {})
                     elif rest:
                         others.append((int(index), rest, file[name]))
-                for number, (reduction, grid, *what), rows in others:
-                    if what == [COSTS]:
-                        content.scores[number][reduction].costs = rows
+                for number, (reduction, grid, *metric), rows in others:
+                    if metric:
+                        name = BY_EARLIER_VERSIONS.get(metric[0], metric[0])
+                        content.scores[number][reduction].per_clip[name] = rows
                     else:
                         content.scores[number][reduction].members[grid] = rows
                 return content
@@ -168,8 +168,8 @@ class Totals:
 
     correct: dict[Cell, int]
     """By cell of an accuracy."""
-    costs: dict[Cell, Spread]
-    """By cell of a cost, in multiply-adds of a view."""
+    spreads: dict[Cell, Spread]
+    """By cell of what is measured of each view."""
     listed: int = 0
     """Videos in the label file, of which the job may have been asked for the first few."""
     evaluated: int = 0
@@ -191,8 +191,8 @@ def total(
     store: BlockStore, blocks: list[tuple[int, int]], items: list[Item], cells: tuple[Cell, ...], per_video: Path
 ) -> Totals:
     """Add up all blocks, and write what was predicted for each video to the CSV file `per_video`."""
-    of_cost = [cell for cell in cells if METRICS[cell.metric].kind == "cost"]
-    totals = Totals({cell: 0 for cell in cells if cell not in of_cost}, {cell: Spread() for cell in of_cost})
+    judged = [cell for cell in cells if cell.metric in RANKS]
+    totals = Totals(dict.fromkeys(judged, 0), {cell: Spread() for cell in cells if cell not in judged})
     columns = list(dict.fromkeys((cell.reduction, cell.views) for cell in cells))
     totals.right = {cell: [] for cell in totals.correct}
     totals.videos = digest((item.path, item.label) for item in items)
@@ -213,8 +213,8 @@ def total(
 
 
 def _judge(item: Item, scores: dict[str, ViewScores], columns: list[tuple[str, str]], totals: Totals) -> list[int]:
-    """Count a video as correct in each cell where it is, and what its views cost; returns the class predicted in each
-    column."""
+    """Count a video as correct in each cell where it is, and add what is measured of its views; returns the class
+    predicted in each column."""
     predicted, ranks = [], {}
     for reduction, views in columns:
         score = scores[reduction].video_score(views)
@@ -225,9 +225,9 @@ def _judge(item: Item, scores: dict[str, ViewScores], columns: list[tuple[str, s
         right = ranks[cell.reduction, cell.views] < RANKS[cell.metric]
         totals.correct[cell] += right
         totals.right[cell].append(right)
-    for cell, spread in totals.costs.items():
+    for cell, spread in totals.spreads.items():
         found = scores[cell.reduction]
-        spread.add(found.costs[found.members[cell.views]])
+        spread.add(found.per_clip[cell.metric][found.members[cell.views]])
     return predicted
 
 

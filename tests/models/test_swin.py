@@ -8,6 +8,7 @@ from models import count_flops, create_model
 from models.catalog import ARCHITECTURES, VideoSwin, architecture
 from models.reduction import Reduction, check, reduction_on
 from models.reduction.sta import STA
+from models.tracing import Trace
 from tests.models import swin, swin_literal
 from tests.models.literal import weights_of
 
@@ -55,16 +56,15 @@ def test_logits_are_those_of_the_literal_version(case, batch):
     name += "_w16" if window == "16-7-7" else ""
     model = create_model(name, "none" if r1 == "0" else f"sta:r={r1}", int(classes)).eval()
     model.load_state_dict(swin.weights(architecture(name), int(classes)))
-    events = []
-    model.observer = events.append
+    seen = Trace()
     clips = torch.cat([swin.clip(), swin.clip(seed=6)])[:batch].flip(0)
     with torch.no_grad():
-        logits = model(clips)[-1].numpy()
+        logits = model(clips, observers=(seen,))[-1].numpy()
     assert np.abs(logits - expected[case]).max() <= 5e-6 * np.abs(expected[case]).max()
-    for stage, kept in enumerate(kept_of(events, 16), 1):
+    for stage, kept in enumerate(kept_of(seen.events, 16), 1):
         if f"{case}|kept{stage}" in expected:
             assert (kept[-1:] == expected[f"{case}|kept{stage}"]).all()
-    assert len(events) == (0 if r1 == "0" else 3)
+    assert len(seen.events) == (0 if r1 == "0" else 3)
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -104,12 +104,11 @@ def test_a_literal_transcription_in_float64(small, r1):
     model, arch = small.double(), small.arch
     model.set_reduction(f"sta:r={r1}")
     clip = torch.randn(1, 3, arch.frames, arch.image, arch.image, generator=torch.Generator().manual_seed(3)).double()
-    events = []
-    model.observer = events.append
+    seen = Trace()
     with torch.no_grad():
-        found = model(clip)[0].numpy()
+        found = model(clip, observers=(seen,))[0].numpy()
     expected, kept = swin_literal.logits(weights_of(small.state_dict()), clip[0].numpy(), arch, r1)
-    for ours, theirs in zip(kept_of(events, arch.slots), kept, strict=True):
+    for ours, theirs in zip(kept_of(seen.events, arch.slots), kept, strict=True):
         assert ours[0].tolist() == theirs
     assert np.abs(found - expected).max() <= 1e-12 * np.abs(expected).max()
 
