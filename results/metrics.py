@@ -40,10 +40,6 @@ METRICS = {
         "top-1 (%)",
     ),
     "top5": Metric("the same, by the best five classes", "%", "accuracy", "evaluate", _VIEWS, 2, "top-5 (%)"),
-    "trajectory_sum": Metric(
-        "for each token of the last slot its largest cosine to each earlier slot's, summed (STA, Table 1)",
-        "", "content", "evaluate", _VIEWS, 2,
-    ),
     "gflops": Metric(
         "multiply-adds of one clip, as fvcore counts them", "GFLOPs", "cost", "count", (), 1, "GFLOPs a clip"
     ),
@@ -65,6 +61,10 @@ METRICS = {
     "train_step_s": Metric("median optimiser step of that training, whole clips", "s", "training", "train", _DATA, 1),
     "tokens_kept": Metric(
         "share of a clip's tokens left after the last stage, with figures", "%", "figure", "visualize", _DATA
+    ),
+    "trajectory_sum": Metric(
+        "for each token of the last slot its largest cosine to each earlier slot's, summed (STA, Table 1)",
+        "", "content", "evaluate", _VIEWS, 2,
     ),
 }  # fmt: skip
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from models.architecture import Architecture
 from models.reduction._base import Choice, Need, Place, Reduction, Seen, register
 from models.reduction._matching import even_to_odd, match, pairs
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @register
@@ -18,7 +21,6 @@ class ToMe(Reduction):
 
     place: ClassVar[Place] = "between"
     needs: ClassVar[tuple[Need, ...]] = ("keys",)
-    by_size: ClassVar[bool] = True
     near_ties: ClassVar[bool] = True
 
     dial: ClassVar[str] = "r"
@@ -29,8 +31,20 @@ class ToMe(Reduction):
     """From 2r in the first block down to 0 in the last (appendix, "merging schedule")."""
     prop: bool = False
     """Proportional attention: its authors advise it for supervised models, not for MAE's off the shelf."""
-    mode: Literal["merge", "drop"] = "merge"
-    """drop: what would be merged is dropped (Pollard and Wray, "Video: How Do Your Tokens Merge?", 2025)."""
+    mode: Literal["merge", "drop", "random_merge", "random_drop"] = "merge"
+    """drop: what would be merged is dropped; random: by likenesses that are drawn, the same of every clip (Pollard and
+    Wray, "Video: How Do Your Tokens Merge?", 2025)."""
+    pool: Literal["size", "mean"] = "size"
+    """mean: the tokens that are left are pooled by their plain mean, as Pollard and Wray do."""
+
+    @property
+    def by_size(self) -> bool:  # type: ignore[override]
+        return self.pool == "size"
+
+    @property
+    def drops(self) -> bool:
+        """Whether nothing is merged."""
+        return self.mode.endswith("drop")
 
     @property
     def proportional(self) -> bool:
@@ -57,22 +71,23 @@ class ToMe(Reduction):
         r = self._merges(seen.keys.shape[1], seen.stage, seen.arch)
         if not r:
             return None
-        found = match(even_to_odd(seen.keys), r)
-        return found if self.mode == "merge" else Choice(found.kept)
+        found = match(drawn(seen) if self.mode.startswith("random") else even_to_odd(seen.keys), r)
+        return Choice(found.kept) if self.drops else found
 
     def left(self, count: int, stage: int, arch: Architecture) -> int:
         return count - self._merges(count, stage, arch)
 
     def products(self, count: int, stage: int, arch: Architecture) -> int:
-        return pairs(count) * arch.head_width
+        return 0 if self.mode.startswith("random") else pairs(count) * arch.head_width
 
     def check(self, arch: Architecture) -> None:
         if isinstance(self.r, tuple) and self.decreasing:
             raise ValueError(f"{self}: decreasing=1 takes one r, not a list")
         if isinstance(self.r, tuple) and len(self.r) > arch.depth:
             raise ValueError(f"{self}: a list of {len(self.r)} for {arch.depth} blocks")
-        if self.prop and self.mode == "drop":
-            raise ValueError(f"{self}: prop=1 has no effect with mode=drop, where no token is merged")
+        for name in ("prop", "pool") if self.drops else ():
+            if name in self.settings():
+                raise ValueError(f"{self}: {name} has no effect with mode={self.mode}, where no token is merged")
 
     def fit(self, source: Architecture, target: Architecture) -> tuple[Reduction, str]:
         share = target.slots * target.tokens_per_slot / (source.slots * source.tokens_per_slot)
@@ -87,3 +102,12 @@ class ToMe(Reduction):
     def _merges(self, count: int, stage: int, arch: Architecture) -> int:
         block = self.stages(arch.depth)[stage - 1]
         return min(self.schedule(arch.depth)[block - 1], count // 2)
+
+
+def drawn(seen: Seen) -> Tensor:
+    """(B, ⌈N/2⌉, ⌊N/2⌋): likenesses of the tokens at even positions to those at odd ones, drawn for each block."""
+    import numpy as np  # so that a sweep is planned without loading it
+
+    batch, count = seen.tokens.shape[:2]
+    found = np.random.default_rng([0, seen.block]).random(((count + 1) // 2, count // 2))
+    return seen.tokens.new_tensor(found).expand(batch, -1, -1)

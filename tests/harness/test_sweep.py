@@ -175,10 +175,10 @@ def test_a_dry_run_shows_jobs_and_changes_nothing(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "name a table: figure1, figure2, main-figure4, main-figure5, main-table2, "),
+        ([], "name a table: figure1, figure2, main-figure4, main-figure5, main-table1, "),
         (
             ["table9"],
-            "unknown table 'table9'; valid tables: figure1, figure2, main-figure4, main-figure5, main-table2, ",
+            "unknown table 'table9'; valid tables: figure1, figure2, main-figure4, main-figure5, main-table1, ",
         ),
         (["nowhere.toml"], "cannot read table nowhere.toml: No such file or directory"),
         (["bad.toml"], "table bad.toml: "),

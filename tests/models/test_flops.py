@@ -81,6 +81,7 @@ REDUCTIONS = [
     "tome:r=13,decreasing=1,prop=1",
     "tome:r=400",
     "tome:r=9-0-50,mode=drop",
+    "tome:r=20,mode=random_merge",
     "vidtldr:r=0.3-50",
     "pitome:ratio=0.93",
 ]

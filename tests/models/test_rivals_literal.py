@@ -20,7 +20,10 @@ def likest(a, b, cosine):
 
 
 def tome(x, keys, attention, r, **_):
-    cosine = literal.unit(keys) @ literal.unit(keys).T
+    return matched(x, r, literal.unit(keys) @ literal.unit(keys).T)
+
+
+def matched(x, r, cosine):
     a, b = list(range(0, len(x), 2)), list(range(1, len(x), 2))
     best = likest(a, b, cosine)
     ranked = sorted(a, key=lambda i: -cosine[i, best[i]])
@@ -30,6 +33,16 @@ def tome(x, keys, attention, r, **_):
 
 def dropping(x, keys, attention, r, **_):
     return [group[:1] for group in tome(x, keys, attention, r)]
+
+
+def random_merge(x, keys, attention, r, block, **_):
+    """Even tokens by odd ones, drawn of each block, which counts from 1."""
+    drawn = np.random.default_rng([0, block + 1]).random((len(x) - len(x) // 2, len(x) // 2))
+    return matched(x, r, {(i, j): drawn[i // 2, j // 2] for i in range(0, len(x), 2) for j in range(1, len(x), 2)})
+
+
+def random_drop(x, keys, attention, r, block, **_):
+    return [group[:1] for group in random_merge(x, keys, attention, r, block)]
 
 
 def vidtldr(x, keys, attention, r, **_):
@@ -93,6 +106,10 @@ CASES = {
     "tome:r=12-0-7": (tome, [12, 0, 7, 0], {}),
     "tome:r=40": (tome, [40] * 4, {}),
     "tome:r=7,mode=drop": (dropping, [7] * 4, {}),
+    "tome:r=6,pool=mean": (tome, [6] * 4, {"by_size": False}),
+    "tome:r=7,mode=random_merge": (random_merge, [7] * 4, {}),
+    "tome:r=5,mode=random_merge,pool=mean": (random_merge, [5] * 4, {"by_size": False}),
+    "tome:r=7,mode=random_drop": (random_drop, [7] * 4, {}),
     "vidtldr:r=20-10": (vidtldr, [20, 10, 0, 0], {"prop": True, "by_size": False}),
     "vidtldr:r=0.25-0-0.125": (vidtldr, [0.25, 0, 0.125, 0], {"prop": True, "by_size": False}),
     "pitome:ratio=0.9": (pitome, [0.9] * 4, {}),
@@ -119,7 +136,7 @@ def test_tokens_go_where_a_literal_reading_sends_them(tiny, reduction, seed):
         expected, place, sizes = run(state, clip, TINY, method, schedule, **settings)
         assert stages[-1].after[i].tolist() == place
         weighed = stages[-1].sizes[i]
-        if "mode=drop" not in reduction:
+        if "drop" not in reduction:
             np.testing.assert_allclose(weighed.numpy(), sizes, rtol=1e-12)
         np.testing.assert_allclose(logits[i].numpy(), expected, rtol=1e-9, atol=1e-9)
 

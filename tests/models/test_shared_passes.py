@@ -18,6 +18,7 @@ ABLATIONS = [
 ]  # fmt: skip
 METHODS = [
     "none", "random:r=12", "uniform:r=12", "tome:r=8", "tome:r=8,prop=1", "tome:r=8,mode=drop", "tome:r=20-0-8",
+    "tome:r=8,mode=random_drop", "tome:r=8,mode=random_merge", "tome:r=8,pool=mean",
     "vidtldr:r=40-20", "pitome:ratio=0.95", "rlt", "rlt:tau=1.13",
 ]  # fmt: skip
 GRID = ["none", "sta:r=8", "sta:r=16", "random:r=8", "uniform:r=8", "uniform:r=16"]
