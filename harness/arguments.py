@@ -56,6 +56,17 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def hours(text: str) -> float:
+    """A number above 0; for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e9:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a number of hours above 0")
+    return number
+
+
 def points(text: str) -> float:
     """A change of an accuracy in points, above 0 and at most 100; for argparse."""
     try:

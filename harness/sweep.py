@@ -6,14 +6,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.arguments import Parser, add_common, profile_options, run, stop, whole_number
+from harness.arguments import Parser, add_common, hours, profile_options, run, stop, whole_number
 from harness.following import watch
 from harness.following.job_reader import JobReader
 from harness.planning.available import available
-from harness.planning.estimate import estimate
+from harness.planning.budget import Tables, within_lines
+from harness.planning.estimate import Estimator, estimate
 from harness.planning.plan import Plan, make_plan
 from harness.planning.planner import Planner
 from harness.planning.projected import lines
+from harness.planning.rates import KnownRates
 from harness.planning.text import command, plural
 from harness.profiles import Profile, load_profile, resolve
 from harness.running import launch
@@ -45,11 +47,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--no-fuse", action="store_true", help="run every cell alone; only those of one training share it"
     )
+    budget = "with --dry-run: of the tables those that fit into N GPU-hours, or core-hours without a GPU"
+    parser.add_argument("--budget", type=hours, metavar="N", help=budget)
     parser.add_argument("--limit", type=whole_number, default=0, metavar="N", help="accuracies on N videos only")
     parser.add_argument(
         "--list", action="store_true", help="list all tables, models, reductions, metrics, datasets and profiles"
     )
     options = parser.parse_args(arguments)
+    if options.budget is not None and not options.dry_run:
+        parser.error("--budget goes with --dry-run: what tables take is projected")
     if not options.tables and not options.list:
         parser.error(f"name a table: {', '.join(table_names())}, or a TOML file; --list prints all, and groups")
     runs: Path = options.runs.absolute()
@@ -61,7 +67,16 @@ def main(arguments: list[str] | None = None) -> int:
         tables = load_tables(options.tables)
         if options.dry_run:
             planner = Planner(profile, runs, options.limit, elsewhere=True)
-            _show(_plan(tables, planner, runs, options), planner, runs)
+            apart = Tables(
+                {table.name: _plan([table], planner, runs, options) for table in tables},
+                Estimator(planner, KnownRates(profile, each_record(runs, []))),
+            )
+            if options.budget is not None:
+                fits, left = apart.within(options.budget)
+                print("\n".join(within_lines(fits, left, options.budget, apart.estimator.unit)) + "\n")
+                tables = [table for table in tables if table.name in dict(fits)]
+            plan = _plan(tables, planner, runs, options)
+            _show(plan, planner, runs, apart.lines() if len(apart.plans) > 1 else [])
             return 0
         launch.check_runs(runs)
         adopt(runs)
@@ -167,7 +182,7 @@ def _say_left_out(plan: Plan, profile: Profile) -> None:
         print(f"{plural(plan.left_out, 'cell')} {'is' if plan.left_out == 1 else 'are'} left out: {why}", flush=True)
 
 
-def _show(plan: Plan, planner: Planner, runs: Path) -> None:
+def _show(plan: Plan, planner: Planner, runs: Path, by_table: Sequence[str]) -> None:
     launch_settings = planner.profile.launch
     jobs = plural(len(plan.jobs), "job")
     print(f"{plan.text}, {plan.done} done already, {jobs} to run")
@@ -190,7 +205,7 @@ def _show(plan: Plan, planner: Planner, runs: Path) -> None:
         if len(job.cells) > 40:
             print(f"  … and {len(job.cells) - 40} more")
     if projected := lines(estimate(plan, planner, read_records(runs)[0])):
-        print("\n" + "\n".join(projected))
+        print("\n" + "\n".join([*projected, *([""] if by_table else []), *by_table]))
     ways = {"local": launch.commands, "slurm": launch.scripts}
     for name, way in ways.items():
         for text in way(plan, planner.profile, runs):

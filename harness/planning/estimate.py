@@ -21,26 +21,20 @@ from results.records import Record
 
 def estimate(plan: Plan, planner: Planner, records: Iterable[Record]) -> Estimate:
     """Project what `plan` takes, from `records` where they are of the same model, precision and device."""
-    rates = KnownRates(planner.profile, records)
-    estimator = _Estimator(planner, rates)
+    estimator = Estimator(planner, KnownRates(planner.profile, records))
     costs = [estimator.cost(job, plan.tasks[job.id]) for job in plan.jobs]
-    launch = planner.profile.launch
-    unit = "GPU-hours" if launch.gpus_per_task else "core-hours"
-    total = add("all", costs)
-    if launch.executor == "slurm":
-        total = replace(total, wall_hours=_side_by_side(costs, launch.parallel))
     return Estimate(
         costs,
-        total,
-        unit,
-        sources=[*estimator.sources, *rates.sources],
+        estimator.total("all", costs),
+        estimator.unit,
+        sources=[*estimator.sources, *estimator.rates.sources],
         missing=planner.missing,
-        unknown=[*estimator.unknown, *rates.unknown],
+        unknown=[*estimator.unknown, *estimator.rates.unknown],
         notes=list(estimator.notes),
     )
 
 
-class _Estimator:
+class Estimator:
     """Costs jobs one by one; notes on them are collected, each once."""
 
     def __init__(self, planner: Planner, rates: KnownRates) -> None:
@@ -49,6 +43,14 @@ class _Estimator:
         self.sources: dict[str, None] = {}
         self.unknown: dict[str, None] = {}
         self.notes: dict[str, None] = {}
+        self.unit = "GPU-hours" if self.launch.gpus_per_task else "core-hours"
+
+    def total(self, what: str, costs: Sequence[Cost]) -> Cost:
+        """Of jobs of one plan."""
+        total = add(what, costs)
+        if self.launch.executor == "slurm":
+            total = replace(total, wall_hours=_side_by_side(costs, self.launch.parallel))
+        return total
 
     def cost(self, job: Job, tasks: int) -> Cost:
         if isinstance(job, Evaluate):

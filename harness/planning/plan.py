@@ -119,7 +119,7 @@ def make_plan(
                 for run in runs:
                     rest.pop(run, None)
     earlier = {one.id: one for one in unfinished}
-    for runs in groups + _groups(rest, fuse):
+    for runs in groups + grouped(rest, fuse):
         cells, seed = [cell for cell, _ in runs], runs[0][1]
         job = planner.job(cells, seed)
         names = [name for run in runs for name in needed.get(run, ())]
@@ -176,7 +176,7 @@ def _resumed(
     return runs if under_way or (begun and wanted == left) else []
 
 
-def _groups(runs: Iterable[Run], fuse: bool) -> list[list[Run]]:
+def grouped(runs: Iterable[Run], fuse: bool = True) -> list[list[Run]]:
     """The runs that share a job: those of one training, of one pass over a dataset, of figures of the same videos,
     of the timings of a model and a reduction, all GFLOPs."""
     shared: dict[tuple[str, ...], list[Run]] = {}

@@ -64,25 +64,20 @@ def add(what: str, costs: Sequence[Cost]) -> Cost:
         totals[name] = sum(known) if known else None
         if known and len(known) < len(costs):
             more.append(name)
-    counted = f"{len(costs):,} {what}" if what != "all" else what
-    return Cost(counted, costs[0].kind if costs else "", **totals, more=tuple(more))
+    return Cost(what, costs[0].kind if costs else "", **totals, more=tuple(more))
 
 
 def lines(estimate: Estimate) -> list[str]:
     """An estimate as text, at most 100 columns wide."""
-    from tabulate import tabulate
-
     costs = estimate.costs
     if not costs:
         return []
     if len(costs) > SHOWN:
         kinds = dict.fromkeys(one.kind for one in costs)
-        costs = [add(KINDS[kind], [one for one in costs if one.kind == kind]) for kind in kinds]
-    rows = [_row(one) for one in [*costs, estimate.total]]
-    headers = ["projected", "forward passes", estimate.unit, "time", "disk"]
-    table = tabulate(rows, headers, colalign=("left", *["right"] * 4), disable_numparse=True)
+        by_kind = {kind: [one for one in costs if one.kind == kind] for kind in kinds}
+        costs = [add(f"{len(some):,} {KINDS[kind]}", some) for kind, some in by_kind.items()]
     left_out = "without queueing, start-up, and what is done again after a stop; jobs that have begun count whole"
-    said = [*table.splitlines(), left_out]
+    said = [*table([*costs, estimate.total], "projected", estimate.unit), left_out]
     titles = {"from": estimate.sources, "not here": estimate.missing, "not known": estimate.unknown}
     for title, texts in (titles | {"note": estimate.notes}).items():
         for text in texts[:SHOWN]:
@@ -90,6 +85,15 @@ def lines(estimate: Estimate) -> list[str]:
         if len(texts) > SHOWN:
             said.append(f"{title}: … and {len(texts) - SHOWN} more")
     return said
+
+
+def table(costs: Sequence[Cost], what: str, unit: str) -> list[str]:
+    """A line for each of several costs, which are of what `what` names, below a header."""
+    from tabulate import tabulate
+
+    headers = [what, "forward passes", unit, "time", "disk"]
+    rows = [_row(one) for one in costs]
+    return tabulate(rows, headers, colalign=("left", *["right"] * 4), disable_numparse=True).splitlines()
 
 
 def _row(one: Cost) -> list[str]:

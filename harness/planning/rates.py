@@ -27,6 +27,11 @@ class Rate:
     clips_per_s: float
     source: str
 
+    def scaled(self, flops: float, wanted: float, base: str) -> "Rate":
+        """What follows from it, of `base`, for other FLOPs."""
+        by = f"{significant(flops / 1e9)} → {significant(wanted / 1e9)}"
+        return Rate(self.clips_per_s * flops / wanted, f"scaled from {base} by GFLOPs ({by}), {self.source}")
+
 
 class KnownRates:
     """The rates that a profile and records give. `sources` says of each that was asked for where it comes from, and
@@ -85,12 +90,11 @@ class KnownRates:
     def _rate(self, kind: str, measured: Place, model: str, reduction: str) -> Rate | None:
         training = " in training" * (kind == TRAINING)
         places = [place for place in (measured, ("given", kind, model)) if place in self._known]
-        for place in places:
-            found = self._known[place].get(reduction) or self._scaled(place, model, reduction)
-            if found:
-                rate = f"~{significant(found.clips_per_s)} clips/s"
-                self.sources[f"{model} {reduction}{training}: {rate}, {found.source}"] = None
-                return found
+        ways = (self._known[place].get(reduction) or self._scaled(place, model, reduction) for place in places)
+        if found := next(filter(None, ways), None if places else self._of_another(kind, model, reduction)):
+            rate = f"~{significant(found.clips_per_s)} clips/s"
+            self.sources[f"{model} {reduction}{training}: {rate}, {found.source}"] = None
+            return found
         lacking, otherwise = f"{model}{training}", f"measure {METRICS[kind]}, or give rates.{kind}.{model}"
         if places:
             lacking = f"{model} {reduction}{training}"
@@ -105,9 +109,18 @@ class KnownRates:
             return None
         after = bisect(bases, (wanted, ""))
         flops, base = min(bases[max(after - 1, 0) : after + 1], key=lambda one: abs(math.log(one[0] / wanted)))
-        known = self._known[place][base]
-        by = f"{significant(flops / 1e9)} → {significant(wanted / 1e9)}"
-        return Rate(known.clips_per_s * flops / wanted, f"scaled from {base} by GFLOPs ({by}), {known.source}")
+        return self._known[place][base].scaled(flops, wanted, base)
+
+    def _of_another(self, kind: str, model: str, reduction: str) -> Rate | None:
+        """From the rate that is given of another model nearest in FLOPs."""
+        wanted = self._flops(model, reduction)
+        given = [place for place in self._known if place[:2] == ("given", kind)]
+        bases = [(flops, place, base) for place in given for flops, base in self._bases(place, str(place[2]))]
+        if not wanted or not bases:
+            return None
+        flops, place, base = min(bases, key=lambda one: abs(math.log(one[0] / wanted)))
+        other = f"another model, {place[2]} {base}"
+        return self._known[place][base].scaled(flops, wanted, other)
 
     def _bases_of(self, place: Place, model: str) -> list[tuple[float, str]]:
         """FLOPs and names of the reductions that are known in `place`, ascending."""

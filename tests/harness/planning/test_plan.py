@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.planning.plan import Plan, _groups, make_plan, measured_cell
+from harness.planning.plan import Plan, grouped, make_plan, measured_cell
 from harness.planning.planner import Planner
 from harness.profiles import load_profile
 from harness.tables import load_table
@@ -302,7 +302,7 @@ def test_what_reads_videos_is_timed_in_a_job_of_its_own(tmp_path: Path) -> None:
     planner = Planner(load_profile("demo"), tmp_path, elsewhere=True)
     metrics = ("clips_per_s", "clips_per_s_e2e", "latency_ms", "peak_memory_gib")
     cells = [Cell("vit_demo", "rlt:tau=0.1", "motion", "1x1", metric) for metric in metrics]
-    groups = [[cell for cell, _ in group] for group in _groups([(cell, None) for cell in cells], fuse=True)]
+    groups = [[cell for cell, _ in group] for group in grouped([(cell, None) for cell in cells], fuse=True)]
     assert sorted(len(group) for group in groups) == [1, 3]
     for group in groups:
         job = planner.job(group)
