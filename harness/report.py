@@ -148,15 +148,16 @@ def page_text(
     """The report as one HTML page."""
     from harness.reporting.changed import changed
     from harness.reporting.page_content import build_page
+    from harness.reporting.verdicts import on_page
     from results.render.page import render_page
 
     views = _with_drops(tables, profile, found, drop)
     plots = _plots(tables, profile, found, runs)
     shown = [table for table in tables if table.name in found.views]
     sides = [one for table in shown for one in changed(table, profile, found.best, runs)]
-    return render_page(
-        build_page(views, profile.name, found.records, found.jobs, runs, plots, found.warnings, live, sides)
-    )
+    judged = on_page(shown, profile, found.best)
+    page = build_page(views, profile.name, found.records, found.jobs, runs, plots, found.warnings, live, sides, judged)
+    return render_page(page)
 
 
 def _with_drops(tables: Sequence[Table], profile: Profile, found: Found, drop: float) -> list[TableView]:

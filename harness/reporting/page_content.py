@@ -17,7 +17,7 @@ from results.files import read_json
 from results.progress import JobProgress
 from results.provenance import utc_now
 from results.records import Record, setting
-from results.render.page.content import Changed, Figure, Job, Log, Page
+from results.render.page.content import Changed, Figure, Job, Judged, Log, Page
 from results.render.page.data import as_text
 from results.render.page.drawable import problem_of
 from results.render.table_view import TableView
@@ -46,6 +46,7 @@ def build_page(
     warnings: Sequence[str] = (),
     live: bool = False,
     changed: Sequence[Changed] = (),
+    judged: Sequence[Judged] = (),
 ) -> Page:
     """Gather the page of `views`: tables as they stand, and tables derived from them.
 
@@ -68,6 +69,7 @@ def build_page(
         plots=plots,
         figures=_figures(shown, runs),
         changed=changed,
+        judged=judged,
         warnings=warnings,
         made="" if live else utc_now(),
         live=live,

@@ -1,10 +1,11 @@
 """Whether what was measured agrees with what the paper prints: a verdict by rule for each printed number.
 
-A count agrees within one unit of the last printed digit, as the paper rounds some numbers down. An accuracy agrees
-where the printed number, give or take half a unit, lies in the measured one's 95 % interval. Of what a stand-in has
-measured, of times on another GPU than the paper's, and of values that are not whole there is no verdict.
+A count agrees within one unit of the last printed digit, as the paper rounds some numbers down. An accuracy, or a mean
+over views, agrees where the printed number, give or take half a unit, lies in the measured one's 95 % interval. Of what
+a stand-in has measured, of times on another GPU than the paper's, and of values that are not whole there is no verdict.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from harness.reporting.trends import accuracy_interval
 from harness.tables import Table
 from results.metrics import METRICS
 from results.records import CellKey, Record
+from results.render.page.content import Judged
 from results.render.table_view import decimals
 
 AGREES, DIFFERS, NO_VERDICT, OPEN = "agrees", "differs", "not comparable", "not measured"
@@ -79,9 +81,32 @@ def _rule(agrees: bool, why: str) -> tuple[str, str]:
 
 
 def _interval(record: Record) -> tuple[float, float] | None:
-    accuracy = METRICS[record.cell["metric"]].kind == "accuracy"
-    low, high = accuracy_interval(record) if accuracy else quartiles(record)
+    kind = METRICS[record.cell["metric"]].kind
+    if kind == "content":
+        return _interval_of_mean(record)
+    low, high = accuracy_interval(record) if kind == "accuracy" else quartiles(record)
     return None if low is None or high is None else (low, high)
+
+
+def _interval_of_mean(record: Record) -> tuple[float, float] | None:
+    """The 95 % interval of a mean over the views of videos, as if those of one video were all the same: it is no
+    narrower than the true one."""
+    std, videos = record.samples.get("std"), record.counts.get("evaluated", 0)
+    if not isinstance(std, int | float) or videos < 2:
+        return None
+    margin = 1.96 * std / math.sqrt(videos)
+    return record.value - margin, record.value + margin
+
+
+def on_page(tables: Iterable[Table], profile: Profile, best: Mapping[CellKey, Record]) -> list[Judged]:
+    """The verdicts of each table that has some, as the page shows them."""
+    found = []
+    for table in tables:
+        if verdicts := judged(table, profile, best):
+            counts = Counter(one.verdict for one in verdicts)
+            rows = [(one.verdict, texts) for one, texts in zip(verdicts, lines_of(verdicts), strict=True)]
+            found.append(Judged(table.title, {word: counts[word] for word in VERDICTS if counts[word]}, rows))
+    return found
 
 
 def lines_of(verdicts: Iterable[Verdict]) -> list[list[str]]:

@@ -132,6 +132,19 @@ class Changed:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """Whether what was measured agrees with the numbers that a paper prints of one table."""
+
+    table: str
+    """Its title."""
+    counts: Mapping[str, int]
+    """Printed numbers by verdict."""
+    rows: Sequence[tuple[str, Sequence[str]]]
+    """Of each its verdict, and what there is to say: row, column, printed, measured, difference, interval, and the
+    verdict with its reason."""
+
+
+@dataclass(frozen=True)
 class Page:
     """The report. Derived tables follow the table that they are of."""
 
@@ -150,12 +163,20 @@ class Page:
     figures: Sequence[Figure] = ()
     changed: Sequence[Changed] = ()
     """By table, where two accuracies are over the same videos."""
+    judged: Sequence[Judged] = ()
+    """By table, where some of its numbers are printed."""
     warnings: Sequence[str] = ()
     """What of the runs folder could not be read."""
     made: str = ""
     """When, in ISO 8601; empty for a live page, which changes with what it shows only."""
     live: bool = False
     """Whether the page is served and follows the runs folder."""
+
+    @property
+    def verdicts(self) -> dict[str, int]:
+        """All printed numbers by verdict."""
+        words = dict.fromkeys(word for one in self.judged for word in one.counts)
+        return {word: sum(one.counts.get(word, 0) for one in self.judged) for word in words}
 
     def figures_of(self, video: str, dataset: str) -> list[tuple[int, Figure]]:
         """The figures of a video of a data set's list, each with its place among all; that of a video that was given by
