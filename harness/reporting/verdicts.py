@@ -105,7 +105,7 @@ def on_page(tables: Iterable[Table], profile: Profile, best: Mapping[CellKey, Re
         if verdicts := judged(table, profile, best):
             counts = Counter(one.verdict for one in verdicts)
             rows = [(one.verdict, texts) for one, texts in zip(verdicts, lines_of(verdicts), strict=True)]
-            found.append(Judged(table.title, {word: counts[word] for word in VERDICTS if counts[word]}, rows))
+            found.append(Judged(table.title, {word: counts[word] for word in VERDICTS}, rows))
     return found
 
 
@@ -115,7 +115,7 @@ def lines_of(verdicts: Iterable[Verdict]) -> list[list[str]]:
     for one in verdicts:
         digits = decimals(one.metric)
         measured = "" if one.measured is None else f"{one.measured:.{digits}f}"
-        change = "" if one.measured is None else f"{one.measured - one.printed:+.{digits}f}"
+        change = "" if one.measured is None else f"{round(one.measured - one.printed, digits) + 0.0:+.{digits}f}"
         ends = f"{one.interval[0]:.{digits}f} to {one.interval[1]:.{digits}f}" if one.interval else ""
         verdict = f"{one.verdict}: {one.why}" if one.why else one.verdict
         rows.append([one.row, one.column, f"{one.printed:.{one.digits}f}", measured, change, ends, verdict])

@@ -79,6 +79,27 @@ def test_times_are_compared_on_the_papers_gpu_only(tmp_path: Path) -> None:
     assert verdict == (NO_VERDICT, "it was timed on H200, the paper's on a V100")
 
 
+def test_a_mean_over_views_agrees_by_the_spread_between_videos(tmp_path: Path) -> None:
+    cell = Cell("vit_large", "none", "k400", "5x3", "trajectory_sum")
+    about = {"samples": {"std": 1.0, "views": 150}, "counts": {"evaluated": 100, "listed": 100}}
+    put(tmp_path, cell, 5.07 + 0.19, **about)  # ± 0.196 for 100 videos
+    assert found(tmp_path, "main-table1")["ViT", "ViT-L"][0] == AGREES
+    put(tmp_path, Cell("vit_large", "sta:r=64", "k400", "5x3", "trajectory_sum"), 4.28 - 0.21, **about)
+    assert found(tmp_path, "main-table1")["STA", "ViT-L"][0] == DIFFERS
+
+
+def test_the_page_has_them_with_their_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small_profile(tmp_path)
+    put(tmp_path, Cell("vit_large", "sta:r=64", "", "", "gflops"), 308.7)
+    put(tmp_path, Cell("vit_demo", "none", "motion", "5x3", "top1"), 95.0)
+    options = ["--profile", str(tmp_path / "small.toml"), "--runs", str(tmp_path / "runs"), "--format", "html"]
+    assert report.main(["main-table6a", "table3", *options]) == 0
+    text = capsys.readouterr().out
+    assert "20 numbers that papers print" in text
+    assert text.count("not comparable: it is of vit_demo on motion for vit_large on k400") == 1
+    assert "agrees: within one unit of the last printed digit" in text
+
+
 def test_what_a_stand_in_has_measured_has_no_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small_profile(tmp_path)
     put(tmp_path, Cell("vit_demo", "none", "motion", "5x3", "top1"), 95.0)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from jobs.data.labels import read_labels
 from jobs.data.reader import read_video
@@ -17,6 +18,7 @@ from jobs.work.clips import clip_request, cut, views_of_video
 from models import count_flops, create_model
 from models.reduction import Choice, Seen
 from models.reduction.rlt import RLT
+from models.trajectories import Trajectories
 from results.files import write_json
 from results.progress import job_folder, read_job
 from results.records import Record, read_records
@@ -63,6 +65,37 @@ def test_it_is_the_mean_over_the_views_of_the_dataset(labels: Path, tmp_path: Pa
         assert (record.samples["least"], record.samples["most"]) == (min(costs) / 1e9, max(costs) / 1e9)
         assert record.samples["views"] == len(costs)
         assert record.samples["least"] < record.samples["most"]
+
+
+def test_a_trajectory_sum_is_the_mean_over_the_views_of_the_dataset(labels: Path, tmp_path: Path) -> None:
+    """Beside accuracies of the same pass, which are as without it."""
+    weights = make_weights(tmp_path / "demo.safetensors")
+    reductions = ("none", "sta:r=12")
+    accuracies = [Cell("vit_demo", reduction, "set", "2x1", "top1") for reduction in reductions]
+    sums = [Cell("vit_demo", reduction, "set", "2x1", "trajectory_sum") for reduction in reductions]
+    job = make_job(labels, weights, (*accuracies, *sums))
+    found = records(job, tmp_path / "both")
+    without = records(make_job(labels, weights, tuple(accuracies)), tmp_path / "without")
+    for cell in accuracies:
+        both, only = found[cell], without[cell]
+        assert (both.value, both.samples["answers"]) == (only.value, only.samples["answers"])
+    for cell in sums:
+        model = create_model("vit_demo", cell.reduction, CLASSES)
+        model.load_state_dict(load_file(weights))
+        values = []
+        for item in read_labels(str(labels), str(labels.parent), CLASSES):
+            video = read_video(item.file, clip_request(job.dataset, model.arch, ("2x1",)))
+            views, members = views_of_video(job, video, ("2x1",))
+            frames, seen = torch.from_numpy(video.frames), Trajectories()
+            clips = [normalise(cut(frames, video, view, model.arch.image)[None], model.arch) for view in views]
+            with torch.inference_mode():
+                model(torch.cat(clips), observers=(seen,))
+            taken = seen.values(model.reduction, model.arch, len(clips))
+            values += [taken[row] for row in members["2x1"]]
+        assert found[cell].value == pytest.approx(np.mean(values), rel=1e-4)
+        assert found[cell].samples["views"] == len(values)
+        assert found[cell].samples["std"] == pytest.approx(np.std(values), rel=1e-3)
+    assert found[sums[0]].value != found[sums[1]].value
 
 
 def test_a_method_that_leaves_out_its_own_products_is_refused(

@@ -14,7 +14,7 @@ from typing import Any
 
 from results.records import Record
 from results.render.page import Figure, Job, Log, Page, render_page
-from results.render.page.content import Agreement, Changed, ChangedVideo, ClassChange
+from results.render.page.content import Agreement, Changed, ChangedVideo, ClassChange, Judged
 from results.render.plot import Plot, Point, Series
 from results.render.table_view import Entry, TableView
 
@@ -46,11 +46,23 @@ def make_page(records: int = 0, live: bool = False, **changes: Any) -> Page:
         "plots": plots(),
         "figures": figures(),
         "changed": [sides()],
+        "judged": [verdicts()],
         "warnings": ["records/half.json is ignored: not whole JSON"],
         "made": "" if live else "2026-03-02T10:00:00.000+00:00",
         "live": live,
     }
     return Page(**(content | changes))
+
+
+def verdicts() -> Judged:
+    """One of each kind, one with a hostile name."""
+    rows = [
+        ("agrees", ["r=48", "GFLOPs", "116", "115.9", "-0.1", "", "agrees: within one unit"]),
+        ("differs", [HOSTILE, "Top-1", "85.05", "83.50", "-1.55", "83.00 to 84.00", f"differs: {HOSTILE}"]),
+        ("not comparable", ["r=64", "Top-1", "85.00", "95.00", "+10.00", "", "not comparable: it is of vit_demo"]),
+        ("not measured", ["r=80", "Top-1", "84.60", "", "", "", "not measured"]),
+    ]
+    return Judged("Accuracies", {word: 1 for word, _ in rows}, rows)
 
 
 def sides() -> Changed:
