@@ -57,6 +57,11 @@ def by(passes: Iterable[Stages], key: Callable[[Stages], Hashable]) -> list[list
     return list(groups.values())
 
 
+def in_order(passes: Sequence[Stages], ends: Sequence[tuple[Stages, Tensor]]) -> list[Tensor]:
+    """What each pass came to, in their order. They are told by identity, which torch.compile can follow."""
+    return [next(found for other, found in ends if other is one) for one in passes]
+
+
 def _alike(some: Sequence[Choice | None], others: Sequence[Choice | None]) -> bool:
     """Whether choices about the same tokens are the same."""
     for one, other in zip(some, others, strict=True):

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.catalog import VideoSwin
-from models.forks import forks
+from models.forks import forks, in_order
 from models.stages import Stages, mean_of_heads
 from models.swin_weights import published
 from models.tokens import Tokens
@@ -198,7 +198,7 @@ class SwinTransformer(VideoModel):
     def shared_logits(self, video: Tensor, passes: Sequence[Stages], branches: Tensor | None = None) -> list[Tensor]:
         embedded = self.patch_embed(video)
         factors, first_blocks = self.factors(embedded, branches), list(self.arch.starts)
-        ends: dict[Stages, Tensor] = {}
+        ends: list[tuple[Stages, Tensor]] = []
         open_levels = [(0, list(passes), embedded.flatten(1, 3), Kept(self.arch.grid(1)))]
         while open_levels:
             level, alike, x, kept = open_levels.pop()
@@ -216,8 +216,8 @@ class SwinTransformer(VideoModel):
             for one in alike:
                 one.end(Tokens(x))
                 # Open: the mean of the tokens that are left, not of the filled grid.
-                ends[one] = self.head(self.norm(x).mean(1))
-        return [ends[one] for one in passes]
+                ends.append((one, self.head(self.norm(x).mean(1))))
+        return in_order(passes, ends)
 
     def _merge(
         self, level: int, x: Tensor, keys: Tensor | None, kept: Kept, passes: list[Stages], block: int

@@ -35,14 +35,15 @@ class VideoModel(nn.Module):
         self.num_classes = num_classes
         self.drop_path = 0.0
         self.activation_checkpointing = False
-        self._checked: set[str] = set()
+        self._checked: list[Reduction] = []
+        """Those of users whose first decisions were found to be right, in their values too."""
         self.set_reduction("none")
 
     def set_reduction(self, text: str) -> None:
         """Switch to the reduction that `text` names, as `sta:r=48` or `tome:gflops=308`; ValueError where it does not
         fit this model."""
         self.reduction: Reduction = reduction_on(text, self.arch)
-        self._checked.discard(str(self.reduction))
+        self._checked = [one for one in self._checked if one is not self.reduction]
 
     def set_frames(self, frames: int, slot: int = 0) -> None:
         """Take clips of `frames` frames, as a part of a whole clip that begins at its time slot `slot`.
@@ -112,7 +113,7 @@ class VideoModel(nn.Module):
         if tuple(video.shape[1:]) != (3, arch.frames, arch.image, arch.image):
             expected = f"(B, 3, {arch.frames}, {arch.image}, {arch.image})"
             raise ValueError(f"clips must have the shape {expected}, got {tuple(video.shape)}")
-        unchecked = str(reduction) not in self._checked
+        unchecked = all(one is not reduction for one in self._checked)
         return Stages(reduction, arch, video, observers, unchecked and not video.is_meta)
 
     def _end(self, stages: Stages) -> None:
@@ -121,7 +122,7 @@ class VideoModel(nn.Module):
             due = ", ".join(map(str, reduction.blocks(stages.arch)))
             raise ValueError(f"{reduction} has stages at blocks {due} of this model, which did not run them")
         if stages.check:
-            self._checked.add(str(reduction))
+            self._checked.append(reduction)
 
     def logits(self, video: Tensor, stages: Stages, branches: Tensor | None) -> Tensor:
         """What a family defines: clips, of the right shape, to logits, with `stages` where they are due.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.catalog import ViT
-from models.forks import Fork, by, forks
+from models.forks import Fork, by, forks, in_order
 from models.layers import Block, Context
 from models.stages import Stages
 from models.tokens import Tokens
@@ -76,7 +76,7 @@ class VisionTransformer(VideoModel):
         x = x + self.positions[:, first : first + count]
         x = x.to(self.patch_embed.proj.weight.dtype)  # DeepSpeed converts parameters alone, not the positions
         factors = [(None, None) if one is None else one.unbind(1) for one in self.factors(x, branches)]
-        ends: dict[Stages, Tensor] = {}
+        ends: list[tuple[Stages, Tensor]] = []
         open_forks = forks(passes, "before", 1, Tokens(x))
         while open_forks:
             fork = open_forks.pop()
@@ -91,8 +91,9 @@ class VisionTransformer(VideoModel):
             else:
                 for one in fork.passes:
                     one.end(tokens)
-                    ends[one] = self.head(self.fc_norm(tokens.pooled(count if one.reduction.by_size else 0)))
-        return [ends[one] for one in passes]
+                    pooled = tokens.pooled(count if one.reduction.by_size else 0)
+                    ends.append((one, self.head(self.fc_norm(pooled))))
+        return in_order(passes, ends)
 
     def _block(
         self, number: int, tokens: Tokens, passes: list[Stages], of_attention: Tensor | None, of_mlp: Tensor | None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from models.flops import Counted, count_flops
+from models.reduction import reduction_on
 from models.trajectories import Trajectories
 from models.video_model import VideoModel
 
@@ -37,9 +38,10 @@ def forward_observed(
     arch = replace(model.arch, num_classes=model.num_classes)
     values: list[dict[str, Sequence[float]]] = []
     for reduction, some in zip(reductions, observers, strict=True):
-        model.set_reduction(reduction)
-        values.append({name: one.values(model.reduction, arch, len(clips)) for name, one in some.items()})
+        found = reduction_on(reduction, model.arch)
+        values.append({name: one.values(found, arch, len(clips)) for name, one in some.items()})
         if check and "gflops" in some:
+            model.set_reduction(reduction)
             _check_count(model, clips[:1], int(values[-1]["gflops"][0]))
     return logits, values
 
