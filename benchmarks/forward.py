@@ -26,6 +26,8 @@ from torch.overrides import TorchFunctionMode
 from models import count_flops
 from models.architecture import Architecture
 from models.catalog import architecture
+from models.forks import Fork
+from models.reduction import Choice
 from models.reduction._base import Place
 from models.stages import Stages
 from models.tokens import Tokens
@@ -109,21 +111,22 @@ def synchronize(device: str) -> None:
 def timed_stages(device: str) -> Iterator[list[float]]:
     """A list that fills with the seconds of every stage of a reduction: scores, choice, keeping and merging."""
     spent: list[float] = []
-    run, keep = Stages.run, Stages.keep
+    decide, tokens = Stages.decide, Fork.tokens
 
     def timed(action: Callable[[], Any]) -> Any:
         out: list[Any] = []
         spent.append(seconds(lambda: out.append(action()), device))
         return out[0]
 
-    def timed_run(self: Stages, place: Place, block: int, *given: Any) -> Tokens:
+    def timed_decide(self: Stages, place: Place, block: int, *given: Any, **more: Any) -> list[Choice | None]:
         acts = self.acts(place, block)
-        return timed(lambda: run(self, place, block, *given)) if acts else run(self, place, block, *given)
+        found = lambda: decide(self, place, block, *given, **more)  # noqa: E731
+        return timed(found) if acts else found()
 
-    def timed_keep(self: Stages, *given: Any) -> Tensor:
-        return timed(lambda: keep(self, *given))
+    def timed_tokens(self: Fork) -> Tokens:
+        return timed(lambda: tokens(self)) if any(self.choices) else tokens(self)
 
-    with patch.object(Stages, "run", timed_run), patch.object(Stages, "keep", timed_keep):
+    with patch.object(Stages, "decide", timed_decide), patch.object(Fork, "tokens", timed_tokens):
         yield spent
 
 
