@@ -3,7 +3,7 @@
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.arguments import Parser, add_common, hours, profile_options, run, stop, whole_number
@@ -31,7 +31,7 @@ from jobs.spec.jobs import Train
 from jobs.spec.sources import edition_of
 from results.metrics import METRICS
 from results.progress import read_job
-from results.records import each_record, read_records
+from results.records import Record, each_record, read_records
 
 SAID = 20
 """How many failed jobs are listed one by one."""
@@ -66,17 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         tables = load_tables(options.tables)
         if options.dry_run:
-            planner = Planner(profile, runs, options.limit, elsewhere=True)
-            apart = Tables(
-                {table.name: _plan([table], planner, runs, options) for table in tables},
-                Estimator(planner, KnownRates(profile, each_record(runs, []))),
-            )
-            if options.budget is not None:
-                fits, left = apart.within(options.budget)
-                print("\n".join(within_lines(fits, left, options.budget, apart.estimator.unit)) + "\n")
-                tables = [table for table in tables if table.name in dict(fits)]
-            plan = _plan(tables, planner, runs, options)
-            _show(plan, planner, runs, apart.lines() if len(apart.plans) > 1 else [])
+            _dry_run(tables, Planner(profile, runs, options.limit, elsewhere=True), runs, options)
             return 0
         launch.check_runs(runs)
         adopt(runs)
@@ -110,10 +100,32 @@ def _recorded(runs: Path) -> set[str]:
 
 @code_held()
 def _plan(tables: list[Table], planner: Planner, runs: Path, options: argparse.Namespace) -> Plan:
+    return _planning(runs, options)(tables, planner)
+
+
+def _planning(runs: Path, options: argparse.Namespace) -> Callable[[list[Table], Planner], Plan]:
+    """What plans tables by what is in the runs folder now, which is read once."""
     unfinished = JobReader(runs, keys=("kind", "tables", "cells", "record_ids")).read_all()
     look_up(unfinished)
-    running = {job.id for job in unfinished if under_way(job)}
-    return make_plan(tables, planner, _recorded(runs), unfinished, running, fuse=not options.no_fuse)
+    running, have = {job.id for job in unfinished if under_way(job)}, _recorded(runs)
+    return lambda tables, planner: make_plan(tables, planner, have, unfinished, running, fuse=not options.no_fuse)
+
+
+@code_held()
+def _dry_run(tables: list[Table], planner: Planner, runs: Path, options: argparse.Namespace) -> None:
+    """Show what would be done, with a budget of the tables that fit into it."""
+    planned, records = _planning(runs, options), read_records(runs)[0]
+    by_table: list[str] = []
+    if len(tables) > 1 or options.budget is not None:
+        estimator = Estimator(planner, KnownRates(planner.profile, records))
+        apart = Tables({table.name: planned([table], planner) for table in tables}, estimator, not options.no_fuse)
+        by_table = apart.lines()
+        if options.budget is not None:
+            fits, left = apart.within(options.budget)
+            unknown = [*estimator.unknown, *estimator.rates.unknown]
+            print("\n".join(within_lines(fits, left, options.budget, estimator.unit, unknown)) + "\n")
+            tables = [table for table in tables if table.name in dict(fits)]
+    _show(planned(tables, planner), planner, runs, records, by_table if len(by_table) > 4 else [])
 
 
 @code_held()
@@ -182,7 +194,7 @@ def _say_left_out(plan: Plan, profile: Profile) -> None:
         print(f"{plural(plan.left_out, 'cell')} {'is' if plan.left_out == 1 else 'are'} left out: {why}", flush=True)
 
 
-def _show(plan: Plan, planner: Planner, runs: Path, by_table: Sequence[str]) -> None:
+def _show(plan: Plan, planner: Planner, runs: Path, records: Sequence[Record], by_table: Sequence[str]) -> None:
     launch_settings = planner.profile.launch
     jobs = plural(len(plan.jobs), "job")
     print(f"{plan.text}, {plan.done} done already, {jobs} to run")
@@ -204,7 +216,7 @@ def _show(plan: Plan, planner: Planner, runs: Path, by_table: Sequence[str]) -> 
             print(f"  {' '.join(value for value in vars(cell).values() if value)}")
         if len(job.cells) > 40:
             print(f"  … and {len(job.cells) - 40} more")
-    if projected := lines(estimate(plan, planner, read_records(runs)[0])):
+    if projected := lines(estimate(plan, planner, records)):
         print("\n" + "\n".join([*projected, *([""] if by_table else []), *by_table]))
     ways = {"local": launch.commands, "slurm": launch.scripts}
     for name, way in ways.items():

@@ -8,6 +8,7 @@ from jobs.spec.jobs import WARM_UP_MAX, Evaluate, Measure, Train
 from jobs.training.restarts import KEPT
 from models.catalog import architecture
 from models.reduction import parse
+from results.metrics import METRICS
 
 TYPICAL = (300, 256, 340)
 """Frames, height and width of the video that views are counted on: 10 seconds of Kinetics at 30 frames a second. A
@@ -51,6 +52,9 @@ def scores_bytes(job: Evaluate, videos: int) -> int:
         for grid in grids:
             clips, crops = parse_views(grid)
             video += ARRAY_BYTES + 2 * (name + len(f"|{grid}")) + 8 * clips * crops
+        for metric in {cell.metric for cell in job.cells if cell.reduction == reduction}:
+            if METRICS[metric].kind in ("cost", "content"):
+                video += ARRAY_BYTES + 2 * (name + len(f"||{metric}")) + 8 * views[reduction]
     summary = 4 * (digits + 2)  # its number, in the four bytes a character of NumPy's text
     block = ARRAY_BYTES + 4 * len(
         '{"videos": [], "skipped": {}, "decodes": 16, "forwards": 4224, "seconds": 12.345678, "decoders": {"PyAV": 16}}'

@@ -56,7 +56,8 @@ def count_flops(model: VideoModel, with_fvcore: bool = False, clip: Tensor | Non
 class Counted(Observer):
     """Counts the multiply-adds of each clip of a forward pass by how many tokens its blocks found."""
 
-    def __init__(self) -> None:
+    def __init__(self, reduction: Reduction, arch: Architecture, clips: int) -> None:
+        self.reduction, self.arch, self.clips = reduction, arch, clips
         self.left: defaultdict[int, dict[int, int]] = defaultdict(dict)
         """By clip and stage."""
 
@@ -64,9 +65,10 @@ class Counted(Observer):
         for clip, count in enumerate(event.moves.amax(1).tolist(), event.clip):
             self.left[clip][event.stage] = count + 1
 
-    def values(self, reduction: Reduction, arch: Architecture, clips: int) -> list[int]:
+    def values(self) -> list[int]:
         """Of each clip."""
-        costs = [reduction.multiply_adds(arch, partial(_left, self.left[clip])) for clip in range(clips)]
+        ways = (partial(_left, self.left[clip]) for clip in range(self.clips))
+        costs = [self.reduction.multiply_adds(self.arch, way) for way in ways]
         return [cost for cost in costs if cost is not None]
 
 

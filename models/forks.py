@@ -40,7 +40,7 @@ def forks(
     """Run the stages that are due at a place; passes whose stages decide alike stay together."""
     found: list[Fork] = []
     for one in passes:
-        choices = one.decide(place, block, tokens, asked, shared=len(passes) > 1)
+        choices = one.decide(place, block, tokens, asked)
         same = next((fork for fork in found if _alike(fork.choices, choices)), None)
         if same:
             same.passes.append(one)

@@ -72,13 +72,8 @@ class Stages:
         """The tokens after the stage that is due there, or as they are. asked: of each of their parts."""
         return take(tokens, self.decide(place, block, tokens, asked))
 
-    def decide(
-        self, place: Place, block: int, tokens: Tokens, asked: Sequence[Asked] = ({},), shared: bool = False
-    ) -> list[Choice | None]:
-        """What the stage that is due there, if any, decides about each of the tokens' parts; None: all stay.
-
-        shared: whether other passes go on from these tokens, which a user's method then sees as a copy.
-        """
+    def decide(self, place: Place, block: int, tokens: Tokens, asked: Sequence[Asked] = ({},)) -> list[Choice | None]:
+        """What the stage that is due there, if any, decides about each of the tokens' parts; None: all stay."""
         parts = tokens.parts()
         if not self.acts(place, block):
             return [None] * len(parts)
@@ -86,9 +81,7 @@ class Stages:
         choices = []
         for number, (part, found) in enumerate(zip(parts, list(asked) * (len(parts) // len(asked)), strict=True)):
             clips = self.clips if len(parts) == 1 else self.clips[number : number + 1]
-            if shared and is_plugin(type(self.reduction)):
-                part, clips = part.with_x(part.x.clone()), clips.clone()
-            with torch.no_grad(), _full_precision(clips.device.type):
+            with torch.no_grad(), full_precision(clips.device.type):
                 seen = self._seen(block, part, found, clips)
                 choice = self._choose(seen)
             if choice is not None and self.observers:
@@ -108,7 +101,11 @@ class Stages:
         if "pixels" in self.reduction.needs:
             means["pixels"] = clips.to(torch.promote_types(clips.dtype, torch.float32))
         stage = self.reduction.blocks(self.arch).index(block) + 1
-        return Seen(self.arch, stage, block, tokens.x.to(dtype), tokens.sizes, **means)
+        x, sizes = tokens.x.to(dtype), tokens.sizes
+        if is_plugin(type(self.reduction)):  # whatever a user's method writes into is its own
+            x, sizes = x.clone(), None if sizes is None else sizes.clone()
+            means = {name: one.clone() for name, one in means.items()}
+        return Seen(self.arch, stage, block, x, sizes, **means)
 
     def _choose(self, seen: Seen) -> Choice | None:
         if is_plugin(type(self.reduction)):
@@ -116,7 +113,7 @@ class Stages:
         return self.reduction.choose(seen)
 
     def _report(self, seen: Seen, choice: Choice, found: Tokens, clip: int) -> None:
-        with torch.no_grad(), _full_precision(seen.tokens.device.type):
+        with torch.no_grad(), full_precision(seen.tokens.device.type):
             maps, left = self.reduction.maps(seen, choice), apply(found, choice)
         sizes = [size for part in left for size in (part.sizes if part.sizes is not None else [None] * len(part.x))]
         moved = moves(choice, seen.tokens.shape[1])
@@ -138,6 +135,6 @@ def mean_of_heads(values: Tensor, dim: int) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32)).mean(dim)
 
 
-def _full_precision(device: str) -> AbstractContextManager[Any]:
+def full_precision(device: str) -> AbstractContextManager[Any]:
     """Switches automatic mixed precision off on devices that have it (the meta device has not)."""
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()

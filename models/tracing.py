@@ -9,7 +9,6 @@ from models.architecture import Architecture
 from models.reduction import Reduction
 from models.reduction._base import Place
 from models.stages import Event, Observer
-from models.tokens import Tokens
 from models.video_model import VideoModel
 
 
@@ -50,29 +49,34 @@ class Stage:
 
 
 class Trace(Observer):
-    """Follows the tokens of a forward pass."""
+    """Follows the tokens of a forward pass of so many clips under `reduction` through a model of this architecture."""
 
-    def __init__(self) -> None:
+    def __init__(self, reduction: Reduction, arch: Architecture, clips: int) -> None:
+        self.reduction, self.arch, self.clips = reduction, arch, clips
         self.events: list[Event] = []
-        self.last: Tokens | None = None
-        """Those that the model pools, once it has told."""
 
     def stage(self, event: Event) -> None:
         self.events.append(event)
 
-    def end(self, tokens: Tokens) -> None:
-        self.last = tokens
+    def held(self) -> Tensor:
+        """(B, P) of each place the token left at the end that holds it, −1 where nothing is left of it; the places are
+        those of a clip, and on a grid those of the last level's."""
+        stages = self.stages()
+        whole = self._whole(self.arch.depth)
+        same = stages and self.arch.level_of(stages[-1].block) == self.arch.level_of(self.arch.depth)
+        return stages[-1].after if same or (stages and not self.arch.on_grid) else whole
 
-    def stages(self, reduction: Reduction, arch: Architecture, clips: int) -> list[Stage]:
-        """What the stages of `reduction` did in a pass of so many clips through a model of this architecture."""
-        held = torch.arange(arch.slots * arch.tokens_per_slot).repeat(clips, 1)
-        sizes: list[Tensor | None] = [None] * clips
+    def stages(self) -> list[Stage]:
+        """What the stages did."""
+        arch = self.arch
+        held = self._whole(1)
+        sizes: list[Tensor | None] = [None] * self.clips
         stages = []
         for number in sorted({event.stage for event in self.events}):
             own = [event for event in self.events if event.stage == number]
             block = own[0].block
             if arch.on_grid:
-                held = torch.arange(arch.starts[block]).repeat(clips, 1)
+                held = self._whole(block)
             before, maps = held.clone(), {name: torch.full(held.shape, torch.nan) for name in own[0].maps}
             for event in own:
                 rows = slice(event.clip, event.clip + len(event.moves))
@@ -80,10 +84,15 @@ class Trace(Observer):
                 sizes[rows] = event.sizes
                 for name, values in event.maps.items():
                     maps[name][rows] = _follow(before[rows], values.float().cpu(), torch.nan)
-            slots, place = reduction.slots(number, arch), reduction.placed(arch)
+            slots, place = self.reduction.slots(number, arch), self.reduction.placed(arch)
             span = 2 ** (arch.level_of(block) - 1)
             stages.append(Stage(block, place, span, slots, before, held.clone(), list(sizes), maps))
         return stages
+
+    def _whole(self, block: int) -> Tensor:
+        """(B, P) where each place that a block finds with nothing dropped holds its own token."""
+        first = max(start for start in self.arch.starts if start <= block)
+        return torch.arange(self.arch.starts[first]).repeat(self.clips, 1)
 
 
 def trace(model: VideoModel, video: Tensor) -> tuple[Tensor, list[Stage]]:
@@ -91,9 +100,9 @@ def trace(model: VideoModel, video: Tensor) -> tuple[Tensor, list[Stage]]:
 
     Nothing is chosen for the sake of the trace: each token carries its place along through the model's own choices.
     """
-    seen = Trace()
+    seen = Trace(model.reduction, model.arch, len(video))
     logits = model(video, observers=(seen,))
-    return logits, seen.stages(model.reduction, model.arch, len(video))
+    return logits, seen.stages()
 
 
 def _follow(held: Tensor, values: Tensor, without: float) -> Tensor:

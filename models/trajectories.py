@@ -1,13 +1,12 @@
 """The trajectory sum: how much of what a clip's last slot shows was shown by earlier slots too (STA, Table 1)."""
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from models.architecture import Architecture
 from models.reduction import Reduction
+from models.stages import full_precision
 from models.tokens import Tokens
 from models.tracing import Trace
 
@@ -19,21 +18,26 @@ class Trajectories(Trace):
     model pools, and one counts in each slot of which it holds a token.
     """
 
-    def values(self, reduction: Reduction, arch: Architecture, clips: int) -> list[float]:
-        """Of each clip; ValueError where it cannot be taken."""
-        if self.last is None:
-            family = type(arch).__name__
+    def __init__(self, reduction: Reduction, arch: Architecture, clips: int) -> None:
+        super().__init__(reduction, arch, clips)
+        self.sums: list[float] | None = None
+
+    def end(self, tokens: Tokens) -> None:
+        """ValueError where a clip has no token of its last slot left."""
+        held = self.held().unflatten(1, (self.arch.slots, -1))
+        clips = [clip for part in tokens.parts() for clip in part.x]
+        if not (held[:, -1] >= 0).any(1).all():
+            raise ValueError(f"trajectory_sum is over the last slot's tokens, and {self.reduction} left a clip none")
+        with full_precision(tokens.x.device.type):
+            self.sums = [trajectory_sum(*pair) for pair in zip(clips, held.to(tokens.x.device), strict=True)]
+        self.events.clear()
+
+    def values(self) -> list[float]:
+        """Of each clip; ValueError where the model does not tell which tokens it pools."""
+        if self.sums is None:
+            family = type(self.arch).__name__
             raise ValueError(f"trajectory_sum needs the tokens that the model pools, which a {family} does not tell")
-        stages = self.stages(reduction, arch, clips)
-        places = stages[-1].after.shape[1] if stages else self.last.x.shape[1]
-        held = stages[-1].after if stages else torch.arange(places).expand(clips, -1)
-        found = []
-        for tokens, of_clip in zip(_clips(self.last), held, strict=True):
-            slots = of_clip.unflatten(0, (arch.slots, -1))
-            if not (slots[-1] >= 0).any():
-                raise ValueError(f"trajectory_sum is over the last slot's tokens, and {reduction} left a clip none")
-            found.append(trajectory_sum(tokens, slots.to(tokens.device)))
-        return found
+        return self.sums
 
 
 def trajectory_sum(tokens: Tensor, slots: Tensor) -> float:
@@ -48,8 +52,3 @@ def trajectory_sum(tokens: Tensor, slots: Tensor) -> float:
     cosines = unit[last] @ unit.T
     nearest = [cosines[:, slot].amax(1) for slot in earlier if len(slot)]
     return float(torch.stack(nearest).sum(0).mean()) if nearest else 0.0
-
-
-def _clips(tokens: Tokens) -> Sequence[Tensor]:
-    """Of each clip (M, C)."""
-    return [clip for part in tokens.parts() for clip in part.x]

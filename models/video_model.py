@@ -36,7 +36,7 @@ class VideoModel(nn.Module):
         self.drop_path = 0.0
         self.activation_checkpointing = False
         self._checked: list[Reduction] = []
-        """Those of users whose first decisions were found to be right, in their values too."""
+        """Those that have run, so that the values of what a user's decides are not looked at again."""
         self.set_reduction("none")
 
     def set_reduction(self, text: str) -> None:
@@ -103,7 +103,10 @@ class VideoModel(nn.Module):
         """
         found = [reduction_on(text, self.arch) for text in reductions]
         passes = [self._begin(video, *pair) for pair in zip(found, observers or [()] * len(found), strict=True)]
-        logits = self.shared_logits(video, passes)
+        # A class that defines its logits anew does not share as the one that it is built on.
+        newest = next(one for one in type(self).__mro__ if {"logits", "shared_logits"} & vars(one).keys())
+        shares = "shared_logits" in vars(newest)
+        logits = self.shared_logits(video, passes) if shares else self._one_by_one(video, passes)
         for stages in passes:
             self._end(stages)
         return logits
@@ -134,6 +137,9 @@ class VideoModel(nn.Module):
     def shared_logits(self, video: Tensor, passes: Sequence[Stages]) -> list[Tensor]:
         """What a family may define: the logits of several passes of the same clips, with what they share run once, as
         models/vit.py does. Unless it does, each runs alone."""
+        return self._one_by_one(video, passes)
+
+    def _one_by_one(self, video: Tensor, passes: Sequence[Stages]) -> list[Tensor]:
         own, logits = self.reduction, []
         try:
             for stages in passes:

@@ -62,7 +62,8 @@ def _check_said(said: dict[str, Any], arch: ViT, stride: int | None, path: Path)
         if isinstance(said.get(name), int) and said[name] != value
     ]
     if wrong:
-        remedy = "; sampling_rate is the dataset's stride in a profile" * wrong[-1].startswith("sampling_rate")
+        which = "; sampling_rate is the dataset's stride in a profile, or its weights_stride"
+        remedy = which * wrong[-1].startswith("sampling_rate")
         raise CheckpointError(f"{path} was trained on other clips, according to its args: {'; '.join(wrong)}{remedy}")
 
 

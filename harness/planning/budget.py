@@ -16,6 +16,8 @@ class Tables:
 
     plans: dict[str, Plan]
     estimator: Estimator
+    fuse: bool = True
+    """Whether cells share their jobs."""
 
     def lines(self) -> list[str]:
         """What each takes alone, as text."""
@@ -27,7 +29,7 @@ class Tables:
         """Of these together, where each piece of work that several ask for is done once."""
         runs = dict.fromkeys(run for name in names for run in self._runs(self.plans[name]))
         planner = self.estimator.planner
-        jobs = [planner.job([cell for cell, _ in some], some[0][1]) for some in grouped(runs)]
+        jobs = [planner.job([cell for cell, _ in some], some[0][1]) for some in grouped(runs, self.fuse)]
         costs = [self.estimator.cost(job, planner.tasks(job)) for job in jobs]
         return self.estimator.total(", ".join(names), costs)
 
@@ -55,8 +57,11 @@ class Tables:
         return found
 
 
-def within_lines(taken: Sequence[tuple[str, Cost]], left: dict[str, Cost], hours: float, unit: str) -> list[str]:
-    """Which tables fit into so many hours, and what the others would come to beside them, as text."""
+def within_lines(
+    taken: Sequence[tuple[str, Cost]], left: dict[str, Cost], hours: float, unit: str, unknown: Sequence[str] = ()
+) -> list[str]:
+    """Which tables fit into so many hours, what the others would come to beside them, and, where that is not known,
+    what is lacking, as text."""
     said = [f"within {hours:g} {unit}: {len(taken)} of {plural(len(taken) + len(left), 'table')}, cheapest first"]
     rows = [replace(cost, what=name) for name, cost in taken]
     said += table(rows, "projected, with those above", unit) if taken else []
@@ -64,4 +69,6 @@ def within_lines(taken: Sequence[tuple[str, Cost]], left: dict[str, Cost], hours
         known = cost.hours is not None and not cost.more
         what = f"with it ~{significant(cost.hours or 0)}" if known else "how much it takes is not known"
         said.append(f"left out: {name}, {what}")
+    if any(cost.hours is None or cost.more for cost in left.values()):
+        said += [f"not known: {text}" for text in unknown]
     return said

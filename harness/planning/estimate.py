@@ -1,7 +1,8 @@
 """What a plan will take: forward passes, GPU-hours, time and disk, projected from measured or given rates.
 
-Nothing is made up: where a rate or a number of videos is not known, so is what depends on it, and it is said what to
-give. Queueing, start-up and what is done again after a stop are left out.
+Where a rate or a number of videos is not known, so is what depends on it, and it is said what to give; of a model
+without a rate that of another is scaled, and its source says so. Queueing, start-up and what is done again after a stop
+are left out.
 """
 
 import math

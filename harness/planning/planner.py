@@ -11,7 +11,7 @@ from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
 from jobs.data.lists import count
 from jobs.spec import jobs
 from jobs.spec.blocks import split
-from jobs.spec.cells import Cell, by_content, check_short_clips, check_views, job_kind, stride_of
+from jobs.spec.cells import Cell, by_content, check_content, check_short_clips, check_views, job_kind, stride_of
 from jobs.spec.jobs import Checkpoint, Count, Evaluate, Job, Measure, Train, Visualize
 from jobs.spec.sources import NO_WEIGHTS, edition_of
 from models.catalog import architecture
@@ -45,6 +45,7 @@ class Planner:
         first, evaluate, measure = ordered[0], self.profile.evaluate, self.profile.measure
         kind = job_kind(first)
         for cell in ordered:
+            check_content(cell)
             if cell.views:
                 check_views(cell, self._declared(cell.dataset).sampling)
         if kind == "count":
@@ -237,6 +238,7 @@ class Planner:
             num_classes=declared.num_classes,
             sampling=declared.sampling,
             stride=stride_of(model, declared.stride),
+            weights_stride=declared.weights_stride,
         )
 
     def _checkpoint(self, model: str, dataset: str) -> Checkpoint:

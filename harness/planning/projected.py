@@ -57,11 +57,11 @@ class Estimate:
 
 
 def add(what: str, costs: Sequence[Cost]) -> Cost:
-    """The cost of several together; a field is None where it is of none of them known."""
+    """The cost of several together, nothing of none; a field is None where it is of none of them known."""
     totals, more = {}, []
     for name in ("forwards", "task_hours", "hours", "wall_hours", "disk"):
         known = [value for one in costs if (value := getattr(one, name)) is not None]
-        totals[name] = sum(known) if known else None
+        totals[name] = sum(known) if known or not costs else None
         if known and len(known) < len(costs):
             more.append(name)
     return Cost(what, costs[0].kind if costs else "", **totals, more=tuple(more))

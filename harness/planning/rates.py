@@ -112,7 +112,8 @@ class KnownRates:
         return self._known[place][base].scaled(flops, wanted, base)
 
     def _of_another(self, kind: str, model: str, reduction: str) -> Rate | None:
-        """From the rate that is given of another model nearest in FLOPs."""
+        """From the rate that the profile gives of another model, nearest in FLOPs; one that was measured is of a small
+        model as a rule, or of a machine of its own."""
         wanted = self._flops(model, reduction)
         given = [place for place in self._known if place[:2] == ("given", kind)]
         bases = [(flops, place, base) for place in given for flops, base in self._bases(place, str(place[2]))]

@@ -99,8 +99,8 @@ def _wrong(profile: Profile) -> Iterator[str]:
             yield f"datasets.{name}.sampling must be kinetics or ssv2, not {dataset.sampling!r}"
         if dataset.num_classes < 1:
             yield f"datasets.{name}.num_classes must be at least 1"
-        if min(dataset.stride, dataset.videos, dataset.train_videos) < 0:
-            yield f"datasets.{name}: stride, videos and train_videos must be at least 0"
+        if min(dataset.stride, dataset.weights_stride, dataset.videos, dataset.train_videos) < 0:
+            yield f"datasets.{name}: stride, weights_stride, videos and train_videos must be at least 0"
     for section in ("checkpoints", "pretrained"):
         for key in getattr(profile, section):
             if instead := profile.stand_in.models.get(key.partition("/")[0]):

@@ -158,6 +158,9 @@ class Dataset:
     stride: int = 0
     """Every how many frames one is taken (dense sampling only); 0: as each model's published weights were tested, 4 of
     a ViT and 2 of a Video Swin."""
+    weights_stride: int = 0
+    """Every how many frames the weights were trained on one, where clips are meant to be taken otherwise; 0: weights
+    whose file names another stride than that of the clips are refused."""
     classes: str = ""
     """File of the classes' names, a line each in the order of their numbers, where lists give names or folders; or
     Something-Something V2's labels JSON, UCF101's classInd.txt."""

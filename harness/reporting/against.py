@@ -29,6 +29,8 @@ PASSING = ("host", "memory", "threads", "system")
 HEADERS = ("row", "column", "metric", "here", "there", "difference", "verdict")
 _CODE = re.compile(r"git\.|settings\.(method|plugin)$")
 """What says which code it was."""
+ROUNDING = 1e-3
+"""Share by which a mean may differ between kernels, versions and hardware."""
 NAMED = 3
 """Cells that a difference of settings names; more are counted."""
 
@@ -81,7 +83,17 @@ def _judge(here: Record | None, there: Record | None) -> tuple[str, str, float |
         return EQUAL, "", None
     if kind == "timing":
         return _of_timings(here, there)
+    if kind == "content":
+        return _of_means(here, there)
     return DIFFERS, "it is counted, without noise", None
+
+
+def _of_means(here: Record, there: Record) -> tuple[str, str, float | None]:
+    """Of means over the same views: by rounding, which differs with hardware, kernels and versions."""
+    apart = abs(here.value - there.value) / max(abs(here.value), abs(there.value))
+    if apart < ROUNDING and here.counts == there.counts and not _only_code_differs(here, there):
+        return NOISE, f"by a share of {apart:.1g}, as rounding may", None
+    return DIFFERS, f"by a share of {apart:.1g}", None
 
 
 def _of_accuracies(here: Record, there: Record) -> tuple[str, str, float | None]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from models.reduction import method_of
+from models.reduction import parse
 from results.metrics import METRICS
 from results.records import Record
 
@@ -14,8 +14,9 @@ def near_ties(records: Iterable[Record]) -> list[str]:
     """A line that names the methods among accuracies of which another kernel or machine may merge other tokens."""
     found: dict[str, None] = {}
     for record in records:
-        if METRICS[record.cell["metric"]].kind == "accuracy" and method_of(record.cell["reduction"]).near_ties:
-            found[record.cell["reduction"].partition(":")[0]] = None
+        kind, reduction = METRICS[record.cell["metric"]].kind, record.cell["reduction"]
+        if kind in ("accuracy", "content") and parse(reduction).near_ties:
+            found[reduction.partition(":")[0]] = None
     if not found:
         return []
     why = "tokens by scores that are nearly equal, which other threads, batch sizes and kernels order otherwise"

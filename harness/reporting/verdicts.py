@@ -37,7 +37,8 @@ class Verdict:
     """Decimals that are printed."""
     measured: float | None
     interval: tuple[float, float] | None
-    """Of what was measured: of an accuracy that of 95 %, of a timing the middle half of its samples."""
+    """Of what was measured: of an accuracy and of a mean over views that of 95 %, of a timing the middle half of its
+    samples."""
     verdict: str
     why: str
 

@@ -33,7 +33,7 @@ class Check:
 def check_of(job: Job) -> Check | None:
     """What to check for a job; None if it reads no weights."""
     if isinstance(job, Evaluate | Visualize) and job.checkpoint.path:
-        return Check(job.checkpoint.path, job.model, job.dataset.num_classes, job.dataset.clip_stride)
+        return Check(job.checkpoint.path, job.model, job.dataset.num_classes, job.dataset.trained_stride)
     if isinstance(job, Train) and job.start:
         return Check(job.start.path, job.model, job.dataset.num_classes, None, True, job.new, job.unused)
     return None

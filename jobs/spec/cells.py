@@ -151,6 +151,13 @@ def check_views(cell: Cell, dataset: str) -> None:
         raise ValueError(f"{cell.model} on {cell.dataset}, views {cell.views}: {error}") from None
 
 
+def check_content(cell: Cell) -> None:
+    """ValueError where what a cell measures of clips is not defined under its reduction."""
+    if METRICS[cell.metric].kind == "content" and method_of(cell.reduction).by_content:
+        why = f"{cell.reduction} may leave a clip no token of a slot"
+        raise ValueError(f"{cell.metric} is of methods that leave tokens of every slot, and {why}")
+
+
 def same_shares(model: str, instead: str) -> bool:
     """Whether all stages on a stand-in drop the shares of a slot that they do on `model`, when r is scaled by a slot's
     tokens."""

@@ -11,8 +11,9 @@ from typing import Any
 
 from results.metrics import of_kind
 
-PLACES = ("path", "labels", "classes", "root", "size", "modified_ns")
-"""Of weights and datasets: their paths, and what records of earlier versions hold of their files."""
+PLACES = ("path", "labels", "classes", "root", "size", "modified_ns", "weights_stride")
+"""Of weights and datasets: their paths, what records of earlier versions hold of their files, and what only says which
+weights are accepted."""
 SOURCES = ("checkpoint", "start", "dataset")
 
 

@@ -51,6 +51,8 @@ class Dataset:
     """Path of the list of the classes' names, where the labels are names; `labels_sha256` is then of both files."""
     edition: str = ""
     """What generated videos are, by the module that made them; empty for others."""
+    weights_stride: int = 0
+    """The stride of the clips that the weights were trained on, where it is meant to be another; 0: the same."""
 
     @property
     def lists(self) -> list[Path]:
@@ -58,9 +60,9 @@ class Dataset:
         return [Path(one) for one in (self.labels, self.classes) if one]
 
     @property
-    def clip_stride(self) -> int | None:
-        """The stride, where clips are taken by it."""
-        return self.stride if self.sampling == "kinetics" else None
+    def trained_stride(self) -> int | None:
+        """The stride that weights must have been trained with, where clips are taken by it."""
+        return (self.weights_stride or self.stride) if self.sampling == "kinetics" else None
 
 
 def edition_of(labels: Path) -> str:

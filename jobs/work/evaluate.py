@@ -93,7 +93,8 @@ class Scorer:
         self.device = pick_device()
         torch.set_num_threads(job.threads)
         dataset = job.dataset
-        self.model = ready_model(job.model, dataset.num_classes, self.device, job.checkpoint.path, dataset.clip_stride)
+        weights, stride = job.checkpoint.path, dataset.trained_stride
+        self.model = ready_model(job.model, dataset.num_classes, self.device, weights, stride)
         self.per_clip: dict[str, set[str]] = {reduction: set() for reduction in self.requests}
         """By reduction the metrics that are measured of each clip beside its scores."""
         for cell in job.cells:

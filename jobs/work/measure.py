@@ -76,7 +76,7 @@ class _Forward:
         cell = job.cells[0]
         device, arch = pick_device(), architecture(cell.model)
         classes = job.dataset.num_classes if job.dataset else arch.num_classes
-        stride = job.dataset.clip_stride if job.dataset else None
+        stride = job.dataset.trained_stride if job.dataset else None
         self.model: VideoModel = ready_model(cell.model, classes, device, job.checkpoint.path, stride)
         self.model.set_reduction(cell.reduction)
         self.device = device

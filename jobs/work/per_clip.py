@@ -33,13 +33,15 @@ def forward_observed(
     check: whether multiply-adds, which are told by numbers of tokens, are counted once more while a clip runs;
     ValueError where these are others.
     """
-    observers = [{name: PER_CLIP[name].observer() for name in wanted[one]} for one in reductions]
-    logits = model.forward_all(clips, reductions, [tuple(some.values()) for some in observers])
     arch = replace(model.arch, num_classes=model.num_classes)
+    observers = [
+        {name: PER_CLIP[name].observer(reduction_on(one, model.arch), arch, len(clips)) for name in wanted[one]}
+        for one in reductions
+    ]
+    logits = model.forward_all(clips, reductions, [tuple(some.values()) for some in observers])
     values: list[dict[str, Sequence[float]]] = []
     for reduction, some in zip(reductions, observers, strict=True):
-        found = reduction_on(reduction, model.arch)
-        values.append({name: one.values(found, arch, len(clips)) for name, one in some.items()})
+        values.append({name: one.values() for name, one in some.items()})
         if check and "gflops" in some:
             model.set_reduction(reduction)
             _check_count(model, clips[:1], int(values[-1]["gflops"][0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from models.architecture import Architecture
@@ -72,11 +73,9 @@ class STA(Staged):
         return tokens // 2 if self.drops == "decreasing" else tokens - 1
 
     def keep(self, tokens: Tensor, keys: Tensor, stage: int) -> Tensor:
-        kept, _ = self._visit(tokens, keys, stage)
-        out = kept[0].new_empty((*tokens.shape[:2], tokens.shape[2] - self.r))
-        for slot, positions in enumerate(kept):
-            out[:, slot] = positions
-        return out
+        import torch
+
+        return torch.stack(self._visit(tokens, keys, stage)[0], dim=1)
 
     def slot_maps(self, tokens: Tensor, keys: Tensor, stage: int, kept: Tensor) -> dict[str, Tensor]:
         importance = semantic_importance(tokens)
@@ -100,32 +99,31 @@ class STA(Staged):
     ) -> tuple[list[Tensor], dict[int, Tensor]]:
         """Go from slot to slot: by slot the kept positions, which may be given, and the scores of all but the first."""
         slots, count = tokens.shape[1:3]
-        importance = semantic_importance(tokens)
+        unimportance = 1 - semantic_importance(tokens)
         kept: list[Tensor] = [tokens] * slots
         scores: dict[int, Tensor] = {}
 
-        def lowest(score: Tensor) -> Tensor:
+        def lowest(slot: int, score: Tensor) -> Tensor:
             return score.argsort(dim=-1, stable=True)[:, : count - self.r] if given is None else given[:, slot]
 
         # Slots are visited forward, backward, forward, … (F-B-F, section 3.3).
         forward = self.order[(stage - 1) % 2] == "f"
-        for step, slot in enumerate(range(slots) if forward else reversed(range(slots))):
-            current = keys[:, slot]
-            if step == 0:
-                kept[slot] = lowest(first_slot(current, self.first, self.r, stage))
-                # As in the reference code, the first slot's dropped tokens too spread their mass to the second slot.
-                previous, mass = current, current.new_ones(current.shape[:2])
-                continue
+        first, *others = range(slots) if forward else reversed(range(slots))
+        kept[first] = lowest(first, first_slot(keys[:, first], self.first, self.r, stage))
+        mass = keys.new_ones((len(keys), count))
+        for before, slot in pairwise((first, *others)):
             if self.score == "semantic":
-                scores[slot] = 1 - importance[:, slot]
-                kept[slot] = lowest(scores[slot])
-                continue
-            mass = accumulate(current, previous, mass)
-            scores[slot] = mass * (1 - importance[:, slot]) if self.score == "both" else mass
-            kept[slot] = lowest(scores[slot])
-            mass = mass.gather(1, kept[slot])
-            mass = mass / mass.sum(dim=-1, keepdim=True)
-            previous = current.gather(1, kept[slot][..., None].expand(-1, -1, current.shape[-1]))
+                scores[slot] = unimportance[:, slot]
+            else:
+                spreading = keys[:, before]
+                # As in the reference code, the first slot's dropped tokens too spread their mass to the second slot.
+                if before != first:
+                    spreading = spreading.gather(1, kept[before][..., None].expand(-1, -1, spreading.shape[-1]))
+                    mass = mass.gather(1, kept[before])
+                    mass = mass / mass.sum(dim=-1, keepdim=True)
+                mass = accumulate(keys[:, slot], spreading, mass)
+                scores[slot] = mass * unimportance[:, slot] if self.score == "both" else mass
+            kept[slot] = lowest(slot, scores[slot])
         return kept, scores
 
 

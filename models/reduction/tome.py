@@ -21,8 +21,6 @@ class ToMe(Reduction):
 
     place: ClassVar[Place] = "between"
     needs: ClassVar[tuple[Need, ...]] = ("keys",)
-    near_ties: ClassVar[bool] = True
-
     dial: ClassVar[str] = "r"
 
     r: int | tuple[int, ...]
@@ -40,6 +38,15 @@ class ToMe(Reduction):
     @property
     def by_size(self) -> bool:  # type: ignore[override]
         return self.pool == "size"
+
+    @property
+    def random(self) -> bool:
+        """Whether likenesses are drawn."""
+        return self.mode.startswith("random")
+
+    @property
+    def near_ties(self) -> bool:  # type: ignore[override]
+        return not self.random
 
     @property
     def drops(self) -> bool:
@@ -71,14 +78,14 @@ class ToMe(Reduction):
         r = self._merges(seen.keys.shape[1], seen.stage, seen.arch)
         if not r:
             return None
-        found = match(drawn(seen) if self.mode.startswith("random") else even_to_odd(seen.keys), r)
+        found = match(drawn(seen) if self.random else even_to_odd(seen.keys), r)
         return Choice(found.kept) if self.drops else found
 
     def left(self, count: int, stage: int, arch: Architecture) -> int:
         return count - self._merges(count, stage, arch)
 
     def products(self, count: int, stage: int, arch: Architecture) -> int:
-        return 0 if self.mode.startswith("random") else pairs(count) * arch.head_width
+        return 0 if self.random else pairs(count) * arch.head_width
 
     def check(self, arch: Architecture) -> None:
         if isinstance(self.r, tuple) and self.decreasing:

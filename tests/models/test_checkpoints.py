@@ -241,7 +241,10 @@ AGREEING = {"num_frames": 4, "input_size": 16, "tubelet_size": 2, "sampling_rate
         ({"num_frames": 32}, "num_frames 32 instead of 4"),
         ({"input_size": 320}, "input_size 320 instead of 16"),
         ({"tubelet_size": 1}, "tubelet_size 1 instead of 2"),
-        ({"sampling_rate": 2}, "sampling_rate 2 instead of 3; sampling_rate is the dataset's stride in a profile"),
+        (
+            {"sampling_rate": 2},
+            "sampling_rate 2 instead of 3; sampling_rate is the dataset's stride in a profile, or its weights_stride",
+        ),
         ({"num_frames": 32, "input_size": 320}, "num_frames 32 instead of 4; input_size 320 instead of 16"),
     ],
 )

@@ -107,12 +107,14 @@ def test_a_method_that_changes_what_it_sees_changes_no_other_pass(demo, monkeypa
     @dataclass(frozen=True)
     class Writes(Reduction):
         name = "writes"
+        needs = ("pixels",)
 
         def stages(self, depth):
             return (1,)
 
         def choose(self, seen):
             seen.tokens.zero_()
+            seen.pixels.zero_()
             return Choice(torch.arange(40).expand(len(seen.tokens), -1))
 
         def left(self, count, stage, arch):
@@ -120,9 +122,22 @@ def test_a_method_that_changes_what_it_sees_changes_no_other_pass(demo, monkeypa
 
     monkeypatch.setitem(REGISTRY, "writes", Writes)
     video = clips(demo)
+    before = video.clone()
     found = demo.forward_all(video, ["writes", "sta:r=12", "none"])
-    assert torch.equal(found[1], alone(demo, video, ["sta:r=12"])[0])
-    assert torch.equal(found[2], alone(demo, video, ["none"])[0])
+    for logits, reduction in zip(found, ["writes", "sta:r=12", "none"], strict=True):
+        assert torch.equal(logits, alone(demo, video, [reduction])[0])
+    assert torch.equal(video, before)
+
+
+@torch.inference_mode()
+def test_a_class_with_logits_of_its_own_does_not_run_those_that_it_is_built_on(model) -> None:
+    class Doubled(VisionTransformer):
+        def logits(self, video, stages, branches):
+            return 2 * super().logits(video, stages, branches)
+
+    other = Doubled(model.arch, model.num_classes)
+    video = torch.randn(2, 3, 4, 16, 16)
+    assert torch.equal(other.forward_all(video, ["none"])[0], other(video))
 
 
 def test_a_family_that_shares_nothing_runs_each_alone(model) -> None:

@@ -56,7 +56,7 @@ def test_logits_are_those_of_the_literal_version(case, batch):
     name += "_w16" if window == "16-7-7" else ""
     model = create_model(name, "none" if r1 == "0" else f"sta:r={r1}", int(classes)).eval()
     model.load_state_dict(swin.weights(architecture(name), int(classes)))
-    seen = Trace()
+    seen = Trace(model.reduction, model.arch, batch)
     clips = torch.cat([swin.clip(), swin.clip(seed=6)])[:batch].flip(0)
     with torch.no_grad():
         logits = model(clips, observers=(seen,))[-1].numpy()
@@ -104,7 +104,7 @@ def test_a_literal_transcription_in_float64(small, r1):
     model, arch = small.double(), small.arch
     model.set_reduction(f"sta:r={r1}")
     clip = torch.randn(1, 3, arch.frames, arch.image, arch.image, generator=torch.Generator().manual_seed(3)).double()
-    seen = Trace()
+    seen = Trace(model.reduction, arch, 1)
     with torch.no_grad():
         found = model(clip, observers=(seen,))[0].numpy()
     expected, kept = swin_literal.logits(weights_of(small.state_dict()), clip[0].numpy(), arch, r1)

@@ -83,6 +83,18 @@ def test_a_table_of_which_not_all_is_known_does_not_fit(tmp_path: Path) -> None:
     assert said[-1] == "left out: unknown, how much it takes is not known"
 
 
+def test_without_fusing_each_cell_counts_and_a_table_that_is_done_takes_nothing(planner: Planner) -> None:
+    grids = [Cell("vit_demo", "none", "motion", views, "top1") for views in ("2x3", "4x3")]
+    plans = {"both": make_plan([make_table(grids)], planner, set(), fuse=False), "done": make_plan([], planner, set())}
+    estimator = Estimator(planner, KnownRates(planner.profile, []))
+    alone = Tables(plans, estimator, fuse=False).cost(["both"])
+    assert alone.forwards == 64 * (6 + 12)
+    assert Tables(plans, estimator).cost(["both"]).forwards == 64 * 12  # the clips of 2x3 are among those of 4x3
+    taken, left = Tables(plans, estimator, fuse=False).within(1e-9)
+    assert [name for name, _ in taken] == ["done"]
+    assert list(left) == ["both"]
+
+
 def test_a_model_without_a_rate_takes_that_of_another_and_says_so(tmp_path: Path) -> None:
     planner = make_planner(tmp_path, overrides=["rates.clips_per_s.vit_base=3"], executor="slurm", tasks=1)
     found = estimate(make_plan([make_table(cells(["none"]))], planner, set()), planner, [])

@@ -106,7 +106,10 @@ def test_the_last_of_several_settings_holds() -> None:
         ("evaluate.block.size=3", "block has no keys below it"),
         ("datasets.new.labels=x", "datasets.new.root is missing"),
         ("datasets.motion.sampling=dense", "datasets.motion.sampling must be kinetics or ssv2, not 'dense'"),
-        ("datasets.motion.videos=-1", "datasets.motion: stride, videos and train_videos must be at least 0"),
+        (
+            "datasets.motion.videos=-1",
+            "datasets.motion: stride, weights_stride, videos and train_videos must be at least 0",
+        ),
         ("rates.clips_per_s.vit_base=0", 'rates.clips_per_s."vit_base" must be more than 0, not 0'),
         ("rates.clips_per_s.vit_tiny=9", "rates.clips_per_s: unknown model 'vit_tiny'; valid models: vit_small"),
         ("rates.train_clips_per_s.vit_base/dtem=9", "rates.train_clips_per_s: unknown reduction 'dtem' in 'dtem'"),

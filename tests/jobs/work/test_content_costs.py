@@ -86,11 +86,12 @@ def test_a_trajectory_sum_is_the_mean_over_the_views_of_the_dataset(labels: Path
         for item in read_labels(str(labels), str(labels.parent), CLASSES):
             video = read_video(item.file, clip_request(job.dataset, model.arch, ("2x1",)))
             views, members = views_of_video(job, video, ("2x1",))
-            frames, seen = torch.from_numpy(video.frames), Trajectories()
+            frames = torch.from_numpy(video.frames)
             clips = [normalise(cut(frames, video, view, model.arch.image)[None], model.arch) for view in views]
+            seen = Trajectories(model.reduction, model.arch, len(clips))
             with torch.inference_mode():
                 model(torch.cat(clips), observers=(seen,))
-            taken = seen.values(model.reduction, model.arch, len(clips))
+            taken = seen.values()
             values += [taken[row] for row in members["2x1"]]
         assert found[cell].value == pytest.approx(np.mean(values), rel=1e-4)
         assert found[cell].samples["views"] == len(values)
