@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -309,3 +310,22 @@ def test_what_reads_videos_is_timed_in_a_job_of_its_own(tmp_path: Path) -> None:
         assert [job.record_id(cell) for cell in job.cells] == [
             planner.job([cell]).record_id(cell) for cell in job.cells
         ]
+
+
+def test_what_needs_tokens_of_every_slot_is_refused_of_a_method_that_goes_by_content(tmp_path: Path) -> None:
+    planner = make_planner(tmp_path)
+    cell = Cell("vit_demo", "rlt", "motion", "2x3", "trajectory_sum")
+    with pytest.raises(ValueError, match="trajectory_sum is of methods that leave tokens of every slot, and rlt:tau=0.1 may"):
+        make_plan([make_table([cell])], planner, set())
+    make_plan([make_table([replace(cell, reduction="sta:r=12")])], planner, set())
+
+
+def test_clips_may_be_meant_to_have_another_stride_than_the_weights(tmp_path: Path) -> None:
+    """It decides which weights are accepted, and is no part of what a value is of."""
+    cell = Cell("vit_demo", "none", "motion", "2x3", "top1")
+    jobs = [
+        make_planner(tmp_path / name, overrides=given).job([cell])
+        for name, given in (("same", []), ("other", ["datasets.motion.weights_stride=3"]))
+    ]
+    assert [job.dataset.trained_stride for job in jobs] == [4, 3]
+    assert jobs[0].record_id(cell) == jobs[1].record_id(cell)

@@ -50,6 +50,18 @@ def test_accuracies_on_other_hardware_are_compared_answer_by_answer(
     assert (one.verdict, one.why) == (verdict, why)
 
 
+@pytest.mark.parametrize(("value", "verdict"), [(5.1, EQUAL), (5.1001, NOISE), (5.12, DIFFERS)])
+def test_means_over_views_differ_by_rounding_on_other_hardware(tmp_path: Path, value: float, verdict: str) -> None:
+    cell = Cell("vit_demo", "sta:r=12", "motion", "2x3", "trajectory_sum")
+    put_record(tmp_path / "here", cell, value, counts={"evaluated": 64, "listed": 64}, provenance=V100)
+    put_record(tmp_path / "there", cell, 5.1, counts={"evaluated": 64, "listed": 64})
+    (one,) = compared(tmp_path, cell)
+    assert one.verdict == verdict
+    put_record(tmp_path / "here", cell, value, counts={"evaluated": 64, "listed": 64}, id="alike", ended="2999")
+    (one,) = compared(tmp_path, cell)
+    assert one.verdict == (EQUAL if value == 5.1 else DIFFERS)
+
+
 def test_where_nothing_but_the_code_differs_there_is_no_noise(tmp_path: Path) -> None:
     for name, letters in (("here", "0" + START[1:]), ("there", START)):
         settings = {"method": name, "precision": "fp32", "dataset": {"root": f"/{name}"}}

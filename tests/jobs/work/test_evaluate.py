@@ -22,7 +22,7 @@ from jobs.spec.blocks import split
 from jobs.spec.cells import Cell
 from jobs.spec.jobs import Evaluate
 from jobs.spec.wire import to_dict
-from jobs.work.scores import Block, BlockStore
+from jobs.work.scores import Block, BlockStore, ViewScores
 from models import create_model, load_checkpoint
 from results.files import write_json
 from results.progress import job_folder, read_job
@@ -184,6 +184,13 @@ def test_finished_blocks_are_not_done_again(labels: Path, weights: Path, tmp_pat
     assert start(job, tmp_path) == values
     assert {file: file.stat().st_mtime_ns for file in stamps} == stamps
     assert files[1].exists()
+
+
+def test_blocks_of_earlier_versions_have_their_multiply_adds(tmp_path: Path) -> None:
+    store, costs = BlockStore(tmp_path), np.array([3, 4], np.int64)
+    scores = ViewScores(np.zeros((2, 5), np.float32), {"2x1": np.array([0, 1])}, {"costs": costs})
+    store.write((0, 1), Block({0: {"rlt": scores}}))
+    assert store.read((0, 1)).scores[0]["rlt"].per_clip["gflops"].tolist() == [3, 4]
 
 
 def test_damaged_block_is_noticed_and_made_again(labels: Path, weights: Path, tmp_path: Path) -> None:
