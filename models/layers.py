@@ -30,17 +30,20 @@ ALONE = Context()
 class Attention(nn.Module):
     """Multi-head self-attention whose bias is (q_bias, 0, v_bias)."""
 
+    k_bias: Tensor
+
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(dim))
         self.v_bias = nn.Parameter(torch.zeros(dim))
+        self.register_buffer("k_bias", torch.zeros(dim), persistent=False)
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, context: Context = ALONE) -> tuple[Tensor, list[Asked]]:
         """(B, N, C) → the same, and for each piece of the batch what `context` asks for."""
-        bias = torch.cat((self.q_bias, torch.zeros_like(self.v_bias), self.v_bias))
+        bias = torch.cat((self.q_bias, self.k_bias, self.v_bias))
         qkv = F.linear(x, self.qkv.weight, bias)
         q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if context.lengths is None:

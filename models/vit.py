@@ -74,7 +74,7 @@ class VisionTransformer(VideoModel):
         x = self.patch_embed(video)
         first, count = self._first_slot * arch.tokens_per_slot, arch.slots * arch.tokens_per_slot
         x = x + self.positions[:, first : first + count]
-        x = x.to(self.patch_embed.proj.weight.dtype)  # DeepSpeed converts parameters alone, not the positions
+        x = x.to(self.fc_norm.weight.dtype)  # DeepSpeed converts parameters alone, not the positions
         factors = [(None, None) if one is None else one.unbind(1) for one in self.factors(x, branches)]
         ends: list[tuple[Stages, Tensor]] = []
         open_forks = forks(passes, "before", 1, Tokens(x))

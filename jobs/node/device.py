@@ -2,9 +2,11 @@
 
 import os
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from jobs.node.gpu_code import missing_code
 from models import create_model, load_checkpoint
@@ -39,14 +41,35 @@ def check_gpu(gpus: int) -> None:
 
 
 def ready_model(
-    name: str, num_classes: int, device: torch.device, checkpoint: str = "", stride: int | None = None
+    name: str,
+    num_classes: int,
+    device: torch.device,
+    checkpoint: str = "",
+    stride: int | None = None,
+    precision: str = "fp32",
 ) -> VideoModel:
-    """The model on `device`, for inference, with the weights in `checkpoint` if one is given; `stride` is as in
-    `load_checkpoint`."""
+    """The model on `device`, for inference in `precision`, with the weights in `checkpoint` if one is given; `stride`
+    is as in `load_checkpoint`."""
     model = create_model(name, num_classes=num_classes)
     if checkpoint:
         load_checkpoint(model, checkpoint, stride)
-    return model.eval().to(device)
+    return converted(model.eval().to(device), precision)
+
+
+def converted(model: VideoModel, precision: str) -> VideoModel:
+    """The model with the weights that automatic mixed precision would convert in every forward pass converted once:
+    those of linear layers and convolutions. The logits have the same bits."""
+    if precision != "fp32":
+        for layer in model.modules():
+            if isinstance(layer, nn.Linear | nn.Conv3d):
+                layer.to(_DTYPES[precision])
+    return model
+
+
+def to_device(values: np.ndarray, device: torch.device) -> Tensor:
+    """An array on `device`; to a GPU by pinned memory, so that nobody waits for what runs there."""
+    tensor = torch.from_numpy(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
@@ -56,5 +79,12 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 def normalise(clips: Tensor, arch: Architecture) -> Tensor:
     """uint8 clips (B, T, H, W, 3) → float (B, 3, T, H, W), with the mean and the standard deviation of a model."""
-    mean, std = (clips.new_tensor(values, dtype=torch.float32) * 255 for values in (arch.mean, arch.std))
+    mean, std = (_grey_levels(values, clips.device) for values in (arch.mean, arch.std))
     return ((clips - mean) / std).permute(0, 4, 1, 2, 3)
+
+
+@lru_cache(maxsize=16)
+def _grey_levels(shares: tuple[float, ...], device: torch.device) -> Tensor:
+    """Of 255, for each colour; made once, as the copy to a GPU waits for all that runs there."""
+    with torch.inference_mode(False):
+        return torch.tensor(shares, dtype=torch.float32, device=device) * 255

@@ -12,6 +12,7 @@ from jobs.data.pool import DecodePool
 from jobs.data.requests import ClipRequest, Video
 from jobs.data.tolerance import check_tolerance
 from jobs.data.views import View, distinct_views
+from jobs.node.device import to_device
 from jobs.node.task import Task
 from jobs.spec.jobs import Dataset, Evaluate
 from jobs.spec.sampling import sampling
@@ -33,7 +34,7 @@ def views_of_video(job: Evaluate, video: Video, grids: tuple[str, ...]) -> tuple
 
 def cut(frames: Tensor, video: Video, view: View, side: int) -> Tensor:
     """One view: uint8 (T, side, side, 3) of the decoded frames (F, H, W, 3)."""
-    rows = torch.from_numpy(np.searchsorted(video.numbers, view.frames)).to(frames.device)
+    rows = to_device(np.searchsorted(video.numbers, view.frames), frames.device)
     height, width = frames.shape[1:3]
     top, left = (0, view.offset) if width >= height else (view.offset, 0)
     return frames[rows, top : top + side, left : left + side]

@@ -21,7 +21,7 @@ from jobs.data.pool import DecodePool
 from jobs.data.requests import Video
 from jobs.data.tolerance import TooManyUnreadable, check_tolerance
 from jobs.data.views import View
-from jobs.node.device import autocast, normalise, pick_device, ready_model
+from jobs.node.device import autocast, normalise, pick_device, ready_model, to_device
 from jobs.node.task import Task
 from jobs.spec.blocks import share, split
 from jobs.spec.cells import Cell
@@ -94,7 +94,7 @@ class Scorer:
         torch.set_num_threads(job.threads)
         dataset = job.dataset
         weights, stride = job.checkpoint.path, dataset.trained_stride
-        self.model = ready_model(job.model, dataset.num_classes, self.device, weights, stride)
+        self.model = ready_model(job.model, dataset.num_classes, self.device, weights, stride, job.precision)
         self.per_clip: dict[str, set[str]] = {reduction: set() for reduction in self.requests}
         """By reduction the metrics that are measured of each clip beside its scores."""
         for cell in job.cells:
@@ -130,7 +130,7 @@ class Scorer:
     @torch.inference_mode()
     def score(self, videos: dict[int, Video], content: Block) -> None:
         """Run every distinct view of `videos` under every reduction, batches filled across the videos."""
-        frames = {index: torch.from_numpy(video.frames).to(self.device) for index, video in videos.items()}
+        frames = {index: to_device(video.frames, self.device) for index, video in videos.items()}
         content.scores = {index: {} for index in videos}
         for grids, reductions in self.together.items():
             clips: list[tuple[int, View]] = []

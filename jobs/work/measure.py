@@ -77,7 +77,7 @@ class _Forward:
         device, arch = pick_device(), architecture(cell.model)
         classes = job.dataset.num_classes if job.dataset else arch.num_classes
         stride = job.dataset.trained_stride if job.dataset else None
-        self.model: VideoModel = ready_model(cell.model, classes, device, job.checkpoint.path, stride)
+        self.model: VideoModel = ready_model(cell.model, classes, device, job.checkpoint.path, stride, job.precision)
         self.model.set_reduction(cell.reduction)
         self.device = device
         if job.dataset:

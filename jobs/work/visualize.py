@@ -69,7 +69,9 @@ def run(job: Visualize, task: Task) -> None:
         raise ValueError(f"{job.video} has changed since this job was planned; run the sweep again")
     torch.set_num_threads(job.threads)
     dataset = job.dataset
-    model = ready_model(job.model, dataset.num_classes, pick_device(), job.checkpoint.path, dataset.trained_stride)
+    model = ready_model(
+        job.model, dataset.num_classes, pick_device(), job.checkpoint.path, dataset.trained_stride, job.precision
+    )
     items = chosen(job)
     names = class_names(dataset.labels, dataset.classes) if dataset.labels else ()
     drawn: dict[Cell, list[dict[str, Any]]] = {cell: [] for cell in job.cells}

@@ -28,13 +28,20 @@ def random_places(keys: Tensor, r: int, stage: int, by_cell: bool) -> Tensor:
     by_cell: one of each cell of a √r × √r grid; where the tokens are no square any more, or r is none, of each of r
     runs of consecutive tokens, which the paper leaves open.
     """
+    from models.reduction._constants import constant  # so that a sweep is planned without loading torch
+
+    return constant(drawn, keys.shape[1], r, stage, by_cell, like=keys).expand(keys.shape[:2])
+
+
+def drawn(count: int, r: int, stage: int, by_cell: bool) -> np.ndarray:
+    """(N,) 1 for each token that is drawn, else 0."""
     import numpy as np
 
-    order = np.random.default_rng([0, stage]).permutation(keys.shape[1])
-    gone = order[np.unique(cells(len(order), r)[order], return_index=True)[1]] if by_cell else order[:r]
-    score = np.zeros(len(order))
+    order = np.random.default_rng([0, stage]).permutation(count)
+    gone = order[np.unique(cells(count, r)[order], return_index=True)[1]] if by_cell else order[:r]
+    score = np.zeros(count)
     score[gone] = 1
-    return keys.new_tensor(score).expand(keys.shape[:2])
+    return score
 
 
 def cells(count: int, r: int) -> np.ndarray:

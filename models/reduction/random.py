@@ -9,6 +9,7 @@ from models.reduction._base import register
 from models.reduction._staged import Staged
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 
@@ -24,10 +25,19 @@ class RandomDropping(Staged):
     seed: int = 0
 
     def keep(self, tokens: Tensor, keys: Tensor, stage: int) -> Tensor:
-        import numpy as np  # so that a sweep is planned without loading it
+        import torch  # so that a sweep is planned without loading it
+
+        from models.reduction._constants import constant
 
         batch, slots, count, _ = tokens.shape
-        stream = np.random.default_rng([self.seed, stage])
-        order = stream.permuted(np.tile(np.arange(count), (slots, 1)), axis=1)[:, : count - self.r]
-        kept = tokens.new_tensor(np.sort(order, axis=1)).long()
+        kept = constant(subsets, self.seed, stage, slots, count, count - self.r, like=tokens, dtype=torch.int64)
         return kept.expand(batch, -1, -1)
+
+
+def subsets(seed: int, stage: int, slots: int, count: int, left: int) -> np.ndarray:
+    """(T, N − r) positions that are drawn for each slot, ascending."""
+    import numpy as np
+
+    stream = np.random.default_rng([seed, stage])
+    order = stream.permuted(np.tile(np.arange(count), (slots, 1)), axis=1)[:, :left]
+    return np.sort(order, axis=1)

@@ -11,6 +11,7 @@ from models.reduction._base import Choice, Need, Place, Reduction, Seen, registe
 from models.reduction._matching import even_to_odd, match, pairs
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 
@@ -113,8 +114,14 @@ class ToMe(Reduction):
 
 def drawn(seen: Seen) -> Tensor:
     """(B, ⌈N/2⌉, ⌊N/2⌋): likenesses of the tokens at even positions to those at odd ones, drawn for each block."""
-    import numpy as np  # so that a sweep is planned without loading it
+    from models.reduction._constants import constant  # so that a sweep is planned without loading torch
 
     batch, count = seen.tokens.shape[:2]
-    found = np.random.default_rng([0, seen.block]).random(((count + 1) // 2, count // 2))
-    return seen.tokens.new_tensor(found).expand(batch, -1, -1)
+    return constant(likenesses, seen.block, count, like=seen.tokens).expand(batch, -1, -1)
+
+
+def likenesses(block: int, count: int) -> np.ndarray:
+    """(⌈N/2⌉, ⌊N/2⌋) numbers that are drawn for a block, from 0 to 1."""
+    import numpy as np
+
+    return np.random.default_rng([0, block]).random(((count + 1) // 2, count // 2))

@@ -315,7 +315,7 @@ def test_what_reads_videos_is_timed_in_a_job_of_its_own(tmp_path: Path) -> None:
 def test_what_needs_tokens_of_every_slot_is_refused_of_a_method_that_goes_by_content(tmp_path: Path) -> None:
     planner = make_planner(tmp_path)
     cell = Cell("vit_demo", "rlt", "motion", "2x3", "trajectory_sum")
-    with pytest.raises(ValueError, match="of every slot, and rlt:tau=.* may leave a clip no token of a slot"):
+    with pytest.raises(ValueError, match=r"of every slot, and rlt:tau=.* may leave a clip no token of a slot"):
         make_plan([make_table([cell])], planner, set())
     make_plan([make_table([replace(cell, reduction="sta:r=12")])], planner, set())
 
