@@ -33,10 +33,10 @@ _step: "Step"  # of a process that measures
 class Step:
     """A training step on random clips."""
 
-    def __init__(self, reduction: str, device: str, dtype: torch.dtype, clips: int) -> None:
+    def __init__(self, reduction: str, device: str, dtype: torch.dtype, clips: int, model: str = MODEL) -> None:
         torch.manual_seed(0)
         self.device = device
-        self.model = create_model(MODEL, reduction).to(device, dtype).train()
+        self.model = create_model(model, reduction).to(device, dtype).train()
         self.masters = [weight.detach().float() for weight in self.model.parameters()]
         self.optimizer = torch.optim.AdamW(self.masters, lr=1e-5)
         arch = self.model.arch

@@ -68,7 +68,11 @@ def clips(batch: int, side: int = 224, seed: int = 7) -> Tensor:
     """Clips (batch, 3, 16, side, side): a texture that drifts (2, 3) pixels a frame, and noise from frame 8 on."""
     stream = np.random.RandomState(seed)
     coarse = torch.from_numpy(stream.standard_normal((batch, 3, 28, 28)).astype(np.float32))
+    # torch interpolates otherwise on one thread, and an input that differs in its last bit has other merges.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     texture = F.interpolate(coarse, size=(side + 64, side + 64), mode="bilinear", align_corners=False)
+    torch.set_num_threads(threads)
     clip = torch.stack([texture[..., 3 * t : 3 * t + side, 2 * t : 2 * t + side] for t in range(16)], dim=2)
     noise = stream.standard_normal((batch, 3, 1, side, side)).astype(np.float32)
     clip[:, :, 8:] += 0.5 * torch.from_numpy(noise)
