@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -62,7 +63,7 @@ def hours(text: str) -> float:
         number = float(text)
     except ValueError:
         number = 0.0
-    if not 0 < number < 1e9:
+    if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a number of hours above 0")
     return number
 

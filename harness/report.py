@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ class Found:
 def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog="python -m harness.report", description=__doc__)
     names = ", ".join(table_names())
-    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"{names}, or a TOML file; all that have results")
+    named = f"{names}, a group of them (see sweep --list), or a TOML file; all that have results"
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=named)
     add_common(parser)
     how = parser.add_mutually_exclusive_group()
     layout = "how to print the tables; default: coloured on a terminal, else github; html writes a self-contained page"
@@ -201,8 +203,6 @@ def _print(tables: Sequence[Table], profile: Profile, found: Found, options: arg
 
 def _compare(tables: Sequence[Table], profile: Profile, found: Found, options: argparse.Namespace) -> int:
     """Print the values beside others of the same cells; 1 where some differ, or cannot be compared."""
-    from tabulate import tabulate
-
     if not options.against.exists():
         raise ValueError(f"{options.against} is neither a runs folder nor a file of `python -m harness.export`")
     if options.against.is_dir():
@@ -218,7 +218,7 @@ def _compare(tables: Sequence[Table], profile: Profile, found: Found, options: a
             any_cell = True
             passed = passed and all(one.verdict in (EQUAL, NOISE) for one in compared)
             print(f"### {table.title}: {options.runs} against {options.against}\n")
-            print(tabulate(lines_of(compared), HEADERS, "pipe", disable_numparse=True) + "\n")
+            _print_plain(lines_of(compared), HEADERS)
             print("\n".join(f"- {line}" for line in [summary(compared), *how_they_differ(compared)]) + "\n")
     if not any_cell:
         raise ValueError(f"neither {options.runs} nor {options.against} has values of these tables")
@@ -227,8 +227,6 @@ def _compare(tables: Sequence[Table], profile: Profile, found: Found, options: a
 
 def _judge(tables: Sequence[Table], profile: Profile, found: Found) -> None:
     """Print a verdict on each printed number of the tables that are shown, and how many there are of each."""
-    from tabulate import tabulate
-
     from harness.reporting.verdicts import HEADERS, judged, lines_of, summary
 
     by_table = [(table, judged(table, profile, found.best)) for table in tables if table.name in found.views]
@@ -236,7 +234,20 @@ def _judge(tables: Sequence[Table], profile: Profile, found: Found) -> None:
     for table, verdicts in by_table:
         if verdicts:
             print(f"### {table.title}: {summary(verdicts)}\n")
-            print(tabulate(lines_of(verdicts), HEADERS, "pipe", disable_numparse=True) + "\n")
+            _print_plain(lines_of(verdicts), HEADERS)
+
+
+def _print_plain(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> None:
+    """As Markdown, or on a terminal within its width: the last column, the longest, is wrapped."""
+    from tabulate import tabulate
+
+    if not sys.stdout.isatty():
+        print(tabulate(rows, headers, "pipe", disable_numparse=True) + "\n")
+        return
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    room = shutil.get_terminal_size().columns - sum(min(width, 30) + 2 for width in widths[:-1])
+    most = [min(width, 30) for width in widths[:-1]] + [max(room, 20)]
+    print(tabulate(rows, headers, "simple", disable_numparse=True, maxcolwidths=most) + "\n")
 
 
 def _print_page(text: str, runs: Path) -> None:

@@ -17,7 +17,7 @@ def available(profile: Profile) -> Iterator[str]:
         "groups of tables": [(name, ", ".join(tables)) for name, tables in groups().items()],
         "models": [(name, f"{type(one).__name__}: {one.shape}") for name, one in ARCHITECTURES.items()],
         "reductions": [(_spelled(name), _first_line(registered(name))) for name in methods()],
-        "metrics": [(name, f"{one.meaning} ({one.unit})") for name, one in METRICS.items()],
+        "metrics": [(name, f"{one.meaning}{f' ({one.unit})' * bool(one.unit)}") for name, one in METRICS.items()],
         f"datasets of profile {profile.name}": [
             (name, f"{one.num_classes} classes, sampled as {one.sampling}, {one.labels}")
             for name, one in profile.datasets.items()

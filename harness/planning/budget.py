@@ -62,7 +62,7 @@ def within_lines(
 ) -> list[str]:
     """Which tables fit into so many hours, what the others would come to beside them, and, where that is not known,
     what is lacking, as text."""
-    said = [f"within {hours:g} {unit}: {len(taken)} of {plural(len(taken) + len(left), 'table')}, cheapest first"]
+    said = [f"within {hours:,.10g} {unit}: {len(taken)} of {plural(len(taken) + len(left), 'table')}, cheapest first"]
     rows = [replace(cost, what=name) for name, cost in taken]
     said += table(rows, "projected, with those above", unit) if taken else []
     for name, cost in left.items():

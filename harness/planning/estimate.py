@@ -12,7 +12,7 @@ from dataclasses import replace
 from harness.planning.lanes import lanes
 from harness.planning.plan import Plan
 from harness.planning.planner import Planner
-from harness.planning.projected import Cost, Estimate, add
+from harness.planning.projected import KINDS, Cost, Estimate, add
 from harness.planning.rates import KnownRates
 from harness.planning.text import duration, plural
 from jobs import cost
@@ -24,14 +24,21 @@ def estimate(plan: Plan, planner: Planner, records: Iterable[Record]) -> Estimat
     """Project what `plan` takes, from `records` where they are of the same model, precision and device."""
     estimator = Estimator(planner, KnownRates(planner.profile, records))
     costs = [estimator.cost(job, plan.tasks[job.id]) for job in plan.jobs]
+    of_kind = {kind: [one for one in costs if one.kind == kind] for kind in dict.fromkeys(one.kind for one in costs)}
+    if planner.profile.launch.executor == "slurm":
+        together = sum(plan.tasks.values())
+        most = planner.profile.launch.parallel or together
+        estimator.notes[f"time is as if the cluster ran {min(most, together):,} of {together:,} tasks at a time"] = None
     return Estimate(
         costs,
         estimator.total("all", costs),
         estimator.unit,
-        sources=[*estimator.sources, *estimator.rates.sources],
+        # Those that rest on another model first, as more than some are not shown.
+        sources=sorted([*estimator.sources, *estimator.rates.sources], key=lambda text: "another model" not in text),
         missing=planner.missing,
         unknown=[*estimator.unknown, *estimator.rates.unknown],
         notes=list(estimator.notes),
+        by_kind=[estimator.total(plural(len(some), KINDS[kind]), some) for kind, some in of_kind.items()],
     )
 
 

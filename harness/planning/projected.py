@@ -10,11 +10,11 @@ SHOWN = 20
 """More jobs than this are shown by kind; more sources than this are not all shown."""
 WIDTH = 98
 KINDS = {
-    "count": "counts of GFLOPs",
-    "evaluate": "evaluations",
-    "measure": "timings",
-    "train": "trainings",
-    "visualize": "figures",
+    "count": "count of GFLOPs",
+    "evaluate": "evaluation",
+    "measure": "timing",
+    "train": "training",
+    "visualize": "drawing of figures",
 }
 
 
@@ -54,6 +54,8 @@ class Estimate:
     unknown: list[str]
     """What is not known, and how to say it."""
     notes: list[str]
+    by_kind: list[Cost]
+    """Of the jobs of each kind together."""
 
 
 def add(what: str, costs: Sequence[Cost]) -> Cost:
@@ -73,9 +75,7 @@ def lines(estimate: Estimate) -> list[str]:
     if not costs:
         return []
     if len(costs) > SHOWN:
-        kinds = dict.fromkeys(one.kind for one in costs)
-        by_kind = {kind: [one for one in costs if one.kind == kind] for kind in kinds}
-        costs = [add(f"{len(some):,} {KINDS[kind]}", some) for kind, some in by_kind.items()]
+        costs = estimate.by_kind
     left_out = "without queueing, start-up, and what is done again after a stop; jobs that have begun count whole"
     said = [*table([*costs, estimate.total], "projected", estimate.unit), left_out]
     titles = {"from": estimate.sources, "not here": estimate.missing, "not known": estimate.unknown}

@@ -96,7 +96,7 @@ class KnownRates:
             self.sources[f"{model} {reduction}{training}: {rate}, {found.source}"] = None
             return found
         lacking, otherwise = f"{model}{training}", f"measure {METRICS[kind]}, or give rates.{kind}.{model}"
-        if places:
+        if places or (not self._flops(model, reduction) and self._given(kind)):
             lacking = f"{model} {reduction}{training}"
             otherwise = f"its FLOPs show only when it runs; measure gflops or {METRICS[kind]}"
         self.unknown[f"no rate for {lacking}: {otherwise}"] = None
@@ -115,13 +115,16 @@ class KnownRates:
         """From the rate that the profile gives of another model, nearest in FLOPs; one that was measured is of a small
         model as a rule, or of a machine of its own."""
         wanted = self._flops(model, reduction)
-        given = [place for place in self._known if place[:2] == ("given", kind)]
-        bases = [(flops, place, base) for place in given for flops, base in self._bases(place, str(place[2]))]
+        given = [(place, self._bases(place, str(place[2]))) for place in self._given(kind)]
+        bases = [(flops, place, base) for place, found in given for flops, base in found]
         if not wanted or not bases:
             return None
         flops, place, base = min(bases, key=lambda one: abs(math.log(one[0] / wanted)))
         other = f"another model, {place[2]} {base}"
         return self._known[place][base].scaled(flops, wanted, other)
+
+    def _given(self, kind: str) -> list[Place]:
+        return [place for place in self._known if place[:2] == ("given", kind)]
 
     def _bases_of(self, place: Place, model: str) -> list[tuple[float, str]]:
         """FLOPs and names of the reductions that are known in `place`, ascending."""

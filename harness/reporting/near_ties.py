@@ -20,4 +20,5 @@ def near_ties(records: Iterable[Record]) -> list[str]:
     if not found:
         return []
     why = "tokens by scores that are nearly equal, which other threads, batch sizes and kernels order otherwise"
-    return [f"{' and '.join(sorted(found))} merge {why}: {MEASURED}"]
+    merge = "merges" if len(found) == 1 else "merge"
+    return [f"{' and '.join(sorted(found))} {merge} {why}: {MEASURED}"]

@@ -48,7 +48,8 @@ def _told(metric: str, model: str, group: _Group) -> list[str]:
             fast, slow = (record, group.base) if METRICS[metric].unit in FASTER else (group.base, record)
             low, high = ratio_interval(samples_of(fast), samples_of(slow))
             said.append(f"{place} {fast.value / slow.value:.2f} ({low:.2f} to {high:.2f})")
-    how = "times as fast as r = 0, with 95 % bootstrap intervals of the ratio of medians"
+    how = "times as fast as r = 0, with 95 % bootstrap intervals of the ratio of medians (of these samples: another run"
+    how += " may differ by more)"
     return [f"{metric} of {model}, {how}: {'; '.join(said)}"] if said else []
 
 

@@ -197,6 +197,11 @@ def _check_plugin(method: type[Reduction]) -> None:
         raise Misuse(f"{name!r} is the name of the reduction in {file_of(known)}; give one of them another `name`")
     if not re.fullmatch("[A-Za-z][A-Za-z0-9_-]*", name):
         raise Misuse(f"{name!r} cannot be the name of a reduction: letters, digits, - and _, a letter first")
+    keep, choose = getattr(method, "keep", None), method.choose
+    if choose is Reduction.choose:
+        raise Misuse(f"{method.__name__} must define choose(seen), which tokens stay")
+    if keep and keep.__qualname__ == "Staged.keep" and choose.__qualname__ == "Staged.choose":
+        raise Misuse(f"{method.__name__} must define keep(tokens, keys, stage), which tokens stay")
     for base in reversed(method.__mro__[1:]):
         for attribute, ours in vars(base).items():
             function = getattr(method, attribute, None)

@@ -64,8 +64,11 @@ def _measured(entry: Entry, wide: bool, letters: dict[str, str]) -> str:
 
 def _footnotes(entries: Sequence[Entry], letters: dict[str, str]) -> list[str]:
     notes = [f"{letter} partial: {coverage}" for coverage, letter in letters.items()]
-    said = dict.fromkeys((entry.row, entry.inferred) for entry in entries if entry.inferred)
-    notes += [f"† {row}: inferred, {text}" for row, text in said]
+    said: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        if entry.inferred:
+            said.setdefault(entry.inferred, {})[entry.row] = None
+    notes += [f"† {'; '.join(rows)}: inferred, {text}" for text, rows in said.items()]
     if any(entry.status == "projected" for entry in entries):
         notes.append("~ projected, not measured")
     for flag in dict.fromkeys(flag for entry in entries for flag in entry.flags):

@@ -166,7 +166,7 @@ def _of_change(start: Record, record: Record) -> tuple[float, float] | None:
         low, high = change_between(start, record).interval
     except ValueError:
         return None
-    low, high = start.value + low, start.value + high
+    low, high = max(start.value + low, 0.0), min(start.value + high, 100.0)
     return (low, high) if low <= record.value <= high else None
 
 

@@ -79,7 +79,7 @@ def test_a_table_of_which_not_all_is_known_does_not_fit(tmp_path: Path) -> None:
     taken, left = tables.within(1e6)
     assert [name for name, _ in taken] == ["known"]
     said = within_lines(taken, left, 1e6, "core-hours")
-    assert said[0] == "within 1e+06 core-hours: 1 of 2 tables, cheapest first"
+    assert said[0] == "within 1,000,000 core-hours: 1 of 2 tables, cheapest first"
     assert said[-1] == "left out: unknown, how much it takes is not known"
 
 

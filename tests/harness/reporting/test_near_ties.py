@@ -14,7 +14,7 @@ def test_methods_that_order_near_ties_are_named_once(tmp_path: Path) -> None:
 
     assert of("sta:r=12") == of("rlt:tau=0.1") == of("vidtldr:r=100") == of("tome:r=16", "clips_per_s") == []
     (line,) = of("tome:r=16")
-    assert line.startswith("tome merge tokens by scores that are nearly equal, which other threads, batch sizes and ")
+    assert line.startswith("tome merges tokens by scores that are nearly equal, which other threads, batch sizes and ")
     both = [
         put_record(tmp_path, Cell("vit_demo", one, "motion", "1x1", "top5")) for one in ("tome:r=8", "pitome:ratio=0.9")
     ]

@@ -36,7 +36,8 @@ def test_a_line_says_how_many_times_as_fast(tmp_path: Path) -> None:
     fast = timing(tmp_path, "sta:r=12", [150.0, 151.0, 149.0, 150.5, 149.5])
     (line,) = speed_notes([("r=0", base), ("STA", fast)])
     found = re.fullmatch(
-        r"clips_per_s of vit_demo, times as fast as r = 0, with 95 % bootstrap intervals of the ratio of medians: "
+        r"clips_per_s of vit_demo, times as fast as r = 0, with 95 % bootstrap intervals of the ratio of medians "
+        r"\(of these samples: another run may differ by more\): "
         r"STA 1\.50 \((1\.\d\d) to (1\.\d\d)\)",
         line,
     )

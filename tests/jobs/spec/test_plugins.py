@@ -159,6 +159,7 @@ def test_what_an_installed_package_registers(tmp_path: Path, monkeypatch: pytest
         ("sta", HEAD + KEEP, "line 6: 'sta' is the name of a built-in reduction; give the file, or `name`, another"),
         ("mine", HEAD.replace("stage)", "stage, more)") + KEEP, "line 11: keep must take (self, tokens, keys, stage)"),
         ("mine", HEAD.replace("tokens, keys, stage", "tokens") + KEEP, "line 11: keep must take (self, tokens, keys, "),
+        ("mine", HEAD.replace("def keep", "def keeps") + KEEP, "line 6: Mine must define keep(tokens, keys, stage), "),
         (
             "mine",
             "from models.reduction import register\n\nregister(3)\n",
