@@ -35,6 +35,7 @@ class VideoModel(nn.Module):
         self.num_classes = num_classes
         self.drop_path = 0.0
         self.activation_checkpointing = False
+        self._compiled: dict[Any, Callable[..., Any]] | None = None
         self._checked: list[Reduction] = []
         """Those that have run, so that the values of what a user's decides are not looked at again."""
         self.set_reduction("none")
@@ -151,10 +152,18 @@ class VideoModel(nn.Module):
 
     def run(self, layers: Callable[..., Any], *given: Any) -> Any:
         """Call a block, whose activations may be recomputed in the backward pass."""
+        if self._compiled is not None:
+            if layers not in self._compiled:
+                self._compiled[layers] = torch.compile(layers, dynamic=True)
+            layers = self._compiled[layers]
         if self.training and self.activation_checkpointing:
             # No random numbers are drawn in a block, so none need be drawn again.
             return checkpoint(layers, *given, use_reentrant=False, preserve_rng_state=False)
         return layers(*given)
+
+    def compile_blocks(self) -> None:
+        """Have each block go through torch.compile, which makes code once for all of them and any number of tokens."""
+        self._compiled = {}
 
     def factors(self, x: Tensor, branches: Tensor | None) -> Sequence[Tensor | None]:
         """What each block multiplies its branches by, (B, 2): 0, or what keeps their expected value; None: nothing."""

@@ -13,6 +13,7 @@ from jobs.spec import jobs
 from jobs.spec.blocks import split
 from jobs.spec.cells import Cell, by_content, check_content, check_short_clips, check_views, job_kind, stride_of
 from jobs.spec.jobs import Checkpoint, Count, Evaluate, Job, Measure, Train, Visualize
+from jobs.spec.kernels import Kernels
 from jobs.spec.sources import NO_WEIGHTS, edition_of
 from models.catalog import architecture
 from models.weights_files import weights_files
@@ -70,6 +71,7 @@ class Planner:
             decoders=evaluate.decoders,
             decode_timeout_s=evaluate.decode_timeout_s,
             tolerance=evaluate.tolerance,
+            kernels=Kernels(measure.compile, measure.attention),
         )
 
     def _weights_that_count(self, cell: Cell) -> Checkpoint:
@@ -103,6 +105,7 @@ class Planner:
             decode_timeout_s=evaluate.decode_timeout_s,
             tolerance=evaluate.tolerance,
             threads=self._threads(evaluate.decoders),
+            kernels=Kernels(evaluate.compile, evaluate.attention),
         )
 
     def _train(self, cells: tuple[Cell, ...], seed: int | None) -> Train:

@@ -10,8 +10,7 @@ from typing import Any
 from harness.profiles import SCRATCH, Dataset, Profile, resolve, shown_video
 from jobs.spec.cells import Cell, by_content, code_of, is_known, job_kind, stride_of
 from jobs.spec.identity import inputs
-from jobs.spec.jobs import shown_videos
-from jobs.spec.sources import Checkpoint, edition_of
+from jobs.spec.sources import Checkpoint, edition_of, shown_videos
 from results.digests import content_sha256
 from results.metrics import METRICS
 from results.records import Record, setting
@@ -121,10 +120,13 @@ class Present:
         if METRICS[cell.metric].job == "measure":
             batch = 1 if cell.metric == "latency_ms" else profile.measure.batch_size
             found |= {"precision": profile.measure.precision, "batch_size": batch}
+            found |= {"compile": profile.measure.compile, "attention": profile.measure.attention}
             if by_content(cell.metric, cell.reduction) and key in profile.checkpoints:
                 found["checkpoint.sha256"] = self._weights(profile.checkpoints[key])
         else:
             found["precision"] = profile.evaluate.precision
+            if cell.metric != "tokens_kept":
+                found |= {"compile": profile.evaluate.compile, "attention": profile.evaluate.attention}
             if key in profile.checkpoints:
                 found["checkpoint.sha256"] = self._weights(profile.checkpoints[key])
         video = shown_video(profile) if cell.metric == "tokens_kept" else ""

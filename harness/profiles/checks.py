@@ -7,6 +7,7 @@ from typing import Any
 from harness.profiles.sections import Profile, Rates, Train
 from jobs.spec.cells import canonical
 from jobs.spec.jobs import PRECISIONS
+from jobs.spec.kernels import ATTENTION
 from jobs.spec.recipe import RANDAUGMENT, accumulation
 from jobs.spec.sampling import DATASETS
 
@@ -15,6 +16,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "launch.gpu_flag": ("gpus-per-node", "gres"),
     "evaluate.precision": PRECISIONS,
     "measure.precision": PRECISIONS,
+    "evaluate.attention": ATTENTION,
+    "measure.attention": ATTENTION,
     "measure.counter": ("meta", "fvcore"),
     "train.precision": PRECISIONS,
     "train.zero_stage": (0, 1, 2, 3),

@@ -65,6 +65,10 @@ class Evaluate:
 
     precision: str = "fp32"
     """fp32, fp16 or bf16 (mixed precision)."""
+    compile: bool = False
+    """Whether the model's blocks go through torch.compile, for any number of tokens."""
+    attention: str = "auto"
+    """The kernel of attention: auto (torch chooses), flash, efficient, cudnn or math."""
     batch_size: int = 32
     """Clips in a forward pass."""
     block: int = 16
@@ -83,6 +87,10 @@ class Measure:
 
     precision: str = "fp16"
     """fp32, fp16 or bf16 (mixed precision)."""
+    compile: bool = False
+    """Whether the model's blocks go through torch.compile, for any number of tokens."""
+    attention: str = "auto"
+    """The kernel of attention: auto (torch chooses), flash, efficient, cudnn or math."""
     batch_size: int = 32
     """Clips in a forward pass."""
     samples: int = 30

@@ -47,12 +47,15 @@ def ready_model(
     checkpoint: str = "",
     stride: int | None = None,
     precision: str = "fp32",
+    compiled: bool = False,
 ) -> VideoModel:
     """The model on `device`, for inference in `precision`, with the weights in `checkpoint` if one is given; `stride`
-    is as in `load_checkpoint`."""
+    is as in `load_checkpoint`. compiled: whether its blocks go through torch.compile."""
     model = create_model(name, num_classes=num_classes)
     if checkpoint:
         load_checkpoint(model, checkpoint, stride)
+    if compiled:
+        model.compile_blocks()
     return converted(model.eval().to(device), precision)
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from jobs.spec.kernels import TORCHS
 from results.metrics import of_kind
 
 PLACES = ("path", "labels", "classes", "root", "size", "modified_ns", "weights_stride")
@@ -20,6 +21,8 @@ SOURCES = ("checkpoint", "start", "dataset")
 def inputs(settings: Mapping[str, Any], metric: str) -> dict[str, Any]:
     """`settings` of a record of `metric`, or of the job that makes it, without what does not decide the value."""
     found = {name: value for name, value in settings.items() if name != "device"}
+    if "attention" in found:  # records of before do not name the kernels that torch chooses
+        found = {name: value for name, value in found.items() if vars(TORCHS).get(name, ...) != value}
     if metric in of_kind("accuracy", "cost", "content"):
         found.pop("batch_size", None)
     if found.get("video_sha256"):

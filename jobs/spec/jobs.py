@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 from jobs.spec.cells import Cell, code_of
 from jobs.spec.identity import digest, identity, inputs
+from jobs.spec.kernels import TORCHS, Kernels
 from jobs.spec.recipe import Recipe
-from jobs.spec.sources import NO_WEIGHTS
+from jobs.spec.sources import NO_WEIGHTS, shown_videos
 from jobs.spec.sources import Checkpoint as Checkpoint
 from jobs.spec.sources import Dataset as Dataset
 
@@ -20,9 +21,9 @@ PRECISIONS = ("fp32", "fp16", "bf16")
 END_TO_END = "clips_per_s_e2e"
 """The timing in which reading and decoding count."""
 MOST_CLIPS = 512
-"""Real clips that a timing takes forward, unless a batch is larger; it then begins anew with the first."""
-WARM_UP_MIN, WARM_UP_MAX = 10, 50
-"""Warm-up iterations of a timing: at least, and at most (the reference code's number)."""
+"""Real clips that a timing takes forward, unless a batch is larger; it then begins anew."""
+WARM_UP_MIN, WARM_UP_MAX = 10, 50  # the reference code's is 50
+"""Warm-up iterations of a timing."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Evaluate(Job):
     """Share of unreadable videos above which the job fails."""
     threads: int
     """CPU threads a task."""
+    kernels: Kernels = TORCHS
 
     def settings(self, cell: Cell) -> dict[str, Any]:
         return {
@@ -80,6 +82,7 @@ class Evaluate(Job):
             "dataset": asdict(self.dataset),
             "precision": self.precision,
             "limit": self.limit,
+            **self.kernels.settings(),
         }
 
     def requests(self) -> dict[str, tuple[str, ...]]:
@@ -128,6 +131,7 @@ class Measure(Job):
     decoders: int = 1
     decode_timeout_s: float = 60.0
     tolerance: float = 0.0
+    kernels: Kernels = TORCHS
 
     def settings(self, cell: Cell) -> dict[str, Any]:
         settings: dict[str, Any] = {
@@ -137,6 +141,7 @@ class Measure(Job):
             "samples": self.samples,
             "threads": self.threads,
             "gpus": self.gpus,
+            **self.kernels.settings(),
         }
         if self.dataset:
             settings |= {"dataset": asdict(self.dataset)}
@@ -166,11 +171,10 @@ class Measure(Job):
 
     def evaluation(self) -> Evaluate:
         """What an end-to-end measurement times, and whose clips one takes whose content counts: an evaluation."""
-        cell = self.cells[0]
         assert self.dataset
         return Evaluate(
-            cells=(cell,),
-            model=cell.model,
+            cells=self.cells[:1],
+            model=self.cells[0].model,
             checkpoint=self.checkpoint,
             dataset=self.dataset,
             precision=self.precision,
@@ -181,6 +185,7 @@ class Measure(Job):
             decode_timeout_s=self.decode_timeout_s,
             tolerance=self.tolerance,
             threads=self.threads,
+            kernels=self.kernels,
         )
 
 
@@ -293,8 +298,3 @@ class Visualize(Job):
             "videos": shown_videos(self.video, self.videos),
             "video_sha256": self.video_sha256,
         }
-
-
-def shown_videos(video: str, videos: int) -> str:
-    """Which videos a figure shows, as its record says it."""
-    return video or f"{videos} of its label file"

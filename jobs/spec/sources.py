@@ -75,3 +75,8 @@ def edition_of(labels: Path) -> str:
         return ""
     except (OSError, ValueError):
         return f"of an edition that cannot be read from {path.name}"
+
+
+def shown_videos(video: str, videos: int) -> str:
+    """Which videos a figure shows, as its record says it."""
+    return video or f"{videos} of its label file"

@@ -5,9 +5,14 @@ from typing import Any
 
 from jobs.spec.cells import Cell
 from jobs.spec.jobs import Checkpoint, Count, Dataset, Evaluate, Job, Measure, Train, Visualize
+from jobs.spec.kernels import Kernels
 from jobs.spec.recipe import Recipe
 
 KINDS: dict[str, type[Job]] = {job.kind: job for job in (Evaluate, Count, Measure, Train, Visualize)}
+
+
+PARTS = {"checkpoint": Checkpoint, "start": Checkpoint, "dataset": Dataset, "recipe": Recipe, "kernels": Kernels}
+"""Fields that are data of their own."""
 
 
 def to_dict(job: Job) -> dict[str, Any]:
@@ -24,7 +29,7 @@ def from_dict(data: dict[str, Any]) -> Job:
     try:
         job = KINDS[data.pop("kind")]
         data["cells"] = tuple(Cell(**cell) for cell in data["cells"])
-        for name, part in (("checkpoint", Checkpoint), ("start", Checkpoint), ("dataset", Dataset), ("recipe", Recipe)):
+        for name, part in PARTS.items():
             if data.get(name):
                 data[name] = part(**data[name])
         if data.get("evaluate"):

@@ -22,6 +22,7 @@ from jobs.data.requests import Video
 from jobs.data.tolerance import TooManyUnreadable, check_tolerance
 from jobs.data.views import View
 from jobs.node.device import autocast, normalise, pick_device, ready_model, to_device
+from jobs.node.kernels import chosen
 from jobs.node.task import Task
 from jobs.spec.blocks import share, split
 from jobs.spec.cells import Cell
@@ -94,7 +95,8 @@ class Scorer:
         torch.set_num_threads(job.threads)
         dataset = job.dataset
         weights, stride = job.checkpoint.path, dataset.trained_stride
-        self.model = ready_model(job.model, dataset.num_classes, self.device, weights, stride, job.precision)
+        about = job.precision, job.kernels.compile
+        self.model = ready_model(job.model, dataset.num_classes, self.device, weights, stride, *about)
         self.per_clip: dict[str, set[str]] = {reduction: set() for reduction in self.requests}
         """By reduction the metrics that are measured of each clip beside its scores."""
         for cell in job.cells:
@@ -171,7 +173,7 @@ class Scorer:
                 cut(frames[index], videos[index], view, side)
                 for index, view in clips[start : start + self.job.batch_size]
             ]
-            with autocast(self.job.precision, self.device):
+            with chosen(self.job.kernels), autocast(self.job.precision, self.device):
                 taken = normalise(torch.stack(batch), self.model.arch)
                 logits, observed = forward_observed(self.model, taken, reductions, self.per_clip, check=not start)
             for number in range(len(reductions)):

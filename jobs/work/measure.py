@@ -16,6 +16,7 @@ from torch import Tensor
 from jobs.data.labels import read_labels
 from jobs.data.tolerance import check_tolerance
 from jobs.node.device import autocast, check_gpu, normalise, pick_device, ready_model
+from jobs.node.kernels import chosen
 from jobs.node.task import Task
 from jobs.spec.blocks import split
 from jobs.spec.cells import Cell
@@ -42,7 +43,8 @@ def run(job: Measure, task: Task) -> None:
     model_only = None if job.end_to_end else _Forward(job, task, skipped)
     for number, cell in enumerate(job.cells):
         started = task.now()
-        values, details = model_only.take(cell) if model_only else _end_to_end(job, cell, task, skipped)
+        with chosen(job.kernels):
+            values, details = model_only.take(cell) if model_only else _end_to_end(job, cell, task, skipped)
         median, iqr = spread(values)
         value = max(values) if cell.metric == "peak_memory_gib" else median
         if cell.metric in MEASURES:
@@ -77,7 +79,8 @@ class _Forward:
         device, arch = pick_device(), architecture(cell.model)
         classes = job.dataset.num_classes if job.dataset else arch.num_classes
         stride = job.dataset.trained_stride if job.dataset else None
-        self.model: VideoModel = ready_model(cell.model, classes, device, job.checkpoint.path, stride, job.precision)
+        about = job.precision, job.kernels.compile
+        self.model: VideoModel = ready_model(cell.model, classes, device, job.checkpoint.path, stride, *about)
         self.model.set_reduction(cell.reduction)
         self.device = device
         if job.dataset:

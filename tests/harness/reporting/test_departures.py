@@ -24,6 +24,10 @@ def settings_of(cell: Cell, planner: Planner) -> dict[str, Any]:
     return job.settings(cell) | {"batch_size": job.batch_size} if isinstance(job, Evaluate) else job.settings(cell)
 
 
+RUN = ("precision", "compile", "attention")
+"""How a model is run."""
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_expected_settings_are_those_that_the_planner_gives(tmp_path: Path, metric: str) -> None:
     planner = make_planner(tmp_path)
@@ -42,11 +46,11 @@ def test_the_expected_settings_are_those_that_the_planner_gives(tmp_path: Path, 
     videos = {f"dataset.{name}" for name in ("labels_sha256", "num_classes", "sampling", "stride")}
     names = {
         "gflops": {"counter"},
-        **{name: {"precision", "batch_size"} for name in ("clips_per_s", "latency_ms", "peak_memory_gib")},
-        "clips_per_s_e2e": {"precision", "batch_size", *videos},
+        **{name: {"batch_size", *RUN} for name in ("clips_per_s", "latency_ms", "peak_memory_gib")},
+        "clips_per_s_e2e": {"batch_size", *RUN, *videos},
         "tokens_kept": {"precision", "checkpoint.sha256", "videos", *videos},
     }
-    assert set(expected) == {"method"} | names.get(metric, {"precision", "checkpoint.sha256", *videos})
+    assert set(expected) == {"method"} | names.get(metric, {"checkpoint.sha256", *RUN, *videos})
 
 
 def test_expected_settings_without_the_profiles_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +58,7 @@ def test_expected_settings_without_the_profiles_variables(tmp_path: Path, monkey
     monkeypatch.delenv("K400", raising=False)
     cell = vars(Cell("vit_large", "none", "k400", "5x3", "top1"))
     present = Present(load_profile("v100"), tmp_path)
-    assert set(present.settings(cell)) == {"method", "precision"} | {
+    assert set(present.settings(cell)) == {"method", *RUN} | {
         f"dataset.{name}" for name in ("num_classes", "sampling", "stride")
     }
     weights = "$CHECKPOINTS/vit_large_k400.pth"
@@ -62,7 +66,7 @@ def test_expected_settings_without_the_profiles_variables(tmp_path: Path, monkey
         f"{weights} (the path {weights} needs $CHECKPOINTS, which is not set)",
         "$K400/val.txt (the path $K400/val.txt needs $K400, which is not set)",
     ]
-    assert set(present.settings(cell | {"dataset": "ucf"})) == {"method", "precision"}
+    assert set(present.settings(cell | {"dataset": "ucf"})) == {"method", *RUN}
 
 
 def test_of_two_records_the_one_under_this_profiles_settings_is_shown(
