@@ -50,10 +50,12 @@ def test_a_part_that_fails_is_reported_and_the_next_begins(tmp_path: Path, monke
 
 
 def test_golden_logits_that_are_not_those_fail_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.gpu.correctness.FP32", 0.0)
+    wrong = Result("Golden logits", ["case", ""], [["STA", "WRONG"], ["none", "right"]])
+    for name, found in (("_golden", wrong), ("_halves", Result("Halves", [])), ("_step", Result("A step", []))):
+        monkeypatch.setattr(f"benchmarks.gpu.correctness.{name}", lambda place, found=found: found)
     arguments = ["--device", "cpu", "--small", "--out", str(tmp_path), "--parts", "correctness"]
     assert gpu.main(arguments) == 1
-    assert "WRONG: STA, vit_small 0" in (tmp_path / "page.md").read_text()
+    assert "- WRONG: STA" in (tmp_path / "page.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_a_dry_run_shows_jobs_and_changes_nothing(tmp_path: Path, capsys: pytest
         (["table2", "--profile", "v100"], "needs $"),
         (
             ["table2", "--set", "evaluate.size=3"],
-            "unknown key 'evaluate.size'; valid keys there: precision, batch_size",
+            "unknown key 'evaluate.size'; valid keys there: precision, compile, ",
         ),
         (["table2", "--set", "evaluate.block=x"], "evaluate.block must be a whole number, not 'x'"),
         (["table2", "--limit", "0"], "argument --limit: '0' is not a whole number of at least 1"),

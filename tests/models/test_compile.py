@@ -9,7 +9,7 @@ from models.catalog import ARCHITECTURES, ViT
 SMALL = ViT.of(32, 3, 2, image=32, patch=8, frames=8, num_classes=5)
 
 
-REDUCTIONS = ["none", "sta:r=4", "uniform:r=4", "tome:r=5,prop=1", "vidtldr:r=9", "pitome:ratio=0.9"]
+REDUCTIONS = ["none", "sta:r=4", "tome:r=5,prop=1", "vidtldr:r=9"]
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)

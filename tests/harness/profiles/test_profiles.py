@@ -70,7 +70,7 @@ def test_the_last_of_several_settings_holds() -> None:
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("evaluate.batchsize=16", "unknown key 'evaluate.batchsize'; valid keys there: precision, batch_size"),
+        ("evaluate.batchsize=16", "unknown key 'evaluate.batchsize'; valid keys there: precision, compile, "),
         ("speed=1", "unknown key 'speed'; valid keys there: name, datasets"),
         ("evaluate.batch_size=many", "evaluate.batch_size must be a whole number, not 'many'"),
         ("evaluate.batch_size=1.5", "evaluate.batch_size must be a whole number, not 1.5"),
