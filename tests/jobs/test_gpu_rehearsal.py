@@ -10,7 +10,7 @@ import pytest
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu.place import Place, Result
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 
 def test_all_parts_run_and_the_page_is_complete(tmp_path: Path) -> None:
