@@ -87,7 +87,7 @@ def _time(reductions: list[str], rounds: int) -> None:
     fitted = [str(reduction_on(one, architecture(MODEL)).fit(architecture(MODEL), arch)[0]) for one in reductions]
     model = create_model(SMALL).eval()
     clips = torch.randn(8, 3, arch.frames, arch.image, arch.image)
-    seconds: dict[str, list[float]] = {"alone": [], "shared": []}
+    ratios = []
     for number in range(rounds + 1):
         began = time.perf_counter()
         alone = _alone(model, clips, fitted)
@@ -96,9 +96,7 @@ def _time(reductions: list[str], rounds: int) -> None:
         ended = time.perf_counter()
         assert all(torch.equal(one, other) for one, other in zip(alone, shared, strict=True))
         if number:  # the first round is the warm-up
-            seconds["alone"].append(middle - began)
-            seconds["shared"].append(ended - middle)
-    ratios = [shared / alone for shared, alone in zip(seconds["shared"], seconds["alone"], strict=True)]
+            ratios.append((ended - middle) / (middle - began))
     print(f"\n{SMALL}, the {len(fitted)} reductions scaled to it, the same bits both ways")
     print(f"multiply-adds of a clip, GFLOPs: {_costs(SMALL, fitted)}")
     spread = f"{min(ratios):.3f} to {max(ratios):.3f}"

@@ -59,10 +59,7 @@ def whole_number(text: str) -> int:
 
 def hours(text: str) -> float:
     """A number above 0; for argparse."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
+    number = _number(text)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a number of hours above 0")
     return number
@@ -70,13 +67,18 @@ def hours(text: str) -> float:
 
 def points(text: str) -> float:
     """A change of an accuracy in points, above 0 and at most 100; for argparse."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
+    number = _number(text)
     if not 0 < number <= 100:
         raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a number of points, as 0.1")
     return number
+
+
+def _number(text: str) -> float:
+    """0 where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 def stop(error: Exception) -> int:

@@ -119,13 +119,13 @@ def _dry_run(tables: list[Table], planner: Planner, runs: Path, options: argpars
     if len(tables) > 1 or options.budget is not None:
         estimator = Estimator(planner, KnownRates(planner.profile, records))
         apart = Tables({table.name: planned([table], planner) for table in tables}, estimator, not options.no_fuse)
-        by_table = apart.lines()
+        by_table = apart.lines() if len(tables) > 1 else []
         if options.budget is not None:
             fits, left = apart.within(options.budget)
             unknown = [*estimator.unknown, *estimator.rates.unknown]
             print("\n".join(within_lines(fits, left, options.budget, estimator.unit, unknown)) + "\n")
             tables = [table for table in tables if table.name in dict(fits)]
-    _show(planned(tables, planner), planner, runs, records, by_table if len(by_table) > 4 else [])
+    _show(planned(tables, planner), planner, runs, records, by_table)
 
 
 @code_held()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -32,11 +32,14 @@ class Event:
     sizes: list[Tensor | None]
     """Of each clip (M,), what the tokens weigh that were left; None where none was merged so far."""
     maps: dict[str, Tensor]
-    """The reduction's, (B, N) each."""
+    """The reduction's, (B, N) each; none where no observer looks at them."""
 
 
 class Observer:
     """What is told of a forward pass; a subclass looks at what it needs."""
+
+    maps: ClassVar[bool] = False
+    """Whether it looks at the reduction's maps, which are not made for those that do not."""
 
     def stage(self, event: Event) -> None:
         """A stage has run on some of the clips."""
@@ -74,11 +77,10 @@ class Stages:
 
     def decide(self, place: Place, block: int, tokens: Tokens, asked: Sequence[Asked] = ({},)) -> list[Choice | None]:
         """What the stage that is due there, if any, decides about each of the tokens' parts; None: all stay."""
-        parts = tokens.parts()
         if not self.acts(place, block):
-            return [None] * len(parts)
+            return [None] * tokens.count
         self.ran.append(block)
-        choices = []
+        parts, choices = tokens.parts(), []
         for number, (part, found) in enumerate(zip(parts, list(asked) * (len(parts) // len(asked)), strict=True)):
             clips = self.clips if len(parts) == 1 else self.clips[number : number + 1]
             with torch.no_grad(), full_precision(clips.device.type):
@@ -114,7 +116,8 @@ class Stages:
 
     def _report(self, seen: Seen, choice: Choice, found: Tokens, clip: int) -> None:
         with torch.no_grad(), full_precision(seen.tokens.device.type):
-            maps, left = self.reduction.maps(seen, choice), apply(found, choice)
+            wanted = any(one.maps for one in self.observers)
+            maps, left = self.reduction.maps(seen, choice) if wanted else {}, apply(found, choice)
         sizes = [size for part in left for size in (part.sizes if part.sizes is not None else [None] * len(part.x))]
         moved = moves(choice, seen.tokens.shape[1])
         event = Event(seen.stage, seen.block, clip, moved, sizes, maps)

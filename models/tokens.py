@@ -23,6 +23,11 @@ class Tokens:
     lengths: tuple[int, ...] | None = None
     """N of each clip where they are packed."""
 
+    @property
+    def count(self) -> int:
+        """How many parts there are."""
+        return 1 if self.lengths is None else len(self.lengths)
+
     def parts(self) -> "list[Tokens]":
         """The batch in pieces that are not packed: the whole, or its clips."""
         if self.lengths is None:

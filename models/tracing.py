@@ -51,6 +51,8 @@ class Stage:
 class Trace(Observer):
     """Follows the tokens of a forward pass of so many clips under `reduction` through a model of this architecture."""
 
+    maps = True
+
     def __init__(self, reduction: Reduction, arch: Architecture, clips: int) -> None:
         self.reduction, self.arch, self.clips = reduction, arch, clips
         self.events: list[Event] = []
@@ -61,10 +63,10 @@ class Trace(Observer):
     def held(self) -> Tensor:
         """(B, P) of each place the token left at the end that holds it, −1 where nothing is left of it; the places are
         those of a clip, and on a grid those of the last level's."""
-        stages = self.stages()
-        whole = self._whole(self.arch.depth)
-        same = stages and self.arch.level_of(stages[-1].block) == self.arch.level_of(self.arch.depth)
-        return stages[-1].after if same or (stages and not self.arch.on_grid) else whole
+        stages, last = self.stages(), self.arch.level_of(self.arch.depth)
+        if stages and self.arch.level_of(stages[-1].block) == last:
+            return stages[-1].after
+        return self._whole(self.arch.depth)
 
     def stages(self) -> list[Stage]:
         """What the stages did."""

@@ -18,6 +18,8 @@ class Trajectories(Trace):
     model pools, and one counts in each slot of which it holds a token.
     """
 
+    maps = False
+
     def __init__(self, reduction: Reduction, arch: Architecture, clips: int) -> None:
         super().__init__(reduction, arch, clips)
         self.sums: list[float] | None = None

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.forward import clips_that_repeat, square, timed_stages
-from benchmarks.gpu.place import DTYPES, Place, Result
+from benchmarks.forward import DTYPES, clips_that_repeat, square, timed_stages
+from benchmarks.gpu.place import Place, Result
 from jobs.node.device import autocast, converted
 from jobs.work.timing import peak_memory
 from models import count_flops, create_model
@@ -59,7 +59,7 @@ def _rows(place: Place, result: Result, model: VideoModel, name: str, precision:
 
         return call
 
-    costs = {one: _cost(model, one, repeating) for one in reductions}
+    costs = {one: _cost(model, one, repeating, precision) for one in reductions}
     times: dict[str, list[float]] = {one: [] for one in reductions}
     rounds = 3 if place.small else 10
     for number in range(rounds + 2):
@@ -90,9 +90,9 @@ def _rows(place: Place, result: Result, model: VideoModel, name: str, precision:
                 result.goal("100 - STA's own share in % of the forward pass", 100 - share, 97)
 
 
-def _cost(model: VideoModel, reduction: str, repeating: Tensor) -> int:
+def _cost(model: VideoModel, reduction: str, repeating: Tensor, precision: str) -> int:
     model.set_reduction(reduction)
-    with autocast("bf16", repeating.device) if repeating.device.type == "cpu" else autocast("fp16", repeating.device):
+    with autocast(precision, repeating.device):
         return count_flops(model, clip=repeating[:1] if model.reduction.by_content else None)
 
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from benchmarks.forward import synchronize
 
 
 @dataclass
@@ -29,17 +27,12 @@ class Place:
         """Seconds until then."""
         return self.until - time.monotonic()
 
-    def wait(self) -> None:
-        """Until all that was asked of the device is done."""
-        if self.device == "cuda":
-            torch.cuda.synchronize()
-
     def seconds(self, call: Callable[[], object]) -> float:
-        """Of one call, with everything that it asks of the device."""
-        self.wait()
+        """Wall time of one call, with everything that it asks of the device."""
+        synchronize(self.device)
         began = time.perf_counter()
         call()
-        self.wait()
+        synchronize(self.device)
         return time.perf_counter() - began
 
 

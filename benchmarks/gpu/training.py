@@ -4,7 +4,8 @@ from statistics import median
 
 import torch
 
-from benchmarks.gpu.place import DTYPES, Place, Result
+from benchmarks.forward import DTYPES
+from benchmarks.gpu.place import Place, Result
 from benchmarks.train_step import Step
 from models import count_flops, create_model
 

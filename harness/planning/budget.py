@@ -41,7 +41,7 @@ class Tables:
         left = dict.fromkeys(self.plans)
         while True:
             beside = {name: self.cost([*(one for one, _ in taken), name]) for name in left}
-            known = {name: one.hours for name, one in beside.items() if one.hours is not None and not one.more}
+            known = {name: one.hours or 0.0 for name, one in beside.items() if one.known}
             name = min(known, key=lambda one: known[one], default="")
             if not name or known[name] > hours:
                 return taken, beside
@@ -66,9 +66,8 @@ def within_lines(
     rows = [replace(cost, what=name) for name, cost in taken]
     said += table(rows, "projected, with those above", unit) if taken else []
     for name, cost in left.items():
-        known = cost.hours is not None and not cost.more
-        what = f"with it ~{significant(cost.hours or 0)}" if known else "how much it takes is not known"
+        what = f"with it ~{significant(cost.hours or 0)}" if cost.known else "how much it takes is not known"
         said.append(f"left out: {name}, {what}")
-    if any(cost.hours is None or cost.more for cost in left.values()):
+    if not all(cost.known for cost in left.values()):
         said += [f"not known: {text}" for text in unknown]
     return said

@@ -37,6 +37,11 @@ class Cost:
     more: tuple[str, ...] = ()
     """Which of the fields are but a part, as the rest is not known."""
 
+    @property
+    def known(self) -> bool:
+        """Whether all of it is."""
+        return self.hours is not None and not self.more
+
 
 @dataclass(frozen=True)
 class Estimate:

@@ -104,10 +104,15 @@ def on_page(tables: Iterable[Table], profile: Profile, best: Mapping[CellKey, Re
     found = []
     for table in tables:
         if verdicts := judged(table, profile, best):
-            counts = Counter(one.verdict for one in verdicts)
             rows = [(one.verdict, texts) for one, texts in zip(verdicts, lines_of(verdicts), strict=True)]
-            found.append(Judged(table.title, {word: counts[word] for word in VERDICTS}, rows))
+            found.append(Judged(table.title, _counts(verdicts), rows))
     return found
+
+
+def _counts(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """How many there are of each kind, in the order of VERDICTS."""
+    counts = Counter(one.verdict for one in verdicts)
+    return {word: counts[word] for word in VERDICTS}
 
 
 def lines_of(verdicts: Iterable[Verdict]) -> list[list[str]]:
@@ -125,6 +130,5 @@ def lines_of(verdicts: Iterable[Verdict]) -> list[list[str]]:
 
 def summary(verdicts: Sequence[Verdict]) -> str:
     """How many printed numbers there are of each verdict, in one line."""
-    counts = Counter(one.verdict for one in verdicts)
-    said = ", ".join(f"{verdict} {counts[verdict]}" for verdict in VERDICTS if counts[verdict])
+    said = ", ".join(f"{verdict} {count}" for verdict, count in _counts(verdicts).items() if count)
     return f"of {len(verdicts)} printed numbers: {said or 'none'}"
