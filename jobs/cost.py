@@ -57,7 +57,8 @@ def scores_bytes(job: Evaluate, videos: int) -> int:
                 video += ARRAY_BYTES + 2 * (name + len(f"||{metric}")) + 8 * views[reduction]
     summary = 4 * (digits + 2)  # its number, in the four bytes a character of NumPy's text
     block = ARRAY_BYTES + 4 * len(
-        '{"videos": [], "skipped": {}, "decodes": 16, "forwards": 4224, "seconds": 12.345678, "decoders": {"PyAV": 16}}'
+        '{"videos": [], "skipped": {}, "decodes": 16, "forwards": 4224, "seconds": 12.345678, '
+        '"decoders": {"PyAV": 16}, "attention": ["_scaled_dot_product_flash_attention"]}'
     )
     return videos * (video + summary) + len(split(videos, job.block)) * block
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -49,12 +51,8 @@ class Attention(nn.Module):
         if context.lengths is None:
             mixed, asked = _mix(q, k, v, context.bias, context.asks)
             found = [asked]
-        else:  # Clips of different lengths: the tokens of each look at their own only.
-            lengths = context.lengths
-            biases = [None] * len(lengths) if context.bias is None else context.bias.split(lengths, 3)
-            clips = zip(q.split(lengths, 2), k.split(lengths, 2), v.split(lengths, 2), biases, strict=True)
-            pairs = [_mix(*clip, context.asks) for clip in clips]
-            mixed, found = torch.cat([pair[0] for pair in pairs], 2), [pair[1] for pair in pairs]
+        else:
+            mixed, found = _mix_packed(q, k, v, context, context.lengths)
         return self.proj(mixed.transpose(1, 2).flatten(2)), found
 
 
@@ -101,7 +99,7 @@ class Block(nn.Module):
 
 def _mix(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, asks: Sequence[str]) -> tuple[Tensor, Asked]:
     """Attention of (B, heads, N, D) tensors; explicit only where its matrix is asked for."""
-    asked = {name: one for name, one in (("queries", q), ("keys", k), ("values", v)) if name in asks}
+    asked = _asked(q, k, v, asks)
     if "attention" not in asks:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=None if bias is None else bias.to(q.dtype)), asked
     dtype = torch.promote_types(q.dtype, torch.float32)
@@ -110,3 +108,45 @@ def _mix(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, asks: Sequence[st
     asked["attention"] = plain.detach().mean(1, keepdim=True)
     weights = plain if bias is None else (logits + bias).softmax(dim=-1, dtype=dtype)
     return weights.to(v.dtype) @ v, asked
+
+
+def _mix_packed(
+    q: Tensor, k: Tensor, v: Tensor, context: Context, lengths: tuple[int, ...]
+) -> tuple[Tensor, list[Asked]]:
+    """Attention of clips of different lengths in one sequence: the tokens of each look at their own only."""
+    clips = list(zip(q.split(lengths, 2), k.split(lengths, 2), v.split(lengths, 2), strict=True))
+    if by_one_kernel(q, context):
+        return mix_in_one(q, k, v, lengths), [_asked(*clip, context.asks) for clip in clips]
+    biases = [None] * len(lengths) if context.bias is None else context.bias.split(lengths, 3)
+    pairs = [_mix(*clip, bias, context.asks) for clip, bias in zip(clips, biases, strict=True)]
+    return torch.cat([pair[0] for pair in pairs], 2), [pair[1] for pair in pairs]
+
+
+def by_one_kernel(q: Tensor, context: Context) -> bool:
+    """Whether a kernel takes clips of different lengths at a time: torch has such kernels for GPUs, without biases."""
+    return q.is_cuda and context.bias is None and "attention" not in context.asks
+
+
+def mix_in_one(q: Tensor, k: Tensor, v: Tensor, lengths: tuple[int, ...]) -> Tensor:
+    """Attention of packed clips (1, heads, ΣN, D) by one kernel, which torch chooses as for clips of one length."""
+    offsets = _offsets(lengths, q.device)
+
+    def nested(x: Tensor) -> Tensor:
+        rows = x[0].transpose(0, 1).contiguous()
+        shortest, longest = min(lengths), max(lengths)  # else the host would wait to read them
+        jagged = torch.nested.nested_tensor_from_jagged(rows, offsets, min_seqlen=shortest, max_seqlen=longest)
+        return jagged.transpose(1, 2)
+
+    mixed = F.scaled_dot_product_attention(nested(q), nested(k), nested(v))
+    return mixed.transpose(1, 2).values().transpose(0, 1)[None]
+
+
+@lru_cache(maxsize=4)
+def _offsets(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+    """Where each clip begins, and the last ends; made once for the blocks of a forward pass."""
+    with torch.inference_mode(False):
+        return torch.tensor([0, *accumulate(lengths)]).to(device, non_blocking=True)
+
+
+def _asked(q: Tensor, k: Tensor, v: Tensor, asks: Sequence[str]) -> Asked:
+    return {name: one for name, one in (("queries", q), ("keys", k), ("values", v)) if name in asks}

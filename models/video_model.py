@@ -150,9 +150,10 @@ class VideoModel(nn.Module):
             self.reduction = own
         return logits
 
-    def run(self, layers: Callable[..., Any], *given: Any) -> Any:
-        """Call a block, whose activations may be recomputed in the backward pass."""
-        if self._compiled is not None:
+    def run(self, layers: Callable[..., Any], *given: Any, packed: bool = False) -> Any:
+        """Call a block, whose activations may be recomputed in the backward pass. packed: its clips are of different
+        lengths, and new ones in each batch, for which compiled code would be made anew."""
+        if self._compiled is not None and not packed:
             if layers not in self._compiled:
                 self._compiled[layers] = torch.compile(layers, dynamic=True)
             layers = self._compiled[layers]

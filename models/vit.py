@@ -103,10 +103,11 @@ class VisionTransformer(VideoModel):
         bias = tokens.log_sizes() if passes[0].reduction.proportional else None
         asks = tuple(dict.fromkeys(name for one in passes for name in one.asks(number)))
         context = Context(asks, bias, tokens.lengths)
+        run = partial(self.run, packed=tokens.lengths is not None)
         if passes[0].acts("between", number):
-            x, asked = self.run(block.attend, tokens.x, context, tokens.spread(of_attention))
+            x, asked = run(block.attend, tokens.x, context, tokens.spread(of_attention))
             return forks(passes, "between", number, tokens.with_x(x), asked)
-        x, asked = self.run(block, tokens.x, context, tokens.spread(of_attention), tokens.spread(of_mlp))
+        x, asked = run(block, tokens.x, context, tokens.spread(of_attention), tokens.spread(of_mlp))
         return forks(passes, "after", number, tokens.with_x(x), asked)
 
 

@@ -1,8 +1,10 @@
 """The device a job runs on, and how a model is made ready for it."""
 
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,6 +75,28 @@ def to_device(values: np.ndarray, device: torch.device) -> Tensor:
     """An array on `device`; to a GPU by pinned memory, so that nobody waits for what runs there."""
     tensor = torch.from_numpy(values)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+class Copies(dict[int, Tensor]):
+    """Arrays on a device by number, each copied when it is first asked for, on a stream of its own: a copy runs beside
+    what was asked of the device before it. To be kept until that is done."""
+
+    def __init__(self, arrays: Mapping[int, np.ndarray], device: torch.device) -> None:
+        super().__init__()
+        self._arrays, self._device = arrays, device
+
+    def __missing__(self, number: int) -> Tensor:
+        streams, copying = torch.get_device_module(self._device), _copying(self._device)
+        with streams.stream(copying):
+            self[number] = to_device(self._arrays[number], self._device)
+        streams.current_stream().wait_stream(copying)
+        return self[number]
+
+
+@lru_cache(maxsize=1)
+def _copying(device: torch.device) -> Any:
+    """The stream of copies; one, as memory is not shared between streams."""
+    return torch.get_device_module(device).Stream()
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

@@ -20,7 +20,7 @@ from jobs.data.pool import DecodePool
 from jobs.data.samples import SampleRequest, Samples, read_samples
 from jobs.data.stream import Epoch, MicroBatch, Order, Place, SampleStream
 from jobs.data.tolerance import check_tolerance
-from jobs.node.device import normalise
+from jobs.node.device import normalise, to_device
 from jobs.node.gang import Gang
 from jobs.node.task import Cancelled, Stopped, Task, cancel_file
 from jobs.spec.jobs import Train
@@ -171,10 +171,10 @@ class Trainer:
     def _micro_step(self, batch: MicroBatch, number: int) -> Tensor:
         """Forward and backward over one micro-batch; its loss, on the device."""
         device, dtype = self.gang.device, DTYPES[self.job.recipe.precision]
-        clips = normalise(torch.from_numpy(batch.clips).to(device), self.model.arch)
-        labels = torch.from_numpy(batch.labels).to(device)
+        clips = normalise(to_device(batch.clips, device), self.model.arch)
+        labels = to_device(batch.labels, device)
         clips, targets = self.mixing(clips, labels, (self.done, number, self.gang.rank))
-        branches = torch.from_numpy(batch.branches).to(device)
+        branches = to_device(batch.branches, device)
         loss = self.criterion(self.engine(clips.to(dtype), branches).float(), targets)
         self.engine.backward(loss)
         self.engine.step()

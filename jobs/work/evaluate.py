@@ -6,7 +6,7 @@ its videos, so a block's scores are the same in any task, and a task that is kil
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from jobs.data.pool import DecodePool
 from jobs.data.requests import Video
 from jobs.data.tolerance import TooManyUnreadable, check_tolerance
 from jobs.data.views import View
-from jobs.node.device import autocast, normalise, pick_device, ready_model, to_device
+from jobs.node.device import Copies, autocast, normalise, pick_device, ready_model
 from jobs.node.kernels import chosen
 from jobs.node.task import Task
 from jobs.spec.blocks import share, split
@@ -31,6 +31,7 @@ from jobs.spec.sources import NO_WEIGHTS
 from jobs.work.clips import clip_request, cut, views_of_video
 from jobs.work.per_clip import PER_CLIP, forward_observed
 from jobs.work.scores import Block, BlockStore, Totals, ViewScores, total
+from jobs.work.timing import AttentionRun, attention_run
 from models.catalog import architecture
 from models.plugin_code import file_of, is_plugin, line_of, own
 from models.reduction import method_of
@@ -101,6 +102,8 @@ class Scorer:
         """By reduction the metrics that are measured of each clip beside its scores."""
         for cell in job.cells:
             self.per_clip[cell.reduction].update({cell.metric}.intersection(PER_CLIP))
+        self.attention: list[str] = []
+        """The operators of attention that the first batch ran."""
         self.grids = tuple(dict.fromkeys(grid for grids in self.requests.values() for grid in grids))
         self.together: dict[tuple[str, ...], list[str]] = {}
         """By view grids the reductions that take the same clips, in the same batches, and so share what they can."""
@@ -125,6 +128,7 @@ class Scorer:
                     content.decoders[found.decoder] += 1
                 if item.index == block[1] - 1:
                     self.score(videos, content)
+                    content.attention = self.attention
                     content.seconds = time.perf_counter() - began
                     yield block, content
                     videos, content, began = {}, Block(), time.perf_counter()
@@ -132,7 +136,7 @@ class Scorer:
     @torch.inference_mode()
     def score(self, videos: dict[int, Video], content: Block) -> None:
         """Run every distinct view of `videos` under every reduction, batches filled across the videos."""
-        frames = {index: to_device(video.frames, self.device) for index, video in videos.items()}
+        frames = Copies({index: video.frames for index, video in videos.items()}, self.device)
         content.scores = {index: {} for index in videos}
         for grids, reductions in self.together.items():
             clips: list[tuple[int, View]] = []
@@ -158,7 +162,7 @@ class Scorer:
         self,
         clips: list[tuple[int, View]],
         videos: dict[int, Video],
-        frames: dict[int, Tensor],
+        frames: Copies,
         reductions: list[str],
     ) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Under each reduction the softmax (views, classes) of `clips`, in batches, and by metric what else is measured
@@ -175,7 +179,8 @@ class Scorer:
             ]
             with chosen(self.job.kernels), autocast(self.job.precision, self.device):
                 taken = normalise(torch.stack(batch), self.model.arch)
-                logits, observed = forward_observed(self.model, taken, reductions, self.per_clip, check=not start)
+                with self._first_watched(taken):
+                    logits, observed = forward_observed(self.model, taken, reductions, self.per_clip, check=not start)
             for number in range(len(reductions)):
                 out[number].append(logits[number].float().softmax(dim=-1))
                 for metric, some in observed[number].items():
@@ -184,6 +189,19 @@ class Scorer:
         scores = [torch.cat(one).cpu().numpy() if one else empty for one in out]
         arrays = [{metric: np.array(some) for metric, some in by_metric.items()} for by_metric in values]
         return list(zip(scores, arrays, strict=True))
+
+    @contextmanager
+    def _first_watched(self, clips: Tensor) -> Iterator[None]:
+        """Note once which operators of attention run; compiled code does not show them, so blocks run apart for it."""
+        if self.attention:
+            yield
+        elif self.job.kernels.compile:
+            self.attention = attention_run(self.model, clips, self.job.precision)
+            yield
+        else:
+            with AttentionRun() as run:
+                yield
+            self.attention = run.operators()
 
 
 def check_finite(scores: np.ndarray, model: str, reduction: str, precision: str) -> None:
@@ -225,6 +243,7 @@ def write_accuracies(
         "per_view": f"{folder}/blocks",
         "decodes": totals.decodes,
         "decoders": dict(sorted(totals.decoders.items())),
+        "attention": sorted(totals.attention),
         "forwards": totals.forwards,
         "seconds": totals.seconds,
     }

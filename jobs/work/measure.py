@@ -23,7 +23,7 @@ from jobs.spec.cells import Cell
 from jobs.spec.jobs import Measure
 from jobs.work.clips import sample_clips
 from jobs.work.evaluate import Scorer, check_unchanged, unreadable
-from jobs.work.timing import attention_kernel, peak_memory, stable_warm_up, timed_forward
+from jobs.work.timing import attention_run, peak_memory, stable_warm_up, timed_forward
 from models.catalog import architecture
 from models.plugin_code import Misuse, fault, file_of, line_of
 from models.video_model import VideoModel
@@ -95,7 +95,7 @@ class _Forward:
         parts = self.clips.split(self.job.batch_of(cell.metric))
         batches = (self._ready(part) for part in cycle(parts))
         details: dict[str, Any] = {
-            "attention": attention_kernel(self.model, next(batches), self.job.precision),
+            "attention": attention_run(self.model, next(batches), self.job.precision),
             "weights": self.job.checkpoint.path or "random",
             "input": f"{len(self.clips)} clips of {self.job.dataset.name}" if self.job.dataset else "random",
         }

@@ -62,6 +62,8 @@ class Block:
     """The commit whose code made this block."""
     decoders: Counter[str] = field(default_factory=Counter)
     """How many videos each decoder read."""
+    attention: list[str] = field(default_factory=list)
+    """The operators of attention that the first batch of the task ran."""
 
 
 class BlockStore:
@@ -100,6 +102,7 @@ class BlockStore:
             "seconds": content.seconds,
             "commit": str(git_state()["commit"] or ""),
             "decoders": content.decoders,
+            "attention": content.attention,
         }
         with replacing(self.path(block)) as temporary, open(temporary, "wb") as file:
             np.savez(file, summary=np.array(json.dumps(summary)), **arrays)  # type: ignore[arg-type]
@@ -118,6 +121,7 @@ class BlockStore:
                     seconds=summary["seconds"],
                     commit=summary["commit"],
                     decoders=Counter(summary.get("decoders")),  # blocks of earlier versions do not say
+                    attention=summary.get("attention", []),
                 )
                 others = []
                 for name in file.files:
@@ -185,6 +189,7 @@ class Totals:
     videos: str = ""
     """The digest of the videos and their order."""
     decoders: Counter[str] = field(default_factory=Counter)
+    attention: set[str] = field(default_factory=set)
 
 
 def total(
@@ -241,6 +246,7 @@ def _videos(
         totals.commits |= {content.commit} - {""}
         totals.seconds += content.seconds
         totals.decoders += content.decoders
+        totals.attention.update(content.attention)
         for item in items[slice(*block)]:
             if item.index in content.skipped:
                 totals.skipped.append({"video": item.path, "reason": content.skipped[item.index]})

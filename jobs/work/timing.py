@@ -51,19 +51,28 @@ def stable_warm_up(step: Callable[[], float]) -> Iterator[float]:
             return
 
 
+class AttentionRun(TorchDispatchMode):
+    """Notes which operators of attention run while it is open. Compiled blocks run uncompiled meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self._names.add(func.__name__.partition(".")[0])
+        return func(*args, **(kwargs or {}))
+
+    def operators(self) -> list[str]:
+        """Their names; `math` where attention ran as plain products."""
+        return sorted(name for name in self._names if "attention" in name) or ["math"]
+
+
 @torch.no_grad()
-def attention_kernel(model: nn.Module, video: Tensor, precision: str) -> list[str]:
-    """The names of the attention operators that one forward pass ran."""
-    names = set()
-
-    class Recorder(TorchDispatchMode):
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            names.add(func.__name__.partition(".")[0])
-            return func(*args, **(kwargs or {}))
-
-    with Recorder(), autocast(precision, video.device):
+def attention_run(model: nn.Module, video: Tensor, precision: str) -> list[str]:
+    """The names of the attention operators that one forward pass runs."""
+    with AttentionRun() as run, autocast(precision, video.device):
         model(video)
-    return sorted(name for name in names if "scaled_dot_product" in name)
+    return run.operators()
 
 
 @torch.inference_mode()

@@ -1,10 +1,12 @@
 """How a model is made ready: converted once, with the bits of being converted in every pass."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from jobs.node.device import autocast, converted, normalise
+from jobs.node import device
+from jobs.node.device import Copies, autocast, converted, normalise
 from models import create_model
 from models.catalog import architecture
 
@@ -36,6 +38,16 @@ def test_weights_converted_once_give_the_bits_of_mixed_precision(name, reduction
     assert {layer.weight.dtype for layer in model.modules() if isinstance(layer, nn.LayerNorm)} == {torch.float32}
     with autocast("bf16", CPU):
         assert torch.equal(model(clips), expected)
+
+
+def test_arrays_are_copied_once_and_only_when_they_are_asked_for(monkeypatch) -> None:
+    copied: list[int] = []
+    monkeypatch.setattr(device, "to_device", lambda one, where: copied.append(int(one[0])) or torch.from_numpy(one))
+    copies = Copies({number: np.full(3, number) for number in (4, 7, 9)}, CPU)
+    assert not copied
+    for number in (7, 4, 7):
+        assert torch.equal(copies[number], torch.full((3,), number))
+    assert copied == [7, 4]
 
 
 def test_full_precision_is_left_alone() -> None:

@@ -12,7 +12,7 @@ from jobs.spec.cells import Cell
 from jobs.spec.identity import identity
 from jobs.spec.kernels import Kernels
 from jobs.spec.wire import from_dict, to_dict
-from jobs.work.timing import attention_kernel
+from jobs.work.timing import attention_run
 from models import create_model
 from tests.harness.made import make_planner, make_table
 
@@ -29,10 +29,10 @@ def test_attention_runs_with_the_kernel_that_is_chosen() -> None:
     model = create_model("vit_demo").eval()
     expected = model(clips(model))
     with chosen(Kernels(attention="math")):
-        assert attention_kernel(model, clips(model), "fp32") == []  # plain products, no operator of its own
+        assert attention_run(model, clips(model), "fp32") == ["math"]
         assert torch.allclose(model(clips(model)), expected, atol=1e-4)
     with chosen(Kernels(attention="flash")):
-        assert "flash" in "".join(attention_kernel(model, clips(model), "fp32"))
+        assert "flash" in "".join(attention_run(model, clips(model), "fp32"))
 
 
 @torch.inference_mode()
@@ -64,6 +64,17 @@ def test_compiled_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch, reductio
     assert torch.equal(model(clips(model)), plain(clips(plain)))
     assert len(made) >= 12
     torch._dynamo.reset()
+
+
+@torch.inference_mode()
+def test_packed_clips_are_not_compiled_for_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda *given, **how: pytest.fail("a block of packed clips is compiled"))
+    model = create_model("vit_demo", "rlt").eval()
+    taken = clips(model)
+    taken[0] = taken[0, :, :1]  # the first clip stands still
+    expected = model(taken)
+    model.compile_blocks()
+    assert torch.equal(model(taken), expected)
 
 
 def test_records_say_what_was_chosen_and_records_of_before_stand(tmp_path: Path) -> None:
