@@ -36,6 +36,7 @@ class VideoModel(nn.Module):
         self.drop_path = 0.0
         self.activation_checkpointing = False
         self._compiled: dict[Any, Callable[..., Any]] | None = None
+        self._backend = ""
         self._checked: list[Reduction] = []
         """Those that have run, so that the values of what a user's decides are not looked at again."""
         self.set_reduction("none")
@@ -155,16 +156,16 @@ class VideoModel(nn.Module):
         lengths, and new ones in each batch, for which compiled code would be made anew."""
         if self._compiled is not None and not packed:
             if layers not in self._compiled:
-                self._compiled[layers] = torch.compile(layers, dynamic=True)
+                self._compiled[layers] = torch.compile(layers, dynamic=True, backend=self._backend)
             layers = self._compiled[layers]
         if self.training and self.activation_checkpointing:
             # No random numbers are drawn in a block, so none need be drawn again.
             return checkpoint(layers, *given, use_reentrant=False, preserve_rng_state=False)
         return layers(*given)
 
-    def compile_blocks(self) -> None:
+    def compile_blocks(self, backend: str = "inductor") -> None:
         """Have each block go through torch.compile, which makes code once for all of them and any number of tokens."""
-        self._compiled = {}
+        self._compiled, self._backend = {}, backend
 
     def factors(self, x: Tensor, branches: Tensor | None) -> Sequence[Tensor | None]:
         """What each block multiplies its branches by, (B, 2): 0, or what keeps their expected value; None: nothing."""

@@ -1,34 +1,31 @@
 """One command that checks and measures on a GPU all that matters, in order of worth, within some minutes.
 
-    python -m benchmarks.gpu [--minutes 8] [--out FOLDER] [--device cpu --small]
+    python -m benchmarks.gpu [--minutes 8] [--out FOLDER] [--device cpu --small] [--parts PART …]
 
-Each part has a share of the time and stands alone: one that fails is reported, and the next begins. FOLDER gets
-page.md and results.json, written anew after each part. `--device cpu --small` rehearses every line without a GPU.
+Each part has a share of the time and a process of its own: one that fails, or is stopped when its time is over, is
+reported with what it had measured, and the next begins. FOLDER gets page.md and results.json, written anew after each
+part. `--device cpu --small` rehearses every line without a GPU.
 """
 
 import argparse
 import json
+import os
+import signal
+import subprocess
 import sys
+import tempfile
 import time
-import traceback
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from benchmarks.gpu import commands, correctness, decoding, forward, training
-from benchmarks.gpu.machine import machine
 from benchmarks.gpu.page import page
-from benchmarks.gpu.place import Place, Result
 
-PARTS: dict[str, tuple[Callable[[Place], list[Result]], float]] = {
-    "correctness": (correctness.run, 0.15),
-    "forward": (forward.run, 0.35),
-    "training": (training.run, 0.15),
-    "end to end": (decoding.run, 0.15),
-    "commands": (commands.run, 0.2),
-}
-"""By name, with their shares of the time."""
+SHARES = {"correctness": 0.12, "forward": 0.23, "ways": 0.2, "training": 0.13, "end to end": 0.14, "commands": 0.18}
+"""Of the time, by part, in order of worth."""
+COMMAND = sys.executable, "-m", "benchmarks.gpu.part"
+GRACE = 30.0
+"""Seconds that a part may take beyond its share, to end a measurement that it has begun, before it is stopped."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,36 +34,51 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("gpu-results"), metavar="FOLDER")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--small", action="store_true", help="small models and few rounds, to rehearse")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="these alone")
+    named = ", ".join(SHARES)
+    parser.add_argument("--parts", nargs="+", choices=SHARES, default=list(SHARES), metavar="PART", help=named)
     options = parser.parse_args(arguments)
-    if options.device == "cuda" and not torch.cuda.is_available():
+    from benchmarks.gpu.machine import machine, usable
+
+    if options.device == "cuda" and not usable():
         parser.error("there is no GPU here that PyTorch can use; --device cpu --small rehearses without one")
     folder: Path = options.out.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    where, done, failed = machine(options.device), {}, 0
-    left = 60 * options.minutes
-    shares = sum(PARTS[name][1] for name in options.parts)
+    content: dict[str, Any] = {"machine": machine(options.device), "small": options.small, "parts": {}}
+    end, shares, failed = time.monotonic() + 60 * options.minutes, sum(SHARES[name] for name in options.parts), 0
     for name in options.parts:
-        run, share = PARTS[name]
-        place = Place(options.device, options.small, folder, time.monotonic() + left * share / shares)
-        shares -= share
-        began, error, results = time.monotonic(), "", []
-        try:
-            results = run(place)
-        except Exception as found:
-            error = f"{type(found).__name__}: {found}"
-            traceback.print_exc()
-        seconds = time.monotonic() - began
-        left = max(left - seconds, 30.0)
-        wrong = error or any("WRONG" in note for one in results for note in one.notes)
+        left = max(end - time.monotonic(), GRACE)
+        part = run_part(name, options.device, options.small, folder, left * SHARES[name] / shares)
+        shares -= SHARES[name]
+        wrong = part["error"] or any("WRONG" in note for one in part["results"] for note in one["notes"])
         failed += bool(wrong)
-        done[name] = {"seconds": seconds, "error": error, "results": [vars(one) for one in results]}
-        content = {"machine": where, "small": options.small, "parts": done}
+        content["parts"][name] = part
         (folder / "results.json").write_text(json.dumps(content, indent=1) + "\n")
         (folder / "page.md").write_text(page(content))
-        print(f"{name}: {'failed' if wrong else 'done'} in {seconds:.0f} s", flush=True)
+        print(f"{name}: {'failed' if wrong else 'done'} in {part['seconds']:.0f} s", flush=True)
     print((folder / "page.md").read_text())
     return 1 if failed else 0
+
+
+def run_part(name: str, device: str, small: bool, folder: Path, seconds: float) -> dict[str, Any]:
+    """A part in a process of its own, stopped with all that it began where it does not end in time."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        file = Path(place) / "results.json"
+        command = [*COMMAND, name, device, place, str(file), str(began + seconds)]
+        process = subprocess.Popen(command + ["--small"] * small, start_new_session=True)
+        error = ""
+        try:
+            process.wait(seconds + GRACE)
+        except subprocess.TimeoutExpired:
+            error = f"stopped after {seconds + GRACE:.0f} s, without an end"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"error": "", "results": []}
+        if not found["error"] and process.returncode:
+            found["error"] = error or f"its process ended with {process.returncode}"
+    return found | {"seconds": time.monotonic() - began}
 
 
 if __name__ == "__main__":

@@ -1,60 +1,65 @@
 """The harness's own commands on the device: the demo's Table 2, a short Table 1, and end to end, by their records."""
 
-import json
 import subprocess
 import sys
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from benchmarks.gpu.place import Place, Result
-from results.records import read_records
+from results.records import Record, read_records
 
 TABLE = """
 model = "vit_demo"
 dataset = "motion"
 views = "5x3"
 [rows]
-reduction = ["none"{more}]
+reduction = ["none", "sta:r=12"]
 [columns]
 metric = ["clips_per_s_e2e", "clips_per_s"]
 """
+ONE_EPOCH = ("train.short_epochs=0", "datasets.motion.prepare=", "datasets.motion.train_labels={runs}/data/val.txt")
+"""Of the 64 videos that Table 2 has made, where Table 1 trains on 1024."""
 
 
-def run(place: Place) -> list[Result]:
-    """The records name the card; ValueError where a command fails."""
-    precision = "fp32" if place.device == "cpu" else "bf16"
-    settings = [f"evaluate.precision={precision}", f"measure.precision={precision}"]
+def run(place: Place) -> None:
+    headers = "command", "seconds", "cells filled", "device", "card, by the records", "some values"
+    result = place.table("The harness's own commands", *headers)
+    own = place.folder / "end-to-end.toml"
+    own.write_text(TABLE)
+    for table, settings in (("table2", ()), ("table1", ONE_EPOCH), (str(own), ())):
+        place.attempt(result, f"sweep {Path(table).stem}", 15, partial(_sweep, place, result, table, settings))
+
+
+def _sweep(place: Place, result: Result, table: str, settings: tuple[str, ...]) -> None:
+    """ValueError where the command fails, or where its records are of another device."""
+    precision = "fp32" if place.device == "cpu" else place.precisions[0]
+    settings += f"evaluate.precision={precision}", f"measure.precision={precision}"
     if place.device == "cuda":
-        settings.append("launch.gpus_per_task=1")
-    result = Result("The harness's own commands", ["command", "seconds", "records", "device", "some values"])
-    table = place.folder / "end-to-end.toml"
-    table.write_text(TABLE.format(more="" if place.small else ', "sta:r=12"'))
-    commands = [[str(table), *(["--set", "measure.samples=5"] if place.small else [])]]
-    if not place.small:  # these only cost time where nothing is new: the harness's own tests run them
-        commands += [["table2"], ["table1", "--set", "train.measure_steps=10"]]
-    for number, arguments in enumerate(commands):
-        if place.left < 20 and not place.small:
-            result.notes.append(f"left out, as time ran out: sweep {arguments[0]}")
-            continue
-        _sweep(place, result, arguments, settings, place.folder / f"runs{number}")
-    return [result]
-
-
-def _sweep(place: Place, result: Result, arguments: list[str], settings: list[str], runs: Path) -> None:
-    command = [sys.executable, "-m", "harness.sweep", *arguments, "--runs", str(runs)]
+        settings += (f"train.precision={precision}", "launch.gpus_per_task=1")
+    if place.small:
+        settings += ("measure.samples=5",)
+    runs = place.folder / "runs"
+    command = [sys.executable, "-m", "harness.sweep", table, "--runs", str(runs), *["--limit", "8"] * place.small]
     for one in settings:
         command += ["--set", one]
+    before = {record.id for record in read_records(runs)[0]} if runs.exists() else set()
     done: list[subprocess.CompletedProcess[str]] = []
-    seconds = place.seconds(
-        lambda: done.append(subprocess.run(command, capture_output=True, text=True, timeout=max(place.left, 60) + 60))
-    )
+    seconds = place.seconds(lambda: done.append(subprocess.run(command, capture_output=True, text=True)))
     if done[0].returncode:
-        raise ValueError(f"sweep {arguments[0]} ended with {done[0].returncode}: {done[0].stderr.strip()[-400:]}")
-    records = read_records(runs)[0]
-    cards = {str(record.provenance.get("machine", {}).get("gpu")) for record in records}
-    kinds = {str(record.settings.get("device")) for record in records if record.settings.get("device")}
+        raise ValueError(f"ended with {done[0].returncode}: {' '.join(done[0].stderr.split())[-250:]}")
+    records = [record for record in read_records(runs)[0] if record.id not in before]
+    devices, cards = _named(record.settings.get("device") for record in records), _named(map(_card, records))
+    if place.device == "cuda" and "cuda" not in devices:
+        raise ValueError(f"its records are not of the GPU: {devices}")
     said = [f"{one.cell['reduction']} {one.cell['metric']} {one.value:.4g}" for one in records[:4]]
-    name, devices = Path(arguments[0]).name, ", ".join(sorted(kinds))
-    result.rows.append([name, f"{seconds:.1f}", len(records), devices, "; ".join(said)])
-    result.notes.append(f"{name}: card by its records: {', '.join(sorted(cards))}")
-    if place.device == "cuda" and "cuda" not in kinds:
-        raise ValueError(f"the records of {arguments[0]} are not of the GPU: {json.dumps(sorted(kinds))}")
+    filled = done[0].stdout.splitlines()[-1].partition(" cells")[0]
+    result.add(Path(table).stem, f"{seconds:.1f}", filled, devices, cards, "; ".join(said))
+
+
+def _card(record: Record) -> object:
+    return record.provenance.get("machine", {}).get("gpu")
+
+
+def _named(found: Iterable[object]) -> str:
+    return ", ".join(sorted({str(one) for one in found if one})) or "none"

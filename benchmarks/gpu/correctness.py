@@ -1,14 +1,19 @@
 """Golden logits on the device, half precision against fp32, and a training step against the CPU's."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from benchmarks.forward import DTYPES
 from benchmarks.gpu.place import Place, Result
 from jobs.node.device import autocast
 from models import create_model
 from models.catalog import architecture
+from models.layers import mix_in_one
 from models.tracing import trace
 from models.video_model import VideoModel
 from tests.models import golden, rivals, swin
@@ -29,29 +34,27 @@ REDUCTIONS = {
     "rlt": "rlt",
 }
 """And what they are on the demo's model."""
+PACKED = {"fp32": 1e-5, "fp16": 1e-2, "bf16": 5e-2}
 FP32, FP64, STEP = 1e-5, 1e-8, 1e-3
 """The largest relative errors that pass: of logits in float32 and float64, and of a training step's gradients."""
 
 
-def run(place: Place) -> list[Result]:
-    """ValueError where some golden logits are not those of the device."""
+def run(place: Place) -> None:
+    """Says WRONG where the device's numbers are not those that they should be."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    results = [_golden(place), _halves(place), _step(place)]
-    wrong = [row[0] for one in results for row in one.rows if row[-1] == "WRONG"]
-    if wrong:
-        results[0].notes.append(f"WRONG: {', '.join(wrong)}")
-    return results
+    for check in (_golden, _packed, _halves, _step):
+        result = check(place)
+        if wrong := [row[0] for row in result.rows if row[-1] == "WRONG"]:
+            result.note(f"WRONG: {', '.join(wrong)}")
 
 
 @torch.inference_mode()
 def _golden(place: Place) -> Result:
-    result = Result("Golden logits of the published code", ["case", "dtype", "relative error", "at most", ""])
+    result = place.table("Golden logits of the published code", "case", "dtype", "relative error", "at most", "")
 
     def check(case: str, dtype: str, found: Tensor, expected: np.ndarray, most: float) -> None:
         error = float(np.abs(found.double().cpu().numpy() - expected).max() / np.abs(expected).max())
-        result.rows.append(
-            [case.replace("|", " "), dtype, f"{error:.1e}", f"{most:.0e}", "right" if error <= most else "WRONG"]
-        )
+        result.add(case.replace("|", " "), dtype, f"{error:.1e}", f"{most:.0e}", _verdict(error <= most))
 
     expected = np.load(golden.EXPECTED)
     for name in ("vit_small",) if place.small else ("vit_small", "vit_base"):
@@ -85,21 +88,50 @@ def _golden_model(place: Place, name: str) -> VideoModel:
     return model.to(place.device)
 
 
+def _packed(place: Place) -> Result:
+    """Attention of clips of different lengths, and its gradients, by one kernel: a CPU has plain operators for it."""
+    headers = "dtype", "relative error", "of gradients", "at most", ""
+    result = place.table("Clips of different lengths in one kernel, against clip by clip", *headers)
+    lengths = 3, 170, 1568, 61
+    backend = sdpa_kernel(SDPBackend.MATH) if place.device == "cpu" else nullcontext()
+    for precision in ("fp32",) if place.device == "cpu" else ("fp32", *place.precisions):
+        torch.manual_seed(0)
+        q, k, v = given = [torch.randn(1, 4, sum(lengths), 64).to(place.device, DTYPES[precision]) for _ in range(3)]
+        for one in given:
+            one.requires_grad_()
+        with backend:
+            found = mix_in_one(q, k, v, lengths)
+        clips, most = zip(q.split(lengths, 2), k.split(lengths, 2), v.split(lengths, 2), strict=True), PACKED[precision]
+        expected = torch.cat([F.scaled_dot_product_attention(*clip) for clip in clips], 2)
+        pairs = zip(*(torch.autograd.grad(one.sum(), given) for one in (found, expected)), strict=True)
+        error, slopes = _apart(found, expected), max(_apart(*pair) for pair in pairs)
+        result.add(precision, f"{error:.1e}", f"{slopes:.1e}", f"{most:.0e}", _verdict(max(error, slopes) <= most))
+    return result
+
+
+def _apart(found: Tensor, expected: Tensor) -> float:
+    return ((found - expected).abs().max() / expected.abs().max()).item()
+
+
+def _verdict(right: bool) -> str:
+    return "right" if right else "WRONG"
+
+
 @torch.inference_mode()
 def _halves(place: Place) -> Result:
-    headers = ["reduction", "dtype", "relative error", "places left in fp32 that are left too, %"]
-    result = Result("Mixed precision against fp32", headers)
+    headers = "reduction", "dtype", "relative error", "places left in fp32 that are left too, %"
+    result = place.table("Mixed precision against fp32", *headers)
     name = "vit_demo" if place.small else "vit_base"
     model = _golden_model(place, name)
     clips = golden.clips(2, side=model.arch.image).to(place.device)
     for reduction in REDUCTIONS.values() if place.small else REDUCTIONS:
         model.set_reduction(reduction)
         whole, stages = trace(model, clips)
-        for precision in ("bf16",) if place.device == "cpu" else ("fp16", "bf16"):
+        for precision in place.precisions:
             with autocast(precision, clips.device):
                 half, others = trace(model, clips)
             error = float((half.float() - whole).abs().max() / whole.abs().max())
-            result.rows.append([reduction, precision, f"{error:.1e}", _alike(stages, others)])
+            result.add(reduction, precision, f"{error:.1e}", _alike(stages, others))
     return result
 
 
@@ -112,8 +144,8 @@ def _alike(stages: list, others: list) -> str:
 
 
 def _step(place: Place) -> Result:
-    headers = ["model", "reduction", "loss", "gradients", "at most", ""]
-    result = Result("A training step in fp32 against the CPU's, relative errors", headers)
+    headers = "model", "reduction", "loss", "gradients", "at most", ""
+    result = place.table("A training step in fp32 against the CPU's, relative errors", *headers)
     name = "vit_demo" if place.small else "vit_small"
     for reduction in ("none", "sta:r=12" if place.small else "sta:r=48"):
         losses, gradients = [], []
@@ -129,6 +161,6 @@ def _step(place: Place) -> Result:
             gradients.append(torch.cat(found))
         apart = float((gradients[1] - gradients[0]).norm() / gradients[0].norm())
         loss_apart = abs(losses[1] / losses[0] - 1)
-        right = "right" if apart <= STEP and loss_apart <= STEP else "WRONG"
-        result.rows.append([name, reduction, f"{loss_apart:.1e}", f"{apart:.1e}", f"{STEP:.0e}", right])
+        right = _verdict(apart <= STEP and loss_apart <= STEP)
+        result.add(name, reduction, f"{loss_apart:.1e}", f"{apart:.1e}", f"{STEP:.0e}", right)
     return result

@@ -8,6 +8,11 @@ import torch
 from results.provenance import git_state
 
 
+def usable() -> bool:
+    """Whether PyTorch can use a GPU here."""
+    return torch.cuda.is_available()
+
+
 def machine(device: str) -> dict[str, str]:
     """Card, driver, clocks, versions and commit, by name."""
     found = {

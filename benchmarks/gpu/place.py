@@ -1,12 +1,41 @@
-"""Where and how much the parts measure, and what they come to."""
+"""Where and how much a part measures, and what it comes to, kept in a file as it grows."""
 
+import json
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.forward import synchronize
+from results.files import replacing
+
+
+@dataclass
+class Result:
+    """A table of what was measured; kept whenever something is added."""
+
+    title: str
+    headers: list[str]
+    keep: Callable[[], None]
+    rows: list[list[Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, *row: Any) -> None:
+        self.rows.append(list(row))
+        self.keep()
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+        self.keep()
+
+    def goal(self, what: str, value: float, least: float) -> None:
+        """Note whether a goal is met."""
+        met = "met" if value >= least else "missed"
+        self.note(f"goal {met}: {what} is {value:.3g}, to be at least {least:g}")
 
 
 @dataclass
@@ -19,13 +48,54 @@ class Place:
     """Whether small models and few rounds are taken, to rehearse each line."""
     folder: Path
     """For files of its own."""
-    until: float = 0.0
+    file: Path
+    """What its results are written to."""
+    until: float
     """By time.monotonic, when the part is to end."""
+    results: list[Result] = field(default_factory=list)
+    error: str = ""
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those of mixed precision, the device's best first; before compute capability 8 a GPU has no bf16."""
+        if self.device == "cpu":
+            return ("bf16",)
+        return ("bf16", "fp16") if torch.cuda.get_device_capability() >= (8, 0) else ("fp16",)
 
     @property
     def left(self) -> float:
         """Seconds until then."""
         return self.until - time.monotonic()
+
+    def table(self, title: str, *headers: str) -> Result:
+        """A new table of results."""
+        result = Result(title, list(headers), self.keep)
+        self.results.append(result)
+        self.keep()
+        return result
+
+    def keep(self) -> None:
+        """Write down what there is so far, so that it is there whatever becomes of this process."""
+        said = "title", "headers", "rows", "notes"
+        tables = [{name: getattr(one, name) for name in said} for one in self.results]
+        with replacing(self.file) as temporary:
+            temporary.write_text(json.dumps({"error": self.error, "results": tables}))
+
+    def attempt(self, result: Result, what: str, least: float, measure: Callable[[], None]) -> None:
+        """Measure something, where as many seconds as `least` are left. A failure is noted and fails the part, and what
+        comes after is measured all the same; that the device's memory is too small is noted only."""
+        if not self.small and self.left < least:
+            return result.note(f"left out, as time ran out: {what}")
+        try:
+            measure()
+        except torch.OutOfMemoryError:
+            result.note(f"not measured, as the device has too little memory: {what}")
+            torch.cuda.empty_cache()
+        except Exception as found:
+            traceback.print_exc()
+            self.error = f"{what}: {type(found).__name__}: {(str(found).splitlines() or [''])[0][:300]}"
+            result.note(f"failed: {self.error}")
+        return None
 
     def seconds(self, call: Callable[[], object]) -> float:
         """Wall time of one call, with everything that it asks of the device."""
@@ -34,18 +104,3 @@ class Place:
         call()
         synchronize(self.device)
         return time.perf_counter() - began
-
-
-@dataclass
-class Result:
-    """A table of what was measured."""
-
-    title: str
-    headers: list[str]
-    rows: list[list[Any]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def goal(self, what: str, value: float, least: float) -> None:
-        """Note whether a goal is met."""
-        met = "met" if value >= least else "missed"
-        self.notes.append(f"goal {met}: {what} is {value:.3g}, to be at least {least:g}")

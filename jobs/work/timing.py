@@ -59,6 +59,9 @@ class AttentionRun(TorchDispatchMode):
         self._names: set[str] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.scaled_dot_product_attention.default:
+            with self:  # in inference mode it comes whole, before it has chosen
+                return func.decompose(*args, **(kwargs or {}))
         self._names.add(func.__name__.partition(".")[0])
         return func(*args, **(kwargs or {}))
 

@@ -3,11 +3,15 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.gpu import __main__ as gpu
+from benchmarks.gpu import correctness
+from benchmarks.gpu.part import PARTS
 from benchmarks.gpu.place import Place, Result
 
 REPOSITORY = Path(__file__).parents[2]
@@ -16,10 +20,10 @@ REPOSITORY = Path(__file__).parents[2]
 def test_all_parts_run_and_the_page_is_complete(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", "--small", "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=600)
-    ended = [line for line in done.stdout.splitlines() if " in " in line and (": done" in line or ": failed" in line)]
+    ended = [line for line in done.stdout.splitlines() if ": done in" in line or ": failed in" in line]
     assert done.returncode == 0, [*ended, done.stderr[-2000:]]
     content, page = json.loads((tmp_path / "results.json").read_text()), (tmp_path / "page.md").read_text()
-    assert list(content["parts"]) == list(gpu.PARTS)
+    assert list(content["parts"]) == list(gpu.SHARES) == list(PARTS)
     for name, part in content["parts"].items():
         assert not part["error"]
         assert f"## {name.capitalize()}" in page
@@ -29,32 +33,99 @@ def test_all_parts_run_and_the_page_is_complete(tmp_path: Path) -> None:
             assert f"### {result['title']}" in page
     assert "a rehearsal with small models" in page
     assert "WRONG" not in page
-    ways = {row[3] for row in content["parts"]["forward"]["results"][1]["rows"]}
-    assert ways == {"eager", "public", "compiled"}
+    (ways,) = content["parts"]["ways"]["results"]
+    assert {row[3] for row in ways["rows"]} == {"public", "compiled"}
+    (commands,) = content["parts"]["commands"]["results"]
+    assert [row[:1] + row[2:4] for row in commands["rows"]] == [
+        ["table2", "20 of 20", "cpu"],
+        ["table1", "12 of 12", "cpu"],
+        ["end-to-end", "4 of 4", "cpu"],
+    ]
 
 
-def test_a_part_that_fails_is_reported_and_the_next_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(place: Place) -> list[Result]:
-        raise RuntimeError("no such kernel")
+PART = "import json, os, sys, time; from pathlib import Path; file = Path(sys.argv[4]); "
+TABLE = {"title": "Something", "headers": ["a"], "rows": [["1"]], "notes": []}
 
-    def works(place: Place) -> list[Result]:
-        assert 0 < place.left <= 60
-        return [Result("Something", ["a"], [["1"]])]
 
-    monkeypatch.setattr(gpu, "PARTS", {"first": (fails, 0.5), "second": (works, 0.5)})
-    arguments = ["--device", "cpu", "--minutes", "1", "--out", str(tmp_path), "--parts", "first", "second"]
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("file.write_text(json.dumps({said!r})); sys.exit(1)", "RuntimeError: no such kernel"),
+        ("file.write_text(json.dumps({kept!r})); os.abort()", "its process ended with -6"),
+        ("file.write_text(json.dumps({kept!r})); time.sleep(60)", "stopped after 1 s, without an end"),
+    ],
+    ids=["says so", "is killed", "does not end"],
+)
+def test_a_part_that_fails_is_reported_with_what_it_measured_and_the_next_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, said: str
+) -> None:
+    kept = {"error": "", "results": [TABLE]}
+    failing = does.format(kept=kept, said=kept | {"error": said})
+    code = f"{PART}sys.argv[1] == 'training' and [file.write_text(json.dumps({kept!r})), sys.exit(0)]; {failing}"
+    monkeypatch.setattr(gpu, "COMMAND", (sys.executable, "-c", code))
+    monkeypatch.setattr(gpu, "GRACE", 0.0)
+    monkeypatch.setattr(gpu, "SHARES", {"correctness": 0.5, "training": 0.5})
+    arguments = ["--device", "cpu", "--minutes", "0.03", "--out", str(tmp_path)]
     assert gpu.main(arguments) == 1
     page = (tmp_path / "page.md").read_text()
-    assert "**failed**: RuntimeError: no such kernel" in page
-    assert "### Something" in page
+    assert f"**failed**: {said}" in page
+    assert page.count("### Something") == 2
+    assert page.count("**failed**") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"page.md", "results.json"}
 
 
-def test_golden_logits_that_are_not_those_fail_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = Result("Golden logits", ["case", ""], [["STA", "WRONG"], ["none", "right"]])
-    for name, found in (("_golden", wrong), ("_halves", Result("Halves", [])), ("_step", Result("A step", []))):
-        monkeypatch.setattr(f"benchmarks.gpu.correctness.{name}", lambda place, found=found: found)
-    arguments = ["--device", "cpu", "--small", "--out", str(tmp_path), "--parts", "correctness"]
-    assert gpu.main(arguments) == 1
+def make_place(folder: Path, left: float = 60.0, small: bool = False) -> Place:
+    return Place("cpu", small, folder, folder / "results.json", time.monotonic() + left)
+
+
+def test_a_measurement_that_fails_leaves_those_after_it(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    result = place.table("Something", "a")
+
+    def fails() -> None:
+        raise RuntimeError("no such kernel\nand more")
+
+    def too_large() -> None:
+        raise torch.OutOfMemoryError
+
+    place.attempt(result, "the first", 1, fails)
+    place.attempt(result, "the second", 1, too_large)
+    place.attempt(result, "the third", 1, lambda: result.add("1"))
+    place.attempt(result, "the fourth", 61, lambda: result.add("2"))
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert written["error"] == "the first: RuntimeError: no such kernel"
+    assert written["results"][0]["rows"] == [["1"]]
+    assert written["results"][0]["notes"] == [
+        "failed: the first: RuntimeError: no such kernel",
+        "not measured, as the device has too little memory: the second",
+        "left out, as time ran out: the fourth",
+    ]
+
+
+def test_a_rehearsal_leaves_nothing_out(tmp_path: Path) -> None:
+    place = make_place(tmp_path, left=-5, small=True)
+    place.attempt(place.table("Something", "a"), "it", 10, lambda: place.results[0].add("1"))
+    assert place.results[0].rows == [["1"]]
+
+
+def test_golden_logits_that_are_not_those_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(place: Place) -> Result:
+        result = place.table("Golden logits", "case", "")
+        result.add("STA", "WRONG")
+        result.add("none", "right")
+        return result
+
+    for name in ("_golden", "_packed", "_halves", "_step"):
+        monkeypatch.setattr(correctness, name, wrong if name == "_golden" else lambda place: place.table("Others", "a"))
+    place = make_place(tmp_path)
+    correctness.run(place)
+    assert place.results[0].notes == ["WRONG: STA"]
+
+
+def test_a_wrong_number_fails_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"error": "", "seconds": 1.0, "results": [TABLE | {"notes": ["WRONG: STA"]}]}
+    monkeypatch.setattr(gpu, "run_part", lambda *given: found)
+    assert gpu.main(["--device", "cpu", "--out", str(tmp_path), "--parts", "correctness"]) == 1
     assert "- WRONG: STA" in (tmp_path / "page.md").read_text()
 
 

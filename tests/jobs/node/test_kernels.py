@@ -12,7 +12,7 @@ from jobs.spec.cells import Cell
 from jobs.spec.identity import identity
 from jobs.spec.kernels import Kernels
 from jobs.spec.wire import from_dict, to_dict
-from jobs.work.timing import attention_run
+from jobs.work.timing import AttentionRun, attention_run
 from models import create_model
 from tests.harness.made import make_planner, make_table
 
@@ -36,6 +36,18 @@ def test_attention_runs_with_the_kernel_that_is_chosen() -> None:
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize(("attention", "ran"), [("auto", "flash"), ("flash", "flash"), ("math", "math")])
+def test_what_ran_is_told_in_inference_mode_too(attention: str, ran: str) -> None:
+    model = create_model("vit_demo").eval()
+    with chosen(Kernels(attention=attention)):
+        expected = model(clips(model))
+        with AttentionRun() as run:
+            found = model(clips(model))
+    assert torch.equal(found, expected)
+    assert [ran in name for name in run.operators()] == [True]
+
+
+@torch.inference_mode()
 @pytest.mark.parametrize("attention", ["efficient", "cudnn"])
 def test_a_kernel_that_is_not_there_is_refused_in_one_line(attention: str) -> None:
     model = create_model("vit_demo").eval()
@@ -53,7 +65,7 @@ def test_compiled_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch, reductio
 
     def traced(layers: object, **how: object) -> object:
         made.append(layers)
-        return compiler(layers, backend="eager", **how)  # type: ignore[call-overload]
+        return compiler(layers, **(how | {"backend": "eager"}))  # type: ignore[call-overload]
 
     monkeypatch.setattr(torch, "compile", traced)
     torch._dynamo.reset()

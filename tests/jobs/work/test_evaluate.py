@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from jobs.spec.blocks import split
 from jobs.spec.cells import Cell
 from jobs.spec.jobs import Evaluate
+from jobs.spec.kernels import Kernels
 from jobs.spec.wire import to_dict
 from jobs.work.scores import Block, BlockStore, ViewScores
 from models import create_model, load_checkpoint
@@ -276,6 +277,14 @@ def test_record_names_the_decoders_of_its_videos(labels: Path, weights: Path, tm
     start(job, tmp_path / "runs", tasks=2)
     (record,) = read_records(tmp_path / "runs")[0]
     assert record.samples["decoders"] == {"PyAV": 3, "decord": 1}
+
+
+@pytest.mark.parametrize(("attention", "ran"), [("auto", "flash"), ("math", "math")])
+def test_record_names_the_attention_that_ran(labels, weights, tmp_path, attention, ran) -> None:
+    job = make_job(labels, weights, CELLS[:1], kernels=Kernels(attention=attention))
+    start(job, tmp_path / "runs", tasks=2)
+    (record,) = read_records(tmp_path / "runs")[0]
+    assert [ran in name for name in record.samples["attention"]] == [True]
 
 
 def test_missing_video_that_came_back_is_evaluated(labels: Path, weights: Path, tmp_path: Path) -> None:
