@@ -24,8 +24,8 @@ def run(place: Place) -> None:
         labels = make_videos(Path(folder), 2 if place.small else 8)
         if not place.small:
             _repeat(labels, 6)
-        for reduction in reductions:
-            for decoders in (1,) if place.small else (cores - 1, cores // 2, 4):
+        for decoders in (1,) if place.small else (cores - 1, cores // 2, 4):
+            for reduction in reductions:
                 row = partial(_row, place, result, labels, name, reduction, decoders)
                 place.attempt(result, f"{reduction}, {decoders} decoders", 10, row)
 

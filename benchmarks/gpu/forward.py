@@ -9,9 +9,10 @@ from torch import Tensor
 
 from benchmarks.forward import DTYPES, clips_that_repeat, square, timed_stages
 from benchmarks.gpu.place import Place, Result
-from jobs.node.device import autocast, converted
+from jobs.node.device import autocast, ready_model
 from jobs.work.timing import attention_run, peak_memory
-from models import count_flops, create_model
+from models import count_flops
+from models.catalog import architecture
 from models.video_model import VideoModel
 
 REDUCTIONS = ["none", "sta:r=48", "sta:r=64", "tome:gflops=sta:r=64", "rlt:tau=0.1"]
@@ -26,7 +27,7 @@ def run(place: Place) -> None:
     result = place.table("Forward passes, each beside a large square product and r = 0, in turns", *HEADERS)
     for precision in place.precisions:
         for name in ("vit_demo",) if place.small else ("vit_large", "vit_base"):
-            model = converted(create_model(name).eval().to(place.device), precision)
+            model = ready_model(name, architecture(name).num_classes, torch.device(place.device), precision=precision)
             for batch in (1, 4) if place.small else (32, 1):
                 what = f"{name}, {precision}, batch {batch}"
                 place.attempt(result, what, 5, partial(_rows, place, result, model, name, precision, batch))

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.gpu.place import Place, Result
-from jobs.node.device import autocast, converted
+from jobs.node.device import autocast, ready_model
 from models import create_model
+from models.catalog import architecture
 
 HEADERS = "model", "batch", "reduction", "way", "clips/s", "eager, clips/s", "times as fast"
 Call = Callable[[], Any]
@@ -28,15 +29,17 @@ def run(place: Place) -> None:
 
 def _rows(place: Place, result: Result, name: str, reduction: str, batch: int) -> None:
     device = torch.device(place.device)
-    precision = place.precisions[0]
-    model, other = (converted(create_model(name, reduction).eval().to(device), precision) for _ in range(2))
+    precision, classes = place.precisions[0], architecture(name).num_classes
+    model, other = (ready_model(name, classes, device, precision=precision) for _ in range(2))
+    for one in (model, other):
+        one.set_reduction(reduction)
     # On a CPU only the tracer runs: making code would take minutes.
     other.compile_blocks("eager" if place.device == "cpu" else "inductor")
     arch = model.arch
     clips = torch.randn(batch, 3, arch.frames, arch.image, arch.image, device=device)
     eager, compiled = partial(_under, model, clips, precision), partial(_under, other, clips, precision)
     makers: dict[str, Callable[[], Call]] = {
-        "public": lambda: partial(_under, public(name).to(device), clips, precision),
+        "public": lambda: partial(_under, public(name, device), clips, precision),
         "CUDA graph": lambda: _graphed(eager, device),
         "compiled": lambda: compiled,
         "compiled, CUDA graph": lambda: _graphed(compiled, device),
@@ -81,9 +84,10 @@ def _graphed(call: Call, device: torch.device) -> Call:
     return graph.replay
 
 
-def public(name: str) -> nn.Module:
+def public(name: str, device: torch.device) -> nn.Module:
     """A model as public code runs it: attention in three plain operations, mixed precision from fp32 weights."""
-    model = create_model(name).eval()
+    with device:
+        model = create_model(name).eval()
     for block in model.blocks:
         block.attn.forward = partial(_unfused, block.attn)
     return model

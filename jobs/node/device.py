@@ -53,12 +53,13 @@ def ready_model(
 ) -> VideoModel:
     """The model on `device`, for inference in `precision`, with the weights in `checkpoint` if one is given; `stride`
     is as in `load_checkpoint`. compiled: whether its blocks go through torch.compile."""
-    model = create_model(name, num_classes=num_classes)
+    with device:
+        model = create_model(name, num_classes=num_classes)
     if checkpoint:
         load_checkpoint(model, checkpoint, stride)
     if compiled:
         model.compile_blocks()
-    return converted(model.eval().to(device), precision)
+    return converted(model.eval(), precision)
 
 
 def converted(model: VideoModel, precision: str) -> VideoModel:
