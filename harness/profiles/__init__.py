@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -52,20 +53,20 @@ def load_profile(
         raise ValueError(
             f"unknown profile {name!r}; valid profiles: {', '.join(profile_names())}, or your own TOML file"
         )
-    data = read_toml(path, "profile")
-    for override in overrides or []:
-        _override(data, override)
-    if "folder" in data:
-        raise ValueError(f"profile {path}: folder is the place of the profile's file and cannot be set")
-    data.setdefault("name", path.stem)
-    data["folder"] = str(path.parent)
-    profile: Profile = _build(Profile, data, "", f"profile {path}")
-    own = [(path.parent / _expanded(one)).absolute() for one in profile.plugins.paths]
     further = [Path(_expanded(one)).absolute() for one in plugins or ()]
-    profile = replace(profile, plugins=Plugins(tuple(map(str, [*own, *further]))))
-    load_plugins(profile.plugins.paths)
-    check(profile, f"profile {path}")
-    return profile
+    given = overrides or []
+    try:
+        return _made(path, given, further, f"profile {path}")
+    except ValueError:
+        for number in range(len(given)):
+            others = given[:number] + given[number + 1 :]
+            with suppress(ValueError):
+                _made(path, others, further, "")
+                source = f"--set {given[number]}"  # without which all is right
+                break
+        else:
+            raise
+    return _made(path, given, further, source)
 
 
 def resolve(path: str, profile: Profile, runs: Path) -> Path:
@@ -85,6 +86,22 @@ def shown_video(profile: Profile) -> str:
 
 def _expanded(path: str) -> str:
     return os.path.expandvars(os.path.expanduser(path))
+
+
+def _made(path: Path, overrides: list[str], further: list[Path], source: str) -> Profile:
+    data = read_toml(path, "profile")
+    for override in overrides:
+        _override(data, override)
+    if "folder" in data:
+        raise ValueError(f"{source}: folder is the place of the profile's file and cannot be set")
+    data.setdefault("name", path.stem)
+    data["folder"] = str(path.parent)
+    profile: Profile = _build(Profile, data, "", source)
+    own = [(path.parent / _expanded(one)).absolute() for one in profile.plugins.paths]
+    profile = replace(profile, plugins=Plugins(tuple(map(str, [*own, *further]))))
+    load_plugins(profile.plugins.paths)
+    check(profile, source)
+    return profile
 
 
 def _override(data: dict[str, Any], override: str) -> None:

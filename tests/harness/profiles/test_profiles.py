@@ -125,14 +125,25 @@ def test_the_last_of_several_settings_holds() -> None:
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line(override: str, expected: str) -> None:
-    with pytest.raises(ValueError, match=r"^(--set|profile) ") as caught:
+    with pytest.raises(ValueError, match=rf"^--set {re.escape(override)}: ") as caught:
         load_profile("demo", [override])
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
+def test_of_several_settings_the_wrong_one_is_named(tmp_path: Path) -> None:
+    of_new = "labels=x", "root=.", "num_classes=2", "sampling=kinetics"
+    new = [f"datasets.new.{one}" for one in of_new]
+    assert load_profile("demo", new).datasets["new"].num_classes == 2
+    with pytest.raises(ValueError, match=r"^--set measure.samples=2: measure.samples must be at least 5, not 2$"):
+        load_profile("demo", [*new, "measure.samples=2", "evaluate.block=2"])
+    (tmp_path / "own.toml").write_text("[evaluate]\nblock = 0\n[datasets]\n[checkpoints]\n")
+    with pytest.raises(ValueError, match=r"^profile .*own.toml: evaluate.block must be at least 1, not 0$"):
+        load_profile(str(tmp_path / "own.toml"), ["evaluate.decoders=2"])
+
+
 def test_what_a_batch_can_be_divided_into_is_said() -> None:
-    with pytest.raises(ValueError, match=r"^profile .*: train: a batch of 128 .* into 40 processes .*: 4, 8, 16, 32$"):
+    with pytest.raises(ValueError, match=r"^--set train.nodes=5: train: a batch .* into 40 processes .*: 4, 8, 16, 32$"):
         load_profile("v100", ["train.nodes=5"])
     with pytest.raises(ValueError, match=r"micro_batch × train.repeats = 1 × 1 clips are no pairs; .* even"):
         load_profile("v100", ["train.micro_batch=1", "train.repeats=1"])
