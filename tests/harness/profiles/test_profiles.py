@@ -143,7 +143,7 @@ def test_of_several_settings_the_wrong_one_is_named(tmp_path: Path) -> None:
 
 
 def test_what_a_batch_can_be_divided_into_is_said() -> None:
-    with pytest.raises(ValueError, match=r"^--set train.nodes=5: train: a batch .* into 40 processes .*: 4, 8, 16, 32$"):
+    with pytest.raises(ValueError, match=r"^--set train.nodes=5: .* into 40 processes .*: 4, 8, 16, 32$"):
         load_profile("v100", ["train.nodes=5"])
     with pytest.raises(ValueError, match=r"micro_batch × train.repeats = 1 × 1 clips are no pairs; .* even"):
         load_profile("v100", ["train.micro_batch=1", "train.repeats=1"])
