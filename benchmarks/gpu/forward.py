@@ -28,7 +28,7 @@ def run(place: Place) -> None:
     for precision in place.precisions:
         for name in ("vit_demo",) if place.small else ("vit_large", "vit_base"):
             model = ready_model(name, architecture(name).num_classes, torch.device(place.device), precision=precision)
-            for batch in (1, 4) if place.small else (32, 1):
+            for batch in (1, 2) if place.small else (32, 1):
                 what = f"{name}, {precision}, batch {batch}"
                 place.attempt(result, what, 5, partial(_rows, place, result, model, name, precision, batch))
 
@@ -50,13 +50,7 @@ def _rows(place: Place, result: Result, model: VideoModel, name: str, precision:
 
     costs = {one: _cost(model, one, repeating, precision) for one in reductions}
     product, work = square(DTYPES[precision], place.device)
-    turns: dict[str, Callable[[], object]] = {"": product} | {one: forward(one) for one in reductions}
-    times: dict[str, list[float]] = {one: [] for one in turns}
-    for number in range((3 if place.small else 10) + 2):
-        for one, call in turns.items():
-            seconds = place.seconds(call)
-            if number >= 2:
-                times[one].append(seconds)
+    times = place.turns({"": product} | {one: forward(one) for one in reductions}, 10)
     result.note(f"{name}, {precision}, batch {batch}: the product took {work / median(times['']):.3e} multiply-adds/s")
     for one in reductions:
         with timed_stages(place.device) as spent:

@@ -3,7 +3,7 @@
 import json
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,16 @@ class Place:
             self.error = f"{what}: {type(found).__name__}: {(str(found).splitlines() or [''])[0][:300]}"
             result.note(f"failed: {self.error}")
         return None
+
+    def turns(self, calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+        """Seconds of each of `calls`, one after the other in so many rounds, so that whatever else the machine does
+        weighs on all; two rounds before are not counted. A rehearsal makes one of each."""
+        warm, counted = (1, 1) if self.small else (2, rounds)
+        times: dict[str, list[float]] = {name: [] for name in calls}
+        for _ in range(warm + counted):
+            for name, call in calls.items():
+                times[name].append(self.seconds(call))
+        return {name: found[warm:] for name, found in times.items()}
 
     def seconds(self, call: Callable[[], object]) -> float:
         """Wall time of one call, with everything that it asks of the device."""

@@ -26,17 +26,17 @@ def run(place: Place) -> None:
 
 
 def _row(place: Place, result: Result, name: str, reduced: str, precision: str, clips: int, ratio: float) -> None:
-    steps, peaks = [], []
+    steps, peaks = {}, []
     for one in ("none", reduced):
         before = torch.cuda.memory_allocated() / 2**30 if place.device == "cuda" else 0.0
-        steps.append(Step(one, place.device, DTYPES[precision], clips, name))
-        steps[-1].peak_gib()  # forgets what was before
-        steps[-1].run()
-        peaks.append(steps[-1].peak_gib() - before)
-    times = [[place.seconds(step.run) for step in steps] for _ in range(3 if place.small else 8)]
-    faster = median(one / other for one, other in times)
-    medians = [median(column) for column in zip(*times, strict=True)]
+        step = Step(one, place.device, DTYPES[precision], clips, name)
+        step.peak_gib()  # forgets what was before
+        step.run()
+        peaks.append(step.peak_gib() - before)
+        steps[one] = step.run
+    times = place.turns(steps, 8)
+    faster = median(one / other for one, other in zip(*times.values(), strict=True))
     result.add(
-        precision, str(clips), *(f"{one:.4g}" for one in medians), f"{faster:.2f}", f"{ratio:.2f}",
+        precision, clips, *(f"{median(found):.4g}" for found in times.values()), f"{faster:.2f}", f"{ratio:.2f}",
         f"{faster / ratio:.2f}", *(f"{one:.2f}" for one in peaks),
     )  # fmt: skip
