@@ -40,7 +40,7 @@ def _sweep(place: Place, result: Result, table: str, settings: tuple[str, ...]) 
     if place.small:
         settings += ("measure.samples=5",)
     runs = place.folder / "runs"
-    command = [sys.executable, "-m", "harness.sweep", table, "--runs", str(runs), *["--limit", "8"] * place.small]
+    command = [sys.executable, "-m", "harness.sweep", table, "--runs", str(runs), *["--limit", "2"] * place.small]
     for one in settings:
         command += ["--set", one]
     before = {record.id for record in read_records(runs)[0]} if runs.exists() else set()
