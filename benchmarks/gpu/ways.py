@@ -87,7 +87,7 @@ def _graphed(call: Call, device: torch.device) -> Call:
 def public(name: str, device: torch.device) -> nn.Module:
     """A model as public code runs it: attention in three plain operations, mixed precision from fp32 weights."""
     with device:
-        model = create_model(name).eval()
+        model = create_model(name).eval().to(device)
     for block in model.blocks:
         block.attn.forward = partial(_unfused, block.attn)
     return model

@@ -59,7 +59,7 @@ def ready_model(
         load_checkpoint(model, checkpoint, stride)
     if compiled:
         model.compile_blocks()
-    return converted(model.eval(), precision)
+    return converted(model.eval().to(device), precision)
 
 
 def converted(model: VideoModel, precision: str) -> VideoModel:
