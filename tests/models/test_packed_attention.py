@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from jobs.work.timing import AttentionRun
 from models import create_model, layers
 from models.catalog import ARCHITECTURES, ViT
 from models.video_model import VideoModel
@@ -65,7 +66,9 @@ def test_a_whole_model(model, monkeypatch, precision) -> None:
         expected = model(clips())
         used = []
         monkeypatch.setattr(layers, "by_one_kernel", lambda q, context: used.append(context.lengths) or True)
-        found = model(clips())
+        with AttentionRun() as run:
+            found = model(clips())
+    assert run.operators() == ["_scaled_dot_product_attention_math"]
     assert len(used) == SMALL.depth
     assert len(set(used[0])) > 1
     assert torch.allclose(found, expected, atol=1e-5 if precision is None else 5e-2)
