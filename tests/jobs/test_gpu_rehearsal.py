@@ -39,7 +39,7 @@ def test_all_parts_run_and_the_page_is_complete(tmp_path: Path) -> None:
     assert [row[:1] + row[2:4] for row in commands["rows"]] == [
         ["table2", "20 of 20", "cpu"],
         ["table1", "12 of 12", "cpu"],
-        ["end-to-end", "4 of 4", "cpu"],
+        ["end-to-end", "2 of 2", "cpu"],
     ]
 
 

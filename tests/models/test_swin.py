@@ -47,9 +47,15 @@ def kept_of(events, slots):
     return found
 
 
-@pytest.mark.parametrize("batch", [1, 2])
-@pytest.mark.parametrize("case", ["swin3d_t|8-7-7|400|0", "swin3d_t|8-7-7|400|192", "swin3d_t|8-7-7|400|256",
-                                  "swin3d_t|16-7-7|174|192"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("case", "batch"),
+    [
+        ("swin3d_t|8-7-7|400|0", 1),
+        ("swin3d_t|8-7-7|400|192", 2),
+        ("swin3d_t|8-7-7|400|256", 1),
+        ("swin3d_t|16-7-7|174|192", 2),
+    ],
+)
 def test_logits_are_those_of_the_literal_version(case, batch):
     expected = np.load(swin.EXPECTED)
     name, window, classes, r1 = case.split("|")
