@@ -41,11 +41,16 @@ def main(arguments: list[str] | None = None) -> int:
 
     if options.device == "cuda" and not usable():
         parser.error("there is no GPU here that PyTorch can use; --device cpu --small rehearses without one")
-    folder: Path = options.out.absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    if not options.minutes > 0:
+        parser.error(f"--minutes must be more than 0, not {options.minutes:g}")
+    parts, folder = list(dict.fromkeys(options.parts)), options.out.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out {options.out}: {error.strerror}")
     content: dict[str, Any] = {"machine": machine(options.device), "small": options.small, "parts": {}}
-    end, shares, failed = time.monotonic() + 60 * options.minutes, sum(SHARES[name] for name in options.parts), 0
-    for name in options.parts:
+    end, shares, failed = time.monotonic() + 60 * options.minutes, sum(SHARES[name] for name in parts), 0
+    for name in parts:
         left = max(end - time.monotonic(), GRACE)
         part = run_part(name, options.device, options.small, folder, left * SHARES[name] / shares)
         shares -= SHARES[name]

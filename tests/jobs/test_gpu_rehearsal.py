@@ -130,7 +130,13 @@ def test_a_wrong_number_fails_the_command(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"), [(["--device", "tpu"], "invalid choice"), (["--parts", "all"], "choose")]
+    ("arguments", "said"),
+    [
+        (["--device", "tpu"], "invalid choice"),
+        (["--parts", "all"], "choose"),
+        (["--device", "cpu", "--minutes", "0"], "--minutes must be more than 0, not 0"),
+        (["--device", "cpu", "--out", __file__], f"--out {__file__}: File exists"),
+    ],
 )
 def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
