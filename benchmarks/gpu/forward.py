@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from statistics import median
+from statistics import fmean, median
 
 import torch
 from torch import Tensor
@@ -12,7 +12,9 @@ from benchmarks.gpu.place import Place, Result
 from jobs.node.device import autocast, ready_model
 from jobs.work.timing import attention_run, peak_memory
 from models import count_flops
+from models.architecture import Architecture
 from models.catalog import architecture
+from models.reduction import reduction_on
 from models.video_model import VideoModel
 
 REDUCTIONS = ["none", "sta:r=48", "sta:r=64", "tome:gflops=sta:r=64", "rlt:tau=0.1"]
@@ -37,8 +39,8 @@ def run(place: Place) -> None:
 def _rows(place: Place, result: Result, model: VideoModel, name: str, precision: str, batch: int) -> None:
     arch, device = model.arch, torch.device(place.device)
     noise = torch.randn(batch, 3, arch.frames, arch.image, arch.image, device=device)
-    repeating = clips_that_repeat(batch, arch).to(device)
     reductions = SMALL if place.small else REDUCTIONS
+    repeating = _repeating(batch, arch, reductions[2]).to(device)
 
     def forward(reduction: str) -> Callable[[], Tensor]:
         def call() -> Tensor:
@@ -51,7 +53,7 @@ def _rows(place: Place, result: Result, model: VideoModel, name: str, precision:
     costs = {one: _cost(model, one, repeating, precision) for one in reductions}
     product, work = square(DTYPES[precision], place.device)
     times = place.turns({"": product} | {one: forward(one) for one in reductions}, 10)
-    result.note(f"{name}, {precision}, batch {batch}: the product took {work / median(times['']):.3e} multiply-adds/s")
+    result.note(f"{name}, {precision}, batch {batch}: the product ran at {work / median(times['']):.3e} multiply-adds/s")
     for one in reductions:
         with timed_stages(place.device) as spent:
             whole = place.seconds(forward(one))
@@ -64,7 +66,7 @@ def _rows(place: Place, result: Result, model: VideoModel, name: str, precision:
         faster, of_rate, fewer = median(plain), median(rates), costs[reductions[0]] / costs[one]
         latency = f"{1000 * seconds:.2f}" if batch == 1 else ""
         result.add(
-            name, precision, batch, one, f"{batch / seconds:.1f}", latency, f"{gib:.2f}", f"{of_rate:.2f}",
+            name, precision, batch, one, f"{batch / seconds:.1f}", latency, f"{gib:.3g}", f"{of_rate:.2f}",
             f"{faster:.2f}", f"{fewer:.2f}", f"{faster / fewer:.2f}", f"{share:.1f}",
             ", ".join(one.lstrip("_") for one in attention_run(model, clips, precision)),
         )  # fmt: skip
@@ -76,7 +78,19 @@ def _rows(place: Place, result: Result, model: VideoModel, name: str, precision:
                 result.goal("100 - STA's own share in % of the forward pass", 100 - share, 97)
 
 
+def _repeating(batch: int, arch: Architecture, costly: str) -> Tensor:
+    """Clips on which RLT costs as much as the reduction `costly`; of several clips, half keep fewer tokens and half
+    more, as then they are packed."""
+    whole, target = arch.slots * arch.tokens_per_slot, reduction_on(costly, arch).multiply_adds(arch)
+    assert target is not None
+    alike = min(range(1, whole + 1), key=lambda left: abs(arch.multiply_adds([(left, left)] * arch.depth) - target))
+    parts = ((1, 1.0),) if batch == 1 else ((batch // 2, 0.9), (batch - batch // 2, 1.1))
+    return torch.cat([clips_that_repeat(count, arch, share * alike / whole) for count, share in parts])
+
+
 def _cost(model: VideoModel, reduction: str, repeating: Tensor, precision: str) -> int:
     model.set_reduction(reduction)
     with autocast(precision, repeating.device):
-        return count_flops(model, clip=repeating[:1] if model.reduction.by_content else None)
+        if not model.reduction.by_content:
+            return count_flops(model)
+        return round(fmean(count_flops(model, clip=clip[None]) for clip in (repeating[0], repeating[-1])))
