@@ -53,7 +53,8 @@ def _rows(place: Place, result: Result, model: VideoModel, name: str, precision:
     costs = {one: _cost(model, one, repeating, precision) for one in reductions}
     product, work = square(DTYPES[precision], place.device)
     times = place.turns({"": product} | {one: forward(one) for one in reductions}, 10)
-    result.note(f"{name}, {precision}, batch {batch}: the product ran at {work / median(times['']):.3e} multiply-adds/s")
+    rate = work / median(times[""])
+    result.note(f"{name}, {precision}, batch {batch}: the product ran at {rate:.3e} multiply-adds/s")
     for one in reductions:
         with timed_stages(place.device) as spent:
             whole = place.seconds(forward(one))
