@@ -58,7 +58,8 @@ def scores_bytes(job: Evaluate, videos: int) -> int:
     summary = 4 * (digits + 2)  # its number, in the four bytes a character of NumPy's text
     block = ARRAY_BYTES + 4 * len(
         '{"videos": [], "skipped": {}, "decodes": 16, "forwards": 4224, "seconds": 12.345678, '
-        '"decoders": {"PyAV": 16}, "attention": ["_scaled_dot_product_flash_attention"]}'
+        '"decoders": {"PyAV": 16}, "attention": {}}'
+        + "".join(f'"{reduction}": ["_scaled_dot_product_flash_attention"], ' for reduction in job.requests())
     )
     return videos * (video + summary) + len(split(videos, job.block)) * block
 

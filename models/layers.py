@@ -45,7 +45,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Context = ALONE) -> tuple[Tensor, list[Asked]]:
         """(B, N, C) → the same, and for each piece of the batch what `context` asks for."""
-        bias = torch.cat((self.q_bias, self.k_bias, self.v_bias))
+        # A training in half precision converts parameters only.
+        bias = torch.cat((self.q_bias, self.k_bias.to(self.q_bias.dtype), self.v_bias))
         qkv = F.linear(x, self.qkv.weight, bias)
         q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if context.lengths is None:
@@ -123,18 +124,20 @@ def _mix_packed(
 
 
 def by_one_kernel(q: Tensor, context: Context) -> bool:
-    """Whether a kernel takes clips of different lengths at a time: torch has such kernels for GPUs, without biases."""
-    return q.is_cuda and context.bias is None and "attention" not in context.asks
+    """Whether a kernel takes clips of different lengths at a time: torch has such kernels for GPUs, in float32 and
+    narrower types, without biases."""
+    plain = context.bias is None and "attention" not in context.asks
+    return plain and q.is_cuda and q.dtype != torch.float64
 
 
 def mix_in_one(q: Tensor, k: Tensor, v: Tensor, lengths: tuple[int, ...]) -> Tensor:
     """Attention of packed clips (1, heads, ΣN, D) by one kernel, which torch chooses as for clips of one length."""
-    offsets = _offsets(lengths, q.device)
+    places = offsets(lengths, q.device)
 
     def nested(x: Tensor) -> Tensor:
         rows = x[0].transpose(0, 1).contiguous()
         shortest, longest = min(lengths), max(lengths)  # else the host would wait to read them
-        jagged = torch.nested.nested_tensor_from_jagged(rows, offsets, min_seqlen=shortest, max_seqlen=longest)
+        jagged = torch.nested.nested_tensor_from_jagged(rows, places, min_seqlen=shortest, max_seqlen=longest)
         return jagged.transpose(1, 2)
 
     mixed = F.scaled_dot_product_attention(nested(q), nested(k), nested(v))
@@ -142,7 +145,7 @@ def mix_in_one(q: Tensor, k: Tensor, v: Tensor, lengths: tuple[int, ...]) -> Ten
 
 
 @lru_cache(maxsize=4)
-def _offsets(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+def offsets(lengths: tuple[int, ...], device: torch.device) -> Tensor:
     """Where each clip begins, and the last ends; made once for the blocks of a forward pass."""
     with torch.inference_mode(False):
         return torch.tensor([0, *accumulate(lengths)]).to(device, non_blocking=True)

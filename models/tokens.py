@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from models.layers import offsets
 from models.reduction import Choice
 
 
@@ -48,8 +49,8 @@ class Tokens:
             return None
         if self.lengths is None:
             return values[:, None, None]
-        lengths = torch.tensor(self.lengths, device=values.device)
-        return values.repeat_interleave(lengths, output_size=sum(self.lengths))[None, :, None]
+        counts = offsets(self.lengths, values.device).diff()
+        return values.repeat_interleave(counts, output_size=sum(self.lengths))[None, :, None]
 
     def pooled(self, total: int) -> Tensor:
         """(B, C) the mean over each clip's tokens; with a `total`, Σ size·x / total where tokens were merged."""

@@ -1,6 +1,7 @@
 """What all models share: clips in, logits out, a reduction that can be switched, and what training asks for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,15 @@ class VideoModel(nn.Module):
     def compile_blocks(self, backend: str = "inductor") -> None:
         """Have each block go through torch.compile, which makes code once for all of them and any number of tokens."""
         self._compiled, self._backend = {}, backend
+
+    @contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """While open, blocks run as they are written."""
+        compiled, self._compiled = self._compiled, None
+        try:
+            yield
+        finally:
+            self._compiled = compiled
 
     def factors(self, x: Tensor, branches: Tensor | None) -> Sequence[Tensor | None]:
         """What each block multiplies its branches by, (B, 2): 0, or what keeps their expected value; None: nothing."""

@@ -58,13 +58,14 @@ def load_profile(
     try:
         return _made(path, given, further, f"profile {path}")
     except ValueError:
-        for number in range(len(given)):
-            others = given[:number] + given[number + 1 :]
+        for number, override in enumerate(given):
             with suppress(ValueError):
-                _made(path, others, further, "")
-                source = f"--set {given[number]}"  # without which all is right
+                _made(path, given[:number] + given[number + 1 :], further, "")
+                source = f"--set {override}"  # without which all is right
                 break
-        else:
+        else:  # Several are wrong, or the file is.
+            for count in range(len(given) + 1):
+                _made(path, given[:count], further, f"--set {given[count - 1]}" if count else f"profile {path}")
             raise
     return _made(path, given, further, source)
 

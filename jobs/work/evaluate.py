@@ -6,7 +6,7 @@ its videos, so a block's scores are the same in any task, and a task that is kil
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from jobs.spec.sources import NO_WEIGHTS
 from jobs.work.clips import clip_request, cut, views_of_video
 from jobs.work.per_clip import PER_CLIP, forward_observed
 from jobs.work.scores import Block, BlockStore, Totals, ViewScores, total
-from jobs.work.timing import AttentionRun, attention_run
+from jobs.work.timing import attention_run
 from models.catalog import architecture
 from models.plugin_code import file_of, is_plugin, line_of, own
 from models.reduction import method_of
@@ -102,8 +102,8 @@ class Scorer:
         """By reduction the metrics that are measured of each clip beside its scores."""
         for cell in job.cells:
             self.per_clip[cell.reduction].update({cell.metric}.intersection(PER_CLIP))
-        self.attention: list[str] = []
-        """The operators of attention that the first batch ran."""
+        self.attention: dict[str, list[str]] = {}
+        """By reduction the operators of attention that it runs."""
         self.grids = tuple(dict.fromkeys(grid for grids in self.requests.values() for grid in grids))
         self.together: dict[tuple[str, ...], list[str]] = {}
         """By view grids the reductions that take the same clips, in the same batches, and so share what they can."""
@@ -179,8 +179,8 @@ class Scorer:
             ]
             with chosen(self.job.kernels), autocast(self.job.precision, self.device):
                 taken = normalise(torch.stack(batch), self.model.arch)
-                with self._first_watched(taken):
-                    logits, observed = forward_observed(self.model, taken, reductions, self.per_clip, check=not start)
+                self._watch_attention(taken, reductions)
+                logits, observed = forward_observed(self.model, taken, reductions, self.per_clip, check=not start)
             for number in range(len(reductions)):
                 out[number].append(logits[number].float().softmax(dim=-1))
                 for metric, some in observed[number].items():
@@ -190,18 +190,14 @@ class Scorer:
         arrays = [{metric: np.array(some) for metric, some in by_metric.items()} for by_metric in values]
         return list(zip(scores, arrays, strict=True))
 
-    @contextmanager
-    def _first_watched(self, clips: Tensor) -> Iterator[None]:
-        """Note once which operators of attention run; compiled code does not show them, so blocks run apart for it."""
-        if self.attention:
-            yield
-        elif self.job.kernels.compile:
-            self.attention = attention_run(self.model, clips, self.job.precision)
-            yield
-        else:
-            with AttentionRun() as run:
-                yield
-            self.attention = run.operators()
+    def _watch_attention(self, clips: Tensor, reductions: list[str]) -> None:
+        """Note of each reduction once which operators of attention it runs: on a clip, or, where the numbers of tokens
+        may differ from clip to clip, on all."""
+        for reduction in reductions:
+            if reduction not in self.attention:
+                self.model.set_reduction(reduction)
+                taken = clips if self.model.reduction.by_content else clips[:1]
+                self.attention[reduction] = attention_run(self.model, taken, self.job.precision)
 
 
 def check_finite(scores: np.ndarray, model: str, reduction: str, precision: str) -> None:
@@ -243,7 +239,6 @@ def write_accuracies(
         "per_view": f"{folder}/blocks",
         "decodes": totals.decodes,
         "decoders": dict(sorted(totals.decoders.items())),
-        "attention": sorted(totals.attention),
         "forwards": totals.forwards,
         "seconds": totals.seconds,
     }
@@ -258,6 +253,7 @@ def write_accuracies(
             right, seen = bits(totals.right[cell]), bits(totals.seen)
             answers = packed(Answers(len(totals.seen), right, seen, totals.videos))
             samples = {"correct": totals.correct[cell], NAME: answers}
+        samples["attention"] = sorted(totals.attention[cell.reduction])
         task.write(
             Record(
                 id=job.record_id(cell),

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -62,8 +62,8 @@ class Block:
     """The commit whose code made this block."""
     decoders: Counter[str] = field(default_factory=Counter)
     """How many videos each decoder read."""
-    attention: list[str] = field(default_factory=list)
-    """The operators of attention that the first batch of the task ran."""
+    attention: dict[str, list[str]] = field(default_factory=dict)
+    """By reduction the operators of attention that it ran."""
 
 
 class BlockStore:
@@ -121,7 +121,7 @@ class BlockStore:
                     seconds=summary["seconds"],
                     commit=summary["commit"],
                     decoders=Counter(summary.get("decoders")),  # blocks of earlier versions do not say
-                    attention=summary.get("attention", []),
+                    attention=summary.get("attention", {}),
                 )
                 others = []
                 for name in file.files:
@@ -189,7 +189,7 @@ class Totals:
     videos: str = ""
     """The digest of the videos and their order."""
     decoders: Counter[str] = field(default_factory=Counter)
-    attention: set[str] = field(default_factory=set)
+    attention: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 def total(
@@ -246,7 +246,8 @@ def _videos(
         totals.commits |= {content.commit} - {""}
         totals.seconds += content.seconds
         totals.decoders += content.decoders
-        totals.attention.update(content.attention)
+        for reduction, operators in content.attention.items():
+            totals.attention[reduction].update(operators)
         for item in items[slice(*block)]:
             if item.index in content.skipped:
                 totals.skipped.append({"video": item.path, "reason": content.skipped[item.index]})

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from jobs.node.device import autocast
 from jobs.spec.jobs import WARM_UP_MAX, WARM_UP_MIN
+from models.video_model import VideoModel
 
 STABLE = 0.02
 """The warm-up ends when the medians of two neighbouring windows of five differ by less than this share."""
@@ -52,7 +53,7 @@ def stable_warm_up(step: Callable[[], float]) -> Iterator[float]:
 
 
 class AttentionRun(TorchDispatchMode):
-    """Notes which operators of attention run while it is open. Compiled blocks run uncompiled meanwhile."""
+    """Notes which operators of attention run while it is open."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,9 +72,10 @@ class AttentionRun(TorchDispatchMode):
 
 
 @torch.no_grad()
-def attention_run(model: nn.Module, video: Tensor, precision: str) -> list[str]:
-    """The names of the attention operators that one forward pass runs."""
-    with AttentionRun() as run, autocast(precision, video.device):
+def attention_run(model: VideoModel, video: Tensor, precision: str) -> list[str]:
+    """The names of the attention operators that one forward pass runs; uncompiled, as compiled code does not show them,
+    and code that is met under such a mode may never be compiled."""
+    with model.uncompiled(), AttentionRun() as run, autocast(precision, video.device):
         model(video)
     return run.operators()
 

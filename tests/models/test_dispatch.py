@@ -47,6 +47,16 @@ def test_the_host_waits_for_nothing_in_a_forward_pass(name, reduction) -> None:
     assert not counted(model, video).waits
 
 
+def test_of_different_lengths_it_waits_once_to_know_them(demo) -> None:
+    """How many patches of a clip stand still, RLT cannot know without looking."""
+    arch = demo.arch
+    demo.set_reduction("rlt")
+    clips = torch.randn(2, 3, arch.frames, arch.image, arch.image)
+    clips[0] = clips[0, :, :1]
+    found = counted(demo, clips)
+    assert found.waits == {"index": 1}
+
+
 @pytest.mark.parametrize("reduction", ["none", "sta:r=8", "random:r=8"])
 def test_nor_on_a_video_swin(reduction) -> None:
     torch.manual_seed(0)

@@ -86,13 +86,18 @@ def test_a_training_step(model, monkeypatch) -> None:
 
 
 def test_where_none_is_for_them() -> None:
-    """On a CPU, with biases, and where attention itself is asked for."""
+    """On a CPU, in float64, with biases, and where attention itself is asked for."""
     q = torch.empty(1, 2, 4, 8)
     assert not layers.by_one_kernel(q, layers.Context(lengths=(1, 3)))
 
     class OnGPU:
         is_cuda = True
+        dtype = torch.float16
+
+    class Wide(OnGPU):
+        dtype = torch.float64
 
     assert layers.by_one_kernel(OnGPU(), layers.Context(lengths=(1, 3)))
+    assert not layers.by_one_kernel(Wide(), layers.Context(lengths=(1, 3)))
     assert not layers.by_one_kernel(OnGPU(), layers.Context(("attention",), lengths=(1, 3)))
     assert not layers.by_one_kernel(OnGPU(), layers.Context(bias=q, lengths=(1, 3)))

@@ -247,3 +247,21 @@ def test_first_weights_are_xaviers():
             bound = (6 / (parameter.shape[0] + parameter[0].numel())) ** 0.5
             assert 0.95 * bound < parameter.abs().max() <= bound, name
             assert parameter.square().mean().sqrt().item() == pytest.approx(bound / 3**0.5, rel=0.1), name
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    ("name", "reduction"),
+    [
+        *(("vit_demo", one) for one in ("none", "sta:r=4", "tome:r=5,prop=1", "vidtldr:r=9", "rlt")),
+        *(("swin_demo", one) for one in ("none", "sta:r=4")),
+    ],
+)
+def test_a_step_runs_with_parameters_alone_converted(name, reduction, dtype) -> None:
+    """As DeepSpeed does in mixed precision: buffers stay as they are."""
+    model = create_model(name, reduction).train()
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+    arch = model.arch
+    model(torch.randn(1, 3, arch.frames, arch.image, arch.image, dtype=dtype)).float().sum().backward()
+    assert {one.grad.dtype for one in model.parameters() if one.grad is not None} == {dtype}

@@ -137,6 +137,8 @@ def test_of_several_settings_the_wrong_one_is_named(tmp_path: Path) -> None:
     assert load_profile("demo", new).datasets["new"].num_classes == 2
     with pytest.raises(ValueError, match=r"^--set measure.samples=2: measure.samples must be at least 5, not 2$"):
         load_profile("demo", [*new, "measure.samples=2", "evaluate.block=2"])
+    with pytest.raises(ValueError, match=r"^--set evaluate.batch_size=x: evaluate.batch_size must be a whole number"):
+        load_profile("demo", ["evaluate.block=2", "evaluate.batch_size=x", "measure.batch_size=y"])
     (tmp_path / "own.toml").write_text("[evaluate]\nblock = 0\n[datasets]\n[checkpoints]\n")
     with pytest.raises(ValueError, match=r"^profile .*own.toml: evaluate.block must be at least 1, not 0$"):
         load_profile(str(tmp_path / "own.toml"), ["evaluate.decoders=2"])

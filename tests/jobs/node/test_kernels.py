@@ -79,6 +79,19 @@ def test_compiled_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch, reductio
 
 
 @torch.inference_mode()
+def test_blocks_are_compiled_after_it_was_looked_at_what_they_run() -> None:
+    model = create_model("vit_demo", "sta:r=12").eval()
+    model.compile_blocks("eager")
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    assert "flash" in attention_run(model, clips(model), "fp32")[0]
+    assert not torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    model(clips(model))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    torch._dynamo.reset()
+
+
+@torch.inference_mode()
 def test_packed_clips_are_not_compiled_for_each_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda *given, **how: pytest.fail("a block of packed clips is compiled"))
     model = create_model("vit_demo", "rlt").eval()

@@ -280,11 +280,11 @@ def test_record_names_the_decoders_of_its_videos(labels: Path, weights: Path, tm
 
 
 @pytest.mark.parametrize(("attention", "ran"), [("auto", "flash"), ("math", "math")])
-def test_record_names_the_attention_that_ran(labels, weights, tmp_path, attention, ran) -> None:
-    job = make_job(labels, weights, CELLS[:1], kernels=Kernels(attention=attention))
-    start(job, tmp_path / "runs", tasks=2)
-    (record,) = read_records(tmp_path / "runs")[0]
-    assert [ran in name for name in record.samples["attention"]] == [True]
+def test_record_names_the_attention_that_its_reduction_ran(labels, weights, tmp_path, attention, ran) -> None:
+    cells = tuple(replace(CELLS[0], reduction=one) for one in ("none", "sta:r=12"))
+    start(make_job(labels, weights, cells, kernels=Kernels(attention=attention)), tmp_path / "runs", tasks=2)
+    found = [record.samples["attention"] for record in read_records(tmp_path / "runs")[0]]
+    assert [[ran in name for name in names] for names in found] == [[True], [True]]
 
 
 def test_missing_video_that_came_back_is_evaluated(labels: Path, weights: Path, tmp_path: Path) -> None:
