@@ -81,7 +81,7 @@ def square(dtype: torch.dtype, device: str) -> tuple[Callable[[], object], float
     """One large square product, at least 0.2 s or 8192 wide, and its multiply-adds."""
     side = 256
     while True:
-        left, right, out = (torch.randn(side, side).to(device, dtype) for _ in range(3))
+        left, right, out = (torch.randn(side, side, device=device).to(dtype) for _ in range(3))
 
         def run(left: Tensor = left, right: Tensor = right, out: Tensor = out) -> object:
             return torch.mm(left, right, out=out)

@@ -10,6 +10,7 @@ part. `--device cpu --small` rehearses every line without a GPU.
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu import KEPT
 from benchmarks.gpu.page import page
 
 SHARES = {"correctness": 0.12, "forward": 0.2, "ways": 0.17, "training": 0.12, "end to end": 0.14, "commands": 0.25}
@@ -70,7 +72,8 @@ def run_part(name: str, device: str, small: bool, folder: Path, seconds: float) 
     with tempfile.TemporaryDirectory(dir=folder) as place:
         file = Path(place) / "results.json"
         command = [*COMMAND, name, device, place, str(file), str(began + seconds)]
-        process = subprocess.Popen(command + ["--small"] * small, start_new_session=True)
+        seen = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
+        process = subprocess.Popen(command + ["--small"] * small, env=os.environ | seen, start_new_session=True)
         error = ""
         try:
             process.wait(seconds + GRACE)
@@ -80,6 +83,8 @@ def run_part(name: str, device: str, small: bool, folder: Path, seconds: float) 
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        if (kept := Path(place) / KEPT).exists():
+            shutil.copytree(kept, folder / KEPT, dirs_exist_ok=True)
         found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"error": "", "results": []}
         if not found["error"] and process.returncode:
             found["error"] = error or f"its process ended with {process.returncode}"
@@ -87,4 +92,5 @@ def run_part(name: str, device: str, small: bool, folder: Path, seconds: float) 
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the part ends too
     sys.exit(main())

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.forward import DTYPES, clips_that_repeat, square, timed_stages
+from benchmarks.gpu.machine import clocks_during
 from benchmarks.gpu.place import Place, Result
 from jobs.node.device import autocast, ready_model
 from jobs.work.timing import attention_run, peak_memory
@@ -28,15 +29,26 @@ HEADERS = [
 def run(place: Place) -> None:
     result = place.table("Forward passes, each beside a large square product and r = 0, in turns", *HEADERS)
     for precision in place.precisions:
+        product = square(DTYPES[precision], place.device)
         for name in ("vit_demo",) if place.small else ("vit_large", "vit_base"):
             model = ready_model(name, architecture(name).num_classes, torch.device(place.device), precision=precision)
             for batch in (1, 2) if place.small else (32, 1):
                 what = f"{name}, {precision}, batch {batch}"
-                place.attempt(result, what, 5, partial(_rows, place, result, model, name, precision, batch))
+                rows = partial(_rows, place, result, model, name, precision, batch, *product)
+                place.attempt(result, what, 5, rows)
 
 
 @torch.inference_mode()
-def _rows(place: Place, result: Result, model: VideoModel, name: str, precision: str, batch: int) -> None:
+def _rows(
+    place: Place,
+    result: Result,
+    model: VideoModel,
+    name: str,
+    precision: str,
+    batch: int,
+    product: Callable[[], object],
+    work: float,
+) -> None:
     arch, device = model.arch, torch.device(place.device)
     noise = torch.randn(batch, 3, arch.frames, arch.image, arch.image, device=device)
     reductions = SMALL if place.small else REDUCTIONS
@@ -51,17 +63,16 @@ def _rows(place: Place, result: Result, model: VideoModel, name: str, precision:
         return call
 
     costs = {one: _cost(model, one, repeating, precision) for one in reductions}
-    product, work = square(DTYPES[precision], place.device)
     times = place.turns({"": product} | {one: forward(one) for one in reductions}, 10)
     rate = work / median(times[""])
     result.note(f"{name}, {precision}, batch {batch}: the product ran at {rate:.3e} multiply-adds/s")
+    if place.device == "cuda":
+        result.note(f"{name}, {precision}, batch {batch}, r = 0: {clocks_during(forward(reductions[0]))}")
     for one in reductions:
-        with timed_stages(place.device) as spent:
-            whole = place.seconds(forward(one))
-        share = 100 * sum(spent) / whole
+        share = median(_own_share(place, forward(one)) for _ in range(1 if place.small else 5))
         model.set_reduction(one)
         clips = repeating if model.reduction.by_content else noise
-        gib = peak_memory(model, clips, precision) / 2**30
+        gib = _peak_gib(model, clips, precision)
         seconds, others = median(times[one]), zip(times[reductions[0]], times[""], times[one], strict=True)
         plain, rates = zip(*((p / t, batch * costs[one] / t * s / work) for p, s, t in others), strict=True)
         faster, of_rate, fewer = median(plain), median(rates), costs[reductions[0]] / costs[one]
@@ -77,6 +88,20 @@ def _rows(place: Place, result: Result, model: VideoModel, name: str, precision:
             if one == "sta:r=64":
                 result.goal("STA's speed-up as a share of the FLOPs ratio, r = 64", faster / fewer, 0.9)
                 result.goal("100 - STA's own share in % of the forward pass", 100 - share, 97)
+
+
+def _own_share(place: Place, forward: Callable[[], object]) -> float:
+    """Of a forward pass, the share in % of the reduction's stages."""
+    with timed_stages(place.device) as spent:
+        whole = place.seconds(forward)
+    return 100 * sum(spent) / whole
+
+
+def _peak_gib(model: VideoModel, clips: Tensor, precision: str) -> float:
+    """With the model and its clips, without what else is kept on the device."""
+    own = sum(one.nbytes for one in (*model.parameters(), *model.buffers(), clips))
+    others = torch.cuda.memory_allocated() - own if clips.is_cuda else 0
+    return (peak_memory(model, clips, precision) - others) / 2**30
 
 
 def _repeating(batch: int, arch: Architecture, costly: str) -> Tensor:

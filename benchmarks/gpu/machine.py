@@ -2,6 +2,8 @@
 
 import platform
 import subprocess
+import time
+from collections.abc import Callable
 
 import torch
 
@@ -23,20 +25,29 @@ def machine(device: str) -> dict[str, str]:
         "commit": str(git_state()["commit"] or "unknown"),
     }
     if device == "cuda":
+        names = "driver_version", "clocks.max.sm", "clocks.max.mem", "power.limit", "memory.total"
         major, minor = torch.cuda.get_device_capability()
         found["capability"] = f"sm_{major}{minor}"
-        found |= {name.strip(): value.strip() for name, value in _smi().items()}
+        found |= _smi(names, lambda: None)
     return found
 
 
-def _smi() -> dict[str, str]:
-    """What nvidia-smi says; nothing where it is not there."""
-    names = "driver_version", "clocks.sm", "clocks.max.sm", "clocks.mem", "power.limit", "memory.total"
+def clocks_during(call: Callable[[], object]) -> str:
+    """The GPU's clocks, power and temperature while `call` is made again and again."""
+    found = _smi(("clocks.sm", "clocks.mem", "power.draw", "temperature.gpu"), call)
+    return ", ".join(f"{name} {value}" for name, value in found.items()) or "nvidia-smi tells no clocks"
+
+
+def _smi(names: tuple[str, ...], meanwhile: Callable[[], object]) -> dict[str, str]:
+    """What nvidia-smi says of these, by name; nothing where it is not there or says nothing."""
+    command = ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader"]
     try:
-        done = subprocess.run(
-            ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader"],
-            capture_output=True, text=True, timeout=20, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            while process.poll() is None:
+                meanwhile()
+                time.sleep(0.001)
+            (line, *_) = process.communicate()[0].splitlines() or [""]
+    except OSError:
         return {}
-    return dict(zip(names, done.stdout.splitlines()[0].split(","), strict=False))
+    values = [value.strip() for value in line.split(",")]
+    return dict(zip(names, values, strict=True)) if len(values) == len(names) else {}

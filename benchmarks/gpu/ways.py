@@ -24,7 +24,8 @@ def run(place: Place) -> None:
     result = place.table(title, *HEADERS)
     for batch in (2,) if place.small else (32, 1):
         for reduction in ("none", "sta:r=12") if place.small else ("none", "sta:r=64"):
-            _rows(place, result, name, reduction, batch)
+            what = f"{reduction}, batch {batch}"
+            place.attempt(result, what, 10, partial(_rows, place, result, name, reduction, batch))
 
 
 def _rows(place: Place, result: Result, name: str, reduction: str, batch: int) -> None:

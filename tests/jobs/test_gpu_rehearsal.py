@@ -1,16 +1,20 @@
 """The one command for a GPU, rehearsed on a CPU, so that no line of it runs for the first time there."""
 
 import json
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks.gpu import __main__ as gpu
-from benchmarks.gpu import correctness
+from benchmarks.gpu import correctness, ways
+from benchmarks.gpu.machine import clocks_during
 from benchmarks.gpu.part import PARTS
 from benchmarks.gpu.place import Place, Result
 
@@ -33,6 +37,7 @@ def test_all_parts_run_and_the_page_is_complete(tmp_path: Path) -> None:
             assert f"### {result['title']}" in page
     assert "a rehearsal with small models" in page
     assert "WRONG" not in page
+    assert len(list((tmp_path / "records").glob("*.json"))) == 33
     (ways,) = content["parts"]["ways"]["results"]
     assert {row[3] for row in ways["rows"]} == {"public", "compiled"}
     (commands,) = content["parts"]["commands"]["results"]
@@ -109,17 +114,58 @@ def test_a_rehearsal_leaves_nothing_out(tmp_path: Path) -> None:
 
 
 def test_golden_logits_that_are_not_those_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(place: Place) -> Result:
-        result = place.table("Golden logits", "case", "")
+    """And a check that cannot be made does not hide them, nor the checks after it."""
+
+    def wrong(place: Place, result: Result) -> None:
         result.add("STA", "WRONG")
         result.add("none", "right")
-        return result
+        raise RuntimeError("no such kernel")
 
-    for name in ("_golden", "_packed", "_halves", "_step"):
-        monkeypatch.setattr(correctness, name, wrong if name == "_golden" else lambda place: place.table("Others", "a"))
+    def right(place: Place, result: Result) -> None:
+        result.add("none", "right")
+
+    monkeypatch.setattr(correctness, "CHECKS", ((wrong, "First", ("case", "")), (right, "Second", ("case", ""))))
     place = make_place(tmp_path)
     correctness.run(place)
-    assert place.results[0].notes == ["WRONG: STA"]
+    assert place.results[0].notes == ["failed: First: RuntimeError: no such kernel", "WRONG: STA"]
+    assert place.results[1].rows == [["none", "right"]]
+    assert place.error == "First: RuntimeError: no such kernel"
+
+
+def test_a_graph_is_made_after_a_warm_up_and_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With stand-ins for what only a GPU has."""
+    done: list[str] = []
+
+    class Graph:
+        def replay(self) -> None:
+            done.append("replay")
+
+    @contextmanager
+    def capture(graph: Graph) -> Iterator[None]:
+        done.append("capture")
+        yield
+        done.append("end")
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", capture)
+    replay = ways._graphed(lambda: done.append("call"), torch.device("cpu"))
+    replay()
+    assert done == ["call", "call", "call", "capture", "call", "end", "replay"]
+
+
+def test_clocks_are_told_while_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    calls: list[int] = []
+    assert clocks_during(lambda: calls.append(1)) == "nvidia-smi tells no clocks"
+    script = tmp_path / "nvidia-smi"
+    script.write_text("#!/bin/sh\nsleep 0.2\necho '1980 MHz, 2619 MHz, 640.12 W, 55'\n")
+    script.chmod(0o755)
+    assert clocks_during(lambda: calls.append(1)) == (
+        "clocks.sm 1980 MHz, clocks.mem 2619 MHz, power.draw 640.12 W, temperature.gpu 55"
+    )
+    assert calls
+    script.write_text("#!/bin/sh\necho 'No devices were found'\n")
+    assert clocks_during(lambda: None) == "nvidia-smi tells no clocks"
 
 
 def test_a_wrong_number_fails_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
