@@ -4,10 +4,18 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
 from results.provenance import git_state
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def usable() -> bool:
@@ -17,11 +25,13 @@ def usable() -> bool:
 
 def machine(device: str) -> dict[str, str]:
     """Card, driver, clocks, versions and commit, by name."""
+    packages = ("torchvision", "deepspeed", "timm", "decord", "av")
     found = {
         "device": torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
         "CUDA": str(torch.version.cuda) if device == "cuda" else "none used",
         "Python": platform.python_version(),
+        "packages": ", ".join(f"{name} {_version(name)}" for name in packages),
         "commit": str(git_state()["commit"] or "unknown"),
     }
     if device == "cuda":
