@@ -2,20 +2,23 @@
 
 from collections.abc import Iterable
 
+from jobs.spec.kernels import TORCHS
 from results.records import Record, setting
 
-TIMED_ALIKE = ("precision", "batch_size", "threads", "gpus", "device")
+TIMED_ALIKE = ("precision", "batch_size", "threads", "gpus", "device", "compile", "attention")
 TRAINED_ALIKE = (
     *("recipe.precision", "micro_batch", "zero_stage", "activation_checkpointing", "compile"),
     *("nodes", "tasks_per_node", "gpus", "device"),
 )
 """Settings, by dotted name, in which two times must agree."""
+BEFORE = vars(TORCHS)
+"""What records that do not name their kernels stand for."""
 
 
 def unlike(record: Record, base: Record, names: Iterable[str]) -> str:
     """In what the time of `record` was taken in another way than that of `base`, that of r = 0; empty: in nothing."""
     for name in names:
-        mine, other = setting(record, name), setting(base, name)
+        mine, other = (BEFORE.get(name) if (one := setting(each, name)) is None else one for each in (record, base))
         if mine != other:
             return f"its {name.removeprefix('recipe.')} is {mine}, r = 0's {other}"
     mine, other = _machine(record), _machine(base)

@@ -258,10 +258,14 @@ def _provenance(records: Iterable[Record]) -> list[str]:
         precision = setting(
             record, "recipe.precision" if METRICS[record.cell["metric"]].job == "train" else "precision"
         )
+        compiled = "compiled" if setting(record, "compile") else ""
+        attention = setting(record, "attention")
+        kernel = f"{attention} attention" if attention not in (None, "auto") else ""
         device = machine.get("gpu") or machine.get("cpu")
         source = as_dict(record.provenance.get(IMPORTED))
         imported = f"imported from {source.get('file')}" if source else ""
-        what = ", ".join(str(part) for part in (precision, device, machine.get("host"), commit, imported) if part)
+        parts = precision, compiled, kernel, device, machine.get("host"), commit, imported
+        what = ", ".join(str(part) for part in parts if part)
         lines.setdefault(what, []).append(record.ended[:10])
     notes = []
     for what, days in lines.items():

@@ -261,11 +261,19 @@ def test_what_failed_is_looked_into_with_the_runs_folder(tmp_path: Path) -> None
     assert command("status", job.id, "--log", runs=Path("./runs")) == f"python -m harness.status {job.id} --log"
 
 
-def test_where_and_from_what_commit(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kernels", "said"),
+    [
+        ({}, ""),
+        ({"compile": False, "attention": "auto"}, ""),
+        ({"compile": True, "attention": "math"}, "compiled, math attention, "),
+    ],
+)
+def test_where_and_from_what_commit(tmp_path: Path, kernels: dict[str, object], said: str) -> None:
     provenance = {"machine": {"host": "node1", "gpu": "Tesla V100"}, "git": {"commit": "abcdef0123456", "dirty": True}}
-    ended = {"ended": "2026-03-01T10:00:00.000+00:00", "settings": {"precision": "fp16"}}
+    ended = {"ended": "2026-03-01T10:00:00.000+00:00", "settings": {"precision": "fp16"} | kernels}
     put_record(tmp_path / "runs", demo_cell(), provenance=provenance, **ended)
-    assert "measured 2026-03-01: fp16, Tesla V100, node1, commit abcdef0123 with changes" in view(tmp_path).notes
+    assert f"measured 2026-03-01: fp16, {said}Tesla V100, node1, commit abcdef0123 with changes" in view(tmp_path).notes
 
 
 def test_json_has_just_these_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
