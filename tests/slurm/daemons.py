@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -86,7 +86,7 @@ def processes(folder: Path, node: str = "") -> list[psutil.Process]:
             if Path(process.exe()).name.removesuffix("-wlm") in PROGRAMS:
                 # Steps and slurmctld's helper overwrite their arguments and environment, but all keep their log open.
                 # Not psutil's open_files(): it leaves out what was deleted, and a folder may have been.
-                mine = any(os.readlink(file).startswith(logs) for file in Path(f"/proc/{process.pid}/fd").iterdir())
+                mine = any(file.startswith(logs) for file in _open_files(process.pid))
             else:
                 given = process.environ()
                 mine = "SLURM_JOB_ID" in given and given.get("SLURM_CONF") == str(folder / "slurm.conf")
@@ -94,6 +94,12 @@ def processes(folder: Path, node: str = "") -> list[psutil.Process]:
             if mine and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
+
+
+def _open_files(pid: int) -> Iterator[str]:
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # it may have been closed meanwhile
+            yield os.readlink(file)
 
 
 def daemons(folder: Path) -> dict[str, psutil.Process]:

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +61,13 @@ def answers(pool: DecodePool, orders: list[str]) -> list[object]:
 
 
 def decoders() -> list[psutil.Process]:
-    children = psutil.Process().children(recursive=True)
-    # multiprocessing, which other tests use, leaves processes of its own behind.
-    own = ("resource_tracker", "forkserver")
-    return [child for child in children if not any(name in " ".join(child.cmdline()) for name in own)]
+    """Those of this process; what other tests have begun beside it, as a browser, is not."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "pool.serve" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 @pytest.fixture(autouse=True)
