@@ -20,11 +20,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu import KEPT
+from benchmarks.gpu import RUNS, SHARES
 from benchmarks.gpu.page import page
 
-SHARES = {"correctness": 0.12, "forward": 0.2, "ways": 0.17, "training": 0.12, "end to end": 0.14, "commands": 0.25}
-"""Of the time, by part, in order of worth."""
 COMMAND = sys.executable, "-m", "benchmarks.gpu.part"
 GRACE = 30.0
 """Seconds that a part may take beyond its share, to end a measurement that it has begun, before it is stopped."""
@@ -83,8 +81,8 @@ def run_part(name: str, device: str, small: bool, folder: Path, seconds: float) 
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        if (kept := Path(place) / KEPT).exists():
-            shutil.copytree(kept, folder / KEPT, dirs_exist_ok=True)
+        if (records := Path(place) / RUNS / "records").exists():
+            shutil.copytree(records, folder / "records", dirs_exist_ok=True)
         found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"error": "", "results": []}
         if not found["error"] and process.returncode:
             found["error"] = error or f"its process ended with {process.returncode}"

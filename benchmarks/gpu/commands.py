@@ -1,14 +1,13 @@
 """The harness's own commands on the device: the demo's Table 2, a short Table 1, and end to end, by their records."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.gpu import KEPT
+from benchmarks.gpu import RUNS
 from benchmarks.gpu.place import Place, Result
 from results.records import Record, read_records
 
@@ -32,8 +31,6 @@ def run(place: Place) -> None:
     own.write_text(TABLE.format(more="" if place.small else ', "sta:r=12"'))
     for table, settings, least in (("table2", (), 20), ("table1", ONE_EPOCH, 60), (str(own), (), 25)):
         place.attempt(result, f"sweep {Path(table).stem}", least, partial(_sweep, place, result, table, settings))
-        if (records := place.folder / "runs" / "records").exists():
-            shutil.copytree(records, place.folder / KEPT, dirs_exist_ok=True)
 
 
 def _sweep(place: Place, result: Result, table: str, settings: tuple[str, ...]) -> None:
@@ -46,7 +43,7 @@ def _sweep(place: Place, result: Result, table: str, settings: tuple[str, ...]) 
         settings += "launch.gpus_per_task=1", f"launch.cpus_per_task={cores}", f"evaluate.decoders={max(cores - 1, 1)}"
     if place.small:
         settings += ("measure.samples=5",)
-    runs = place.folder / "runs"
+    runs = place.folder / RUNS
     command = [sys.executable, "-m", "harness.sweep", table, "--runs", str(runs), *["--limit", "2"] * place.small]
     for one in settings:
         command += ["--set", one]

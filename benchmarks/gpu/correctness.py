@@ -53,7 +53,7 @@ def run(place: Place) -> None:
 @torch.inference_mode()
 def _golden(place: Place, result: Result) -> None:
     def check(case: str, dtype: str, found: Tensor, expected: np.ndarray, most: float) -> None:
-        error = float(np.abs(found.double().cpu().numpy() - expected).max() / np.abs(expected).max())
+        error = _apart(found.double().cpu(), torch.from_numpy(expected).double())
         result.add(case.replace("|", " "), dtype, f"{error:.1e}", f"{most:.0e}", _verdict(error <= most))
 
     expected = np.load(golden.EXPECTED)
@@ -129,8 +129,7 @@ def _halves(place: Place, result: Result) -> None:
         for precision in place.precisions:
             with autocast(precision, clips.device):
                 half, others = trace(model, clips)
-            error = float((half.float() - whole).abs().max() / whole.abs().max())
-            result.add(reduction, precision, f"{error:.1e}", _alike(stages, others))
+            result.add(reduction, precision, f"{_apart(half.float(), whole):.1e}", _alike(stages, others))
 
 
 def _alike(stages: list, others: list) -> str:

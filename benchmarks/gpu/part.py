@@ -6,22 +6,13 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks.gpu import SHARES
 from benchmarks.gpu.place import Place
-
-PARTS = {
-    "correctness": "correctness",
-    "forward": "forward",
-    "ways": "ways",
-    "training": "training",
-    "end to end": "decoding",
-    "commands": "commands",
-}
-"""By name the module, of which only that of the part is imported: one that cannot be costs itself alone."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.part", description=__doc__)
-    parser.add_argument("name", choices=PARTS)
+    parser.add_argument("name", choices=SHARES)
     parser.add_argument("device", choices=("cuda", "cpu"))
     parser.add_argument("folder", type=Path, help="for its files")
     parser.add_argument("file", type=Path, help="for its results")
@@ -30,7 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     place = Place(options.device, options.small, options.folder, options.file, options.until)
     try:
-        import_module(f"benchmarks.gpu.{PARTS[options.name]}").run(place)
+        module = options.name.replace(" ", "_")
+        import_module(f"benchmarks.gpu.{module}").run(place)
     except Exception as found:
         traceback.print_exc()
         place.error = f"{type(found).__name__}: {found}"

@@ -18,11 +18,16 @@ BEFORE = vars(TORCHS)
 def unlike(record: Record, base: Record, names: Iterable[str]) -> str:
     """In what the time of `record` was taken in another way than that of `base`, that of r = 0; empty: in nothing."""
     for name in names:
-        mine, other = (BEFORE.get(name) if (one := setting(each, name)) is None else one for each in (record, base))
+        mine, other = _taken(record, name), _taken(base, name)
         if mine != other:
             return f"its {name.removeprefix('recipe.')} is {mine}, r = 0's {other}"
     mine, other = _machine(record), _machine(base)
     return "" if mine == other else f"it was timed on {mine}, r = 0 on {other}"
+
+
+def _taken(record: Record, name: str) -> object:
+    value = setting(record, name)
+    return BEFORE.get(name) if value is None else value
 
 
 def _machine(record: Record) -> str:
